@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-encode.h: a disk image becomes a layer: frames in blobs, and their index */
+#pragma once
+
+#include "vt-digest.h"
+
+#include <gio/gio.h>
+#include <stdint.h>
+
+/**
+ * VtBlobSink: where finished blobs go
+ *
+ * Both are called from the thread that called vt_encode_image(), in turn.
+ */
+typedef struct VtBlobSink VtBlobSink;
+struct VtBlobSink {
+    /** begin: @ret_fd: (out): an empty file for the next blob; stays owned by the sink's user */
+    bool (*begin)(VtBlobSink *self, int *ret_fd, GError **error);
+    /** commit: the blob in @fd is complete; closes @fd */
+    bool (*commit)(VtBlobSink *self, int fd, const VtDigest *digest, uint64_t size, GError **error);
+};
+
+/**
+ * VtEncodeOptions:
+ * @level: zstd level, 1 to 19; 0 is the default of 3
+ * @frame_size: bytes, power of two, 64 KiB to 4 MiB; 0 is the default of 128 KiB
+ * @blob_max: bytes a blob may have; 0 is the default of 256 MiB
+ * @threads: 0 is one for each CPU
+ * @progress: (nullable): called now and then with bytes of the image read so far, of @total
+ */
+typedef struct {
+    int level;
+    uint32_t frame_size;
+    uint64_t blob_max;
+    unsigned threads;
+    void (*progress)(void *user, uint64_t done, uint64_t total);
+    void *user;
+    GCancellable *cancellable;
+} VtEncodeOptions;
+
+/**
+ * VtEncodeResult:
+ * @index: the index blob
+ * @index_digest: its digest
+ * @blob_digests: (element-type VtDigest): of each blob
+ * @blob_sizes: (element-type guint64): bytes of each blob
+ * @capacity: virtual size, bytes
+ * @data_bytes: bytes that are not zero
+ * @unique_bytes: of these, what is left after 4 KiB de-duplication
+ * @stored_bytes: compressed, in all blobs
+ */
+typedef struct {
+    GBytes *index;
+    VtDigest index_digest;
+    GArray *blob_digests;
+    GArray *blob_sizes;
+    uint64_t capacity;
+    uint64_t data_bytes;
+    uint64_t unique_bytes;
+    uint64_t stored_bytes;
+} VtEncodeResult;
+void vt_encode_result_clear(VtEncodeResult *result);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtEncodeResult, vt_encode_result_clear)
+
+/**
+ * vt_encode_image:
+ * @image_fd: a raw disk image, regular file or block device, not changing; its size is rounded up
+ *   to 4 KiB with zeros
+ * @ret_result: (out caller-allocates): untouched on failure
+ *
+ * Writes a full layer. The same image and options give the same bytes.
+ */
+bool vt_encode_image(int image_fd, const VtEncodeOptions *options, VtBlobSink *sink,
+                     VtEncodeResult *ret_result, GError **error);

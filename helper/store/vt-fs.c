@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-fs.c: files: whole reads, durable writes, nothing half-written under a name */
+#include "vt-fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+bool
+vt_fs_write_all(int fd, const void *data, size_t length, const char *what, GError **error)
+{
+    const char *at = data;
+
+    while (length > 0) {
+        ssize_t n = write(fd, at, length);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return vt_throw_errno(error, errno, "cannot write '%s'", what);
+        at += n;
+        length -= (size_t)n;
+    }
+    return true;
+}
+
+bool
+vt_fs_pread_all(int fd, void *data, size_t length, off_t offset, const char *what, GError **error)
+{
+    char *at = data;
+
+    while (length > 0) {
+        ssize_t n = pread(fd, at, length, offset);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return vt_throw_errno(error, errno, "cannot read '%s'", what);
+        if (n == 0)
+            return vt_throw(error, VT_ERROR_CORRUPT, "'%s' ends %zu bytes too early", what, length);
+        at += n;
+        offset += n;
+        length -= (size_t)n;
+    }
+    return true;
+}
+
+bool
+vt_fs_read(int dir_fd, const char *path, size_t limit, GBytes **ret_bytes, GError **error)
+{
+    vt_autofd fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    g_autofree char *data = NULL;
+    struct stat st;
+
+    if (fd < 0)
+        return vt_throw_errno(error, errno, "cannot open '%s'", path);
+    if (fstat(fd, &st) < 0)
+        return vt_throw_errno(error, errno, "cannot stat '%s'", path);
+    if (!S_ISREG(st.st_mode))
+        return vt_throw(error, VT_ERROR_INVALID, "'%s' is not a regular file", path);
+    if ((uint64_t)st.st_size > limit)
+        return vt_throw(error, VT_ERROR_TOO_LARGE, "'%s' has %lld bytes, more than %zu", path,
+                        (long long)st.st_size, limit);
+    data = g_malloc((gsize)st.st_size + 1);
+    if (!vt_fs_pread_all(fd, data, (size_t)st.st_size, 0, path, error))
+        return false;
+    *ret_bytes = g_bytes_new_take(g_steal_pointer(&data), (gsize)st.st_size);
+    return true;
+}
+
+bool
+vt_fs_tmpfile(int dir_fd, mode_t mode, int *ret_fd, GError **error)
+{
+    int fd = openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+
+    if (fd < 0)
+        return vt_throw_errno(error, errno, "cannot make a temporary file");
+    *ret_fd = fd;
+    return true;
+}
+
+bool
+vt_fs_link_tmpfile(int fd, int dir_fd, const char *name, GError **error)
+{
+    char self[64];
+
+    if (fdatasync(fd) < 0)
+        return vt_throw_errno(error, errno, "cannot make '%s' durable", name);
+    g_snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+    if (linkat(AT_FDCWD, self, dir_fd, name, AT_SYMLINK_FOLLOW) < 0)
+        return vt_throw_errno(error, errno, "cannot create '%s'", name);
+    if (fsync(dir_fd) < 0)
+        return vt_throw_errno(error, errno, "cannot make the name '%s' durable", name);
+    return true;
+}
+
+bool
+vt_fs_replace(int dir_fd, const char *name, GBytes *bytes, mode_t mode, GError **error)
+{
+    g_autofree char *temporary = g_strdup_printf(".%s.%08x.tmp", name, g_random_int());
+    gsize length = 0;
+    const void *data = g_bytes_get_data(bytes, &length);
+    vt_autofd fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    bool ok;
+
+    if (fd < 0)
+        return vt_throw_errno(error, errno, "cannot create '%s'", name);
+    ok = vt_fs_write_all(fd, data, length, name, error);
+    if (ok && (fchmod(fd, mode) < 0 || fsync(fd) < 0))
+        ok = vt_throw_errno(error, errno, "cannot make '%s' durable", name);
+    if (ok && renameat(dir_fd, temporary, dir_fd, name) < 0)
+        ok = vt_throw_errno(error, errno, "cannot replace '%s'", name);
+    if (!ok) {
+        unlinkat(dir_fd, temporary, 0);
+        return false;
+    }
+    if (dir_fd != AT_FDCWD && fsync(dir_fd) < 0)
+        return vt_throw_errno(error, errno, "cannot make the name '%s' durable", name);
+    return true;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-fs.h: files: whole reads, durable writes, nothing half-written under a name */
+#pragma once
+
+#include "vt-error.h"
+
+#include <stdint.h>
+
+#include <sys/types.h>
+#include <unistd.h>
+
+/** vt_autofd: An int that closes itself; start with -1, give away with vt_steal_fd() */
+static inline void
+vt_close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+}
+#define vt_autofd __attribute__((cleanup(vt_close_fd))) int
+
+/** vt_steal_fd: Returns: *@fd, which becomes -1 */
+static inline int
+vt_steal_fd(int *fd)
+{
+    int stolen = *fd;
+
+    *fd = -1;
+    return stolen;
+}
+
+/** vt_fs_write_all: Writes @length bytes; @what names the file in the error */
+bool vt_fs_write_all(int fd, const void *data, size_t length, const char *what, GError **error);
+
+/** vt_fs_pread_all: Reads exactly @length bytes at @offset; %VT_ERROR_CORRUPT when there are fewer
+ */
+bool vt_fs_pread_all(int fd, void *data, size_t length, off_t offset, const char *what,
+                     GError **error);
+
+/**
+ * vt_fs_read:
+ * @dir_fd: directory fd, or AT_FDCWD
+ * @path: a regular file; its last part must not be a symbolic link
+ * @limit: bytes; more is %VT_ERROR_TOO_LARGE
+ * @ret_bytes: (out) (transfer full)
+ */
+bool vt_fs_read(int dir_fd, const char *path, size_t limit, GBytes **ret_bytes, GError **error);
+
+/** vt_fs_tmpfile: @ret_fd: (out): an unnamed file in @dir_fd, opened read-write */
+bool vt_fs_tmpfile(int dir_fd, mode_t mode, int *ret_fd, GError **error);
+
+/**
+ * vt_fs_link_tmpfile:
+ *
+ * Makes the data durable, then gives the unnamed file @fd a name in @dir_fd, and makes that
+ * durable. Never replaces: %VT_ERROR_EXISTS.
+ */
+bool vt_fs_link_tmpfile(int fd, int dir_fd, const char *name, GError **error);
+
+/** vt_fs_replace: Makes @name hold @bytes, old or new but nothing between, durable */
+bool vt_fs_replace(int dir_fd, const char *name, GBytes *bytes, mode_t mode, GError **error);

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-store.h: a central store, an OCI registry or an OCI layout directory */
+#pragma once
+
+#include "vt-digest.h"
+#include "vt-source.h"
+#include "vt-store-url.h"
+
+#include <gio/gio.h>
+
+/* Registries limit uploads; GHCR works well up to this size */
+#define VT_BLOB_MAX (256u << 20)
+
+typedef struct VtStore VtStore;
+
+/**
+ * VtStoreOptions:
+ * @insecure: accept plain HTTP; loopback hosts are tried with HTTP without it
+ * @ca_file: (nullable): PEM file of additional CAs
+ * @auth_file: (nullable): containers-auth.json(5) with credentials
+ * @writable: the store will be pushed to
+ * @layout_fd: O_PATH or O_DIRECTORY fd of the layout, or -1 to open the URL's path; not consumed
+ */
+typedef struct {
+    bool insecure;
+    const char *ca_file;
+    const char *auth_file;
+    bool writable;
+    int layout_fd;
+} VtStoreOptions;
+
+/** vt_store_open: Does no network access. A layout must exist (see vt_store_create_layout()) */
+bool vt_store_open(const VtStoreUrl *url, const VtStoreOptions *options, VtStore **ret_store,
+                   GError **error);
+void vt_store_free(VtStore *store);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtStore, vt_store_free)
+
+/** vt_store_create_layout: Makes an empty OCI layout at @path; an existing one is left alone */
+bool vt_store_create_layout(const char *path, GError **error);
+
+/** vt_store_source: Returns: (transfer none): the document reader of @store, valid as long as it */
+VtSource *vt_store_source(VtStore *store);
+
+/* ---- reading bulk data ---- */
+
+/**
+ * VtRangeDone:
+ * @user: as given to vt_store_read_range()
+ * @error: (nullable) (transfer none): why the range failed; %NULL: all @length bytes are in @buffer
+ */
+typedef void (*VtRangeDone)(void *user, const GError *error);
+
+/**
+ * vt_store_read_range:
+ * @digest: of the blob, `sha256:<hex>`
+ * @blob_size: its size as the manifest says, bytes
+ * @offset: first byte
+ * @length: bytes, at least 1
+ * @buffer: @length bytes, valid and untouched until @done is called
+ *
+ * Starts reading a range. Several ranges run at once, over at most 8 connections; @done is called
+ * from vt_store_dispatch(). The content is not verified.
+ * Cut transfers are resumed where they stopped, a few times; servers that ignore Range are served
+ * by reading the blob once.
+ */
+void vt_store_read_range(VtStore *store, const char *repository, const char *digest,
+                         uint64_t blob_size, uint64_t offset, uint32_t length, void *buffer,
+                         VtRangeDone done, void *user);
+
+/**
+ * vt_store_dispatch:
+ * @extra_fd: also return when this fd is readable, -1 for none
+ * @timeout_ms: return after this time at the latest
+ *
+ * Moves data for all started ranges and calls their @done. Returns when at least one ended, when
+ * @extra_fd is readable, or after @timeout_ms.
+ */
+void vt_store_dispatch(VtStore *store, int extra_fd, int timeout_ms);
+
+/** vt_store_requests: Returns: HTTP requests sent, or files opened, so far */
+uint64_t vt_store_requests(const VtStore *store);
+
+/* ---- writing ---- */
+
+/** vt_store_has_blob: @ret_has: (out): whether the store has the blob in @repository */
+bool vt_store_has_blob(VtStore *store, const char *repository, const char *digest, bool *ret_has,
+                       GError **error);
+
+/**
+ * vt_store_blob_begin:
+ * @ret_fd: (out): an unnamed empty file to write the blob into, on the file system where it
+ *   will end if the store is a layout; owned by the caller
+ */
+bool vt_store_blob_begin(VtStore *store, int *ret_fd, GError **error);
+
+/**
+ * vt_store_blob_commit:
+ * @fd: from vt_store_blob_begin(), now holding the whole blob; not closed
+ * @digest: its SHA-256, `sha256:<hex>`; the caller computed it
+ * @size: bytes
+ * @progress: (nullable): called with the bytes sent so far
+ *
+ * Puts the blob into the store unless it has it; durable when this returns.
+ */
+bool vt_store_blob_commit(VtStore *store, const char *repository, int fd, const char *digest,
+                          uint64_t size, void (*progress)(void *user, uint64_t sent), void *user,
+                          GError **error);
+
+/** vt_store_put_bytes: Puts a small blob. Returns: false on error */
+bool vt_store_put_bytes(VtStore *store, const char *repository, const char *digest, GBytes *bytes,
+                        GError **error);
+
+/**
+ * vt_store_put_manifest:
+ * @tag: (nullable): the tag it gets; %NULL: reachable by digest only
+ * @media_type: of the manifest
+ * @bytes: the manifest, stored exactly
+ *
+ * If the manifest has a `subject`, the store lists it as a referrer: by itself, or in the
+ * fallback tag `sha256-<hex>`, which this keeps up to date.
+ * In a layout @tag becomes the ref.name annotation `NAME/TAG` of index.json, under a lock.
+ */
+bool vt_store_put_manifest(VtStore *store, const char *repository, const char *tag,
+                           const char *media_type, GBytes *bytes, GError **error);

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-unpack.h: an authenticated index and its frames become a QCOW2 file */
+#pragma once
+
+#include "vt-digest.h"
+#include "vt-ring.h"
+
+#include <stdint.h>
+
+/**
+ * VtUnpackJob:
+ * @index: the index blob; the caller has checked its digest
+ * @blob_sizes: bytes of each frame blob, from the manifest
+ * @output_fd: regular file, read-write; O_DIRECT is set and cleared as the file system allows
+ * @ring_fd: memfd of VT_RING_SLOTS * VT_RING_SLOT_SIZE bytes
+ * @socket_fd: the unpack end of the ring's socket
+ * @threads: 0 is one for each CPU
+ * @resume: @output_fd may hold frames of an earlier attempt: those whose content digest matches are
+ *   not fetched again
+ * @progress: (nullable): called about ten times a second: guest bytes present of @total, bytes
+ * received
+ */
+typedef struct {
+    GBytes *index;
+    const uint64_t *blob_sizes;
+    uint32_t blob_count;
+    int output_fd;
+    int ring_fd;
+    int socket_fd;
+    unsigned threads;
+    bool resume;
+    void (*progress)(void *user, uint64_t done, uint64_t total, uint64_t received);
+    void *user;
+} VtUnpackJob;
+
+/**
+ * vt_unpack_run:
+ *
+ * Checks the index, requests frame ranges through the ring, checks each frame's digest before
+ * decoding it, decodes, and writes the QCOW2 file that follows from the index. Durable (fdatasync)
+ * when it returns true.
+ *
+ * @error: %VT_ERROR_INVALID (index), %VT_ERROR_CORRUPT (frame, named by number and blob), what the
+ * ring answered, %VT_ERROR_NO_SPACE
+ */
+bool vt_unpack_run(const VtUnpackJob *job, GError **error);
+
+/**
+ * vt_unpack_verify:
+ * @index: the index blob; the caller has checked its digest
+ * @layer_fd: the QCOW2 file made from it
+ * @progress: (nullable): guest bytes checked of @total
+ *
+ * Re-hashes the local layer: metadata must be the computed bytes, each frame's content must have
+ * the digest that the index gives, and blocks that are zero must read as zero.
+ *
+ * @error: %VT_ERROR_CORRUPT naming the first bad guest offset
+ */
+bool vt_unpack_verify(GBytes *index, int layer_fd, unsigned threads,
+                      void (*progress)(void *user, uint64_t done, uint64_t total), void *user,
+                      GError **error);

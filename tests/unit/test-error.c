@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "vt-error.h"
+
+#include <errno.h>
+
+static void
+test_names(void)
+{
+    for (int code = 0; code < VT_ERROR_LAST; code++)
+        g_assert_cmpint(vt_error_from_dbus_name(vt_error_dbus_name(code)), ==, code);
+    g_assert_cmpstr(vt_error_dbus_name(VT_ERROR_LAST), ==, "virttemplate.Error.Failed");
+    g_assert_cmpint(vt_error_from_dbus_name("org.freedesktop.DBus.Error.NoReply"), ==,
+                    VT_ERROR_FAILED);
+}
+
+static void
+test_errno(void)
+{
+    g_autoptr(GError) error = NULL;
+
+    g_assert_false(vt_throw_errno(&error, EDQUOT, "cannot write '%s'", "a"));
+    g_assert_error(error, VT_ERROR, VT_ERROR_NO_SPACE);
+    g_assert_true(g_str_has_prefix(error->message, "cannot write 'a': "));
+    /* the first error is the one that counts */
+    g_assert_false(vt_throw(&error, VT_ERROR_BUSY, "later"));
+    g_assert_error(error, VT_ERROR, VT_ERROR_NO_SPACE);
+    g_assert_false(vt_throw(NULL, VT_ERROR_BUSY, "nobody listens"));
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/error/names", test_names);
+    g_test_add_func("/error/errno", test_errno);
+    return g_test_run();
+}
