@@ -17,8 +17,8 @@
  * {"_type":"virt-template-catalog","spec_version":"1","store":"<UUID>","serial":7,
  *  "created":"2026-11-21T10:00:00Z","expires":"2027-11-21T10:00:00Z",
  *  "templates":{"debian-12":{"current":"1.2.0","versions":{
- *    "1.2.0":{"manifest":"sha256:...","size":1234,"capacity":4294967296,"format":"qcow2","serial":7,
- *             "os":"linux","architecture":"amd64","created":"2026-11-21T10:00:00Z"}}}}}
+ *    "1.2.0":{"manifest":"sha256:...","size":1234,"capacity":4294967296,"format":"qcow2",
+ *             "serial":7,"os":"linux","architecture":"amd64","created":"2026-11-21T10:00:00Z"}}}}}
  *
  * It is the only layer of an OCI manifest (artifactType VT_CATALOG_ARTIFACT_TYPE, empty config)
  * with the tag VT_CATALOG_TAG; that manifest is what is signed.

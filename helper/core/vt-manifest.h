@@ -77,7 +77,8 @@ GBytes *vt_index_manifests_format(GPtrArray *descriptors);
  * which are kept but not read here.
  *
  * {"name":"debian-12","version":"1.2.0","os":"linux","architecture":"amd64",
- *  "created":"2026-11-21T10:00:00Z","disks":[{"name":"root","capacity":4294967296,"format":"qcow2"}]}
+ *  "created":"2026-11-21T10:00:00Z",
+ *  "disks":[{"name":"root","capacity":4294967296,"format":"qcow2"}]}
  */
 typedef struct {
     char *name;

@@ -1,0 +1,81 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# layering.sh BUILD_DIR: who may use what, read from symbols, libraries and includes
+set -euo pipefail
+# shellcheck source=tests/style/files.sh
+. "$(dirname "$0")/files.sh"
+build=$1
+
+# ---- core is pure: no file, clock, network, process, environment or log -------------------------
+
+pure_breach='open|openat|creat|read|write|pread|pwrite|readv|writev|stat|lstat|fstat|fstatat|access'
+pure_breach+='|mmap|unlink|rename|mkdir|link|fopen|fdopen|fread|fwrite|fprintf|printf|puts|fputs'
+pure_breach+='|vprintf|vfprintf|syslog|perror|socket|connect|bind|listen|accept|send|recv'
+pure_breach+='|getaddrinfo|exec[lv]p?e?|fork|vfork|posix_spawn|system|popen|kill'
+pure_breach+='|getenv|secure_getenv|setenv|time|gettimeofday|clock_gettime|getuid|geteuid|rand|random'
+pure_breach+='|getrandom|pthread_.*|json_(load|dump)_?(file|fd|f)'
+pure_breach+='|curl_.*|EVP_.*|SSL_.*|RAND_.*|ZSTD_.*|sqlite3_.*|vir[A-Z].*'
+pure_breach+='|g_(file|spawn|subprocess|socket|dbus|thread|timer|random|io_channel|mapped_file)_.*'
+pure_breach+='|g_(open|fopen|stat|unlink|rename|mkdir|getenv|setenv|print|printerr|log|message)'
+pure_breach+='|g_(get_(real|monotonic)_time|get_home_dir|date_time_new_now.*|log_structured.*)'
+
+# impure_symbols OBJECT: what it needs from outside and must not; fortified and 64-bit names too
+impure_symbols() {
+    nm -u "$1" | awk 'NF == 2 && $1 == "U" {print $2}' | sort -u |
+        grep -xE "(__)?($pure_breach)(64)?(_2|_chk)?" || [ $? = 1 ]
+}
+
+core=$build/helper/core/libvt-core.a
+[ -f "$core" ] || refuse "$core is not built"
+for symbol in $(impure_symbols "$core"); do
+    refuse "helper/core is pure, but calls $symbol()"
+done
+
+# The gate itself: code that is not pure has to be seen
+probe=$(mktemp -d)
+trap 'rm -rf "$probe"' EXIT
+cat >"$probe/probe.c" <<'END'
+#include <fcntl.h>
+#include <stdlib.h>
+#include <time.h>
+int probe(void);
+int probe(void) { return open(getenv("HOME"), O_RDONLY) + (int)time(NULL); }
+END
+cc -c -o "$probe/probe.o" "$probe/probe.c"
+[ "$(impure_symbols "$probe/probe.o" | wc -l)" = 3 ] || refuse "this gate does not see impure code"
+
+# ---- the module in libvirtd: no network, cryptography, image or JSON libraries ------------------
+
+forbidden_in_driver='lib(crypto|ssl|curl|zstd|jansson|sqlite3|archive)\.so'
+modules=$(find "$build/driver" -name '*.so' 2>/dev/null || :)
+for module in $modules; do
+    for library in $(readelf -d "$module" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p'); do
+        ! grep -qE "$forbidden_in_driver" <<<"$library" || refuse "$module is linked with $library"
+    done
+    # glib autoptr helpers are static; a vt_ symbol would be core or store linked in
+    for symbol in $(nm "$module" | awk '$NF ~ /^vt_/ {print $NF}'); do
+        refuse "$module carries $symbol of helper/"
+    done
+done
+
+# ---- one outside thing in each file: who may include what ---------------------------------------
+
+# include_only REGEX_OF_INCLUDE REGEX_OF_FILES
+include_only() {
+    local file
+    for file in $(c_files | xargs grep -lE "#include <($1)" || [ $? = 123 ]); do
+        grep -qxE "($2)" <<<"$file" || refuse "$file must not include <$1>"
+    done
+}
+
+tests='tests/(unit|fuzz|bench)/.*'
+include_only 'openssl/' "helper/store/vt-(openssl|digest|hash|key|sign|signature|verify|trust|cosign).*|$tests"
+include_only 'curl/' "helper/store/vt-(http|fetch|curl).*|$tests"
+include_only 'zstd' "helper/store/vt-(zstd|encode|unpack|frame).*|$tests"
+include_only 'sqlite3' "helper/store/vt-(state|db|sqlite).*|$tests"
+include_only 'jansson' "helper/(core|store|cli)/.*|$tests"
+include_only 'gio/|glib/gstdio|unistd|fcntl|sys/socket' \
+    "helper/(store|daemon|cli)/.*|driver/.*|$tests"
+include_only 'libvirt/|virterror' "driver/.*|helper/cli/.*|$tests"
+
+verdict

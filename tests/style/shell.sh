@@ -1,0 +1,7 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shell.sh: shellcheck over every script
+set -euo pipefail
+# shellcheck source=tests/style/files.sh
+. "$(dirname "$0")/files.sh"
+shell_files | xargs shellcheck -x -P .

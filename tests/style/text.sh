@@ -1,0 +1,35 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# text.sh: licence lines, purpose lines, spelling, and links between documents
+set -euo pipefail
+# shellcheck source=tests/style/files.sh
+. "$(dirname "$0")/files.sh"
+
+# Every source says its licence in its first lines
+sources=$(all_files | grep -vE '^tests/data/' |
+    grep -E '\.([ch]|sh|py|build|xml|rng|service|socket|in|conf|rst)$|/(run|demo)$')
+for file in $sources; do
+    head -n 4 "$file" | grep -q 'SPDX-License-Identifier: LGPL-2.1-or-later' ||
+        refuse "$file: no SPDX line on top"
+done
+
+# ... and what a module is for, in one line
+for file in $(c_files | grep -E '^(helper|driver)/'); do
+    sed -n 2p "$file" | grep -q '^/\* ' || refuse "$file: its second line does not say what it is for"
+done
+
+# No line of C is wider than a review window
+for file in $(c_files); do
+    ! grep -nE '^.{101,}$' "$file" >&2 || refuse "$file: wider than 100 columns"
+done
+
+# Links from one document to another lead somewhere
+for file in $(all_files | grep -E '\.md$'); do
+    for link in $(grep -oE '\]\([^)# ]+' "$file" | sed 's/^](//' | grep -vE '^[a-z]+:' || [ $? = 1 ]); do
+        [ -e "$(dirname "$file")/$link" ] || refuse "$file: link to '$link', which does not exist"
+    done
+done
+
+all_files | grep -vE '^(tests/data/|LICENSE|tests/fuzz/corpus/)' | xargs codespell ||
+    refuse "spelling, see above"
+verdict
