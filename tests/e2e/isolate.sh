@@ -30,8 +30,11 @@ vt_isolate_outer() {
     [ -n "${VT_STAGE:-}" ] || vt_stage_build
     VT_SCRATCH=$(mktemp -d "${VT_SCRATCH_BASE:-/var/tmp}/virt-template-e2e.XXXXXX")
     chmod 755 "$VT_SCRATCH"
-    export VT_SCRATCH VT_INSIDE=1
-    unshare --mount --net --pid --fork --mount-proc --kill-child bash "$0" "$@" &
+    # Nothing that the caller's shell exports (proxies, certificates) reaches the test
+    env -i HOME=/root TERM="${TERM:-dumb}" VT_INSIDE=1 VT_SCRATCH="$VT_SCRATCH" \
+        VT_BUILD_DIR="$VT_BUILD_DIR" VT_STAGE="$VT_STAGE" \
+        PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+        unshare --mount --net --pid --fork --mount-proc --kill-child bash "$0" "$@" &
     local child=$! status=0
     trap 'kill -TERM $child 2>/dev/null' TERM INT HUP
     wait $child || status=$?
