@@ -17,11 +17,10 @@ vt_stage_build() {
     [ -n "${VT_BUILD_DIR:-}" ] || vt_die "set VT_BUILD_DIR to the meson build folder"
     VT_BUILD_DIR=$(realpath "$VT_BUILD_DIR")
     [ -f "$VT_BUILD_DIR/build.ninja" ] || vt_die "$VT_BUILD_DIR is not a meson build folder"
-    VT_STAGE=$VT_BUILD_DIR/e2e/stage
+    export VT_BUILD_DIR VT_STAGE=$VT_BUILD_DIR/e2e/stage
     mkdir -p "$VT_STAGE/usr" "$VT_BUILD_DIR/e2e/libvirt-cache"
     flock "$VT_BUILD_DIR/e2e" meson install -C "$VT_BUILD_DIR" --no-rebuild --only-changed --quiet \
         --destdir "$VT_STAGE" >&2
-    export VT_BUILD_DIR VT_STAGE
 }
 
 # Outside: makes the scratch folder, runs the script inside, removes the scratch folder
@@ -54,10 +53,15 @@ vt_overlay() {
         -o "lowerdir=$1,upperdir=$VT_SCRATCH/overlay/up$name,workdir=$VT_SCRATCH/overlay/work$name"
 }
 
-# A real, empty folder of the scratch file system
+# A real, empty folder of the scratch file system. Only below /var/lib can it be a new one: that is
+# private, the rest of / is not.
 vt_scratch_over() {
     local source=$VT_SCRATCH/root$1
-    mkdir -p "$source" "$1"
+    case $1 in
+    /var/lib/*) mkdir -p "$1" ;;
+    *) [ -d "$1" ] || vt_die "$1 is missing: is libvirt installed?" ;;
+    esac
+    mkdir -p "$source"
     mount --bind "$source" "$1"
 }
 
