@@ -90,7 +90,8 @@ const VtCatalogTemplate *vt_catalog_find_template(const VtCatalog *catalog, cons
 
 /**
  * vt_catalog_add:
- * @entry: (transfer full): consumed also on failure
+ * @entry: (transfer full): consumed also on failure; its `serial` 0 becomes the catalog's, which
+ *   the caller has increased before
  * @make_current: make it the name's current version (always so for the first one)
  * @error: %VT_ERROR_EXISTS: versions are immutable; %VT_ERROR_INVALID
  */

@@ -267,6 +267,12 @@ vt_json_uint(const VtJson *object, const char *field, uint64_t *ret, GError **er
 }
 
 bool
+vt_json_is_word(const char *text)
+{
+    return *text && strlen(text) <= VT_JSON_WORD_MAX && !text[strspn(text, WORD_CHARS)];
+}
+
+bool
 vt_json_word(const VtJson *object, const char *field, const char **ret, GError **error)
 {
     VtJson member = vt_json_member(object, field);
@@ -274,7 +280,7 @@ vt_json_word(const VtJson *object, const char *field, const char **ret, GError *
 
     if (!vt_json_string(object, field, &text, error))
         return false;
-    if (!*text || strlen(text) > VT_JSON_WORD_MAX || text[strspn(text, WORD_CHARS)])
+    if (!vt_json_is_word(text))
         return vt_json_throw(&member, error,
                              "is not a word of at most %d characters [A-Za-z0-9._+-]",
                              VT_JSON_WORD_MAX);
@@ -283,8 +289,8 @@ vt_json_word(const VtJson *object, const char *field, const char **ret, GError *
 }
 
 /* "2026-11-21T10:00:00Z", the 0 standing for any digit */
-static bool
-is_time(const char *text)
+bool
+vt_json_is_time(const char *text)
 {
     static const char shape[] = "0000-00-00T00:00:00Z";
     g_autoptr(GDateTime) date = NULL;
@@ -308,7 +314,7 @@ vt_json_time(const VtJson *object, const char *field, const char **ret, GError *
 
     if (!vt_json_string(object, field, &text, error))
         return false;
-    if (!is_time(text))
+    if (!vt_json_is_time(text))
         return vt_json_throw(&member, error, "is not a time like 2026-11-21T10:00:00Z");
     *ret = text;
     return true;
@@ -330,6 +336,31 @@ vt_json_digest(const VtJson *object, const char *field, VtDigest *ret, GError **
                              shown);
     }
     return true;
+}
+
+void
+vt_json_set_string(json_t *object, const char *field, const char *text)
+{
+    g_autofree char *valid = g_utf8_make_valid(text, -1);
+    int failed = json_object_set_new(object, field, json_string(valid));
+
+    g_assert(failed == 0);
+}
+
+void
+vt_json_set_uint(json_t *object, const char *field, uint64_t number)
+{
+    int failed = json_object_set_new(object, field, json_integer((json_int_t)number));
+
+    g_assert(failed == 0 && number <= INT64_MAX);
+}
+
+void
+vt_json_set_digest(json_t *object, const char *field, const VtDigest *digest)
+{
+    char text[VT_DIGEST_STRING_MAX];
+
+    vt_json_set_string(object, field, vt_digest_format(digest, text));
 }
 
 GBytes *

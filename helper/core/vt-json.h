@@ -85,6 +85,17 @@ bool vt_json_time(const VtJson *object, const char *field, const char **ret, GEr
 /** vt_json_digest: A string `sha256:<hex>` */
 bool vt_json_digest(const VtJson *object, const char *field, VtDigest *ret, GError **error);
 
+/** vt_json_is_word: Returns: whether vt_json_word() accepts @text; vt_json_is_time() alike */
+bool vt_json_is_word(const char *text);
+bool vt_json_is_time(const char *text);
+
+/** vt_json_set_string: Adds a member; bytes of @text that are not UTF-8 become U+FFFD */
+void vt_json_set_string(json_t *object, const char *field, const char *text);
+/** vt_json_set_uint: @number: at most INT64_MAX */
+void vt_json_set_uint(json_t *object, const char *field, uint64_t number);
+/** vt_json_set_digest: Adds a member `sha256:<hex>` */
+void vt_json_set_digest(json_t *object, const char *field, const VtDigest *digest);
+
 /** vt_json_format: Returns: (transfer full): @root without white space, members in the order in
  *  which they were set: the same value, the same bytes */
 GBytes *vt_json_format(const json_t *root);

@@ -17,6 +17,11 @@
 #define VT_LAYER_INDEX_TYPE       "application/vnd.virt-template.layer.index.v1"
 #define VT_LAYER_FRAMES_TYPE      "application/vnd.virt-template.layer.frames.v1+zstd"
 
+/* Registries take 4 MiB; the index of a layout directory, which has an entry for each version and
+ * each signature, may be larger */
+#define VT_OCI_MANIFEST_MAX (4u << 20)
+#define VT_OCI_INDEX_MAX    (16u << 20)
+
 /* design: default chain limit is 8; this is what a host accepts at all */
 #define VT_LAYERS_MAX 64
 /* 4 TiB of compressed data in blobs of 256 MiB */
@@ -61,7 +66,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtManifest, vt_manifest_free)
 
 /** vt_manifest_new: @config: (nullable) (transfer full): %NULL = the empty descriptor */
 VtManifest *vt_manifest_new(const char *artifact_type, VtDescriptor *config);
-/** vt_manifest_parse: Unknown fields are accepted, as OCI demands; known ones are checked */
+/**
+ * vt_manifest_parse: Unknown fields are accepted, as OCI demands; known ones are checked
+ *
+ * Also reads Docker's manifest version 2, schema 2, which has the same fields. A document that is
+ * a manifest and an index at once is refused.
+ */
 bool vt_manifest_parse(GBytes *bytes, VtManifest **ret_manifest, GError **error);
 /** vt_manifest_format: Returns: (transfer full): deterministic JSON */
 GBytes *vt_manifest_format(const VtManifest *manifest);
@@ -90,6 +100,7 @@ typedef struct {
 } VtTemplateConfig;
 void vt_template_config_free(VtTemplateConfig *config);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtTemplateConfig, vt_template_config_free)
+/** vt_template_config_parse: Exactly one disk, else %VT_ERROR_UNSUPPORTED */
 bool vt_template_config_parse(GBytes *bytes, VtTemplateConfig **ret_config, GError **error);
 GBytes *vt_template_config_format(const VtTemplateConfig *config);
 
@@ -110,6 +121,7 @@ typedef struct {
  *   borrow from @manifest
  *
  * The manifest's `layers` are, for each layer of the chain, base first, one index descriptor
- * followed by its frame blobs.
+ * followed by its frame blobs. %VT_ERROR_INVALID: another order, an index twice, too many;
+ * %VT_ERROR_UNSUPPORTED: another artifact, or a layer of another type.
  */
 bool vt_template_layers(const VtManifest *manifest, GPtrArray **ret_layers, GError **error);
