@@ -48,6 +48,10 @@ char *vt_key_hint(const VtKey *key);
 /** vt_key_describe: Returns: (transfer full): for people, e.g. `ECDSA P-256 SHA256:1a2b...` */
 char *vt_key_describe(const VtKey *key);
 
+/** vt_key_is_ed25519: Returns: whether signatures made by cosign's default for this type,
+ *  Ed25519ph, cannot be verified: OpenSSL 3.0 has only the pure form */
+bool vt_key_is_ed25519(const VtKey *key);
+
 /** vt_key_sign: @key: a private key; @ret_signature: (out) (transfer full): raw signature bytes */
 bool vt_key_sign(const VtKey *key, VtSignatureForm form, GBytes *message, GBytes **ret_signature,
                  GError **error);
