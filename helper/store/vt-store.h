@@ -32,10 +32,14 @@ typedef struct {
 /** vt_store_open: Does no network access. A layout must exist (see vt_store_create_layout()) */
 bool vt_store_open(const VtStoreUrl *url, const VtStoreOptions *options, VtStore **ret_store,
                    GError **error);
+/** vt_store_free: The @done of ranges that have not ended are not called */
 void vt_store_free(VtStore *store);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtStore, vt_store_free)
 
-/** vt_store_create_layout: Makes an empty OCI layout at @path; an existing one is left alone */
+/**
+ * vt_store_create_layout: Makes an empty OCI layout at @path; an existing one is left alone
+ * @error: %VT_ERROR_EXISTS if @path holds other content
+ */
 bool vt_store_create_layout(const char *path, GError **error);
 
 /** vt_store_source: Returns: (transfer none): the document reader of @store, valid as long as it */
@@ -45,27 +49,52 @@ VtSource *vt_store_source(VtStore *store);
 
 /**
  * VtRangeDone:
- * @user: as given to vt_store_read_range()
+ * @user: as given to vt_store_start_range()
  * @error: (nullable) (transfer none): why the range failed; %NULL: all @length bytes are in @buffer
  */
 typedef void (*VtRangeDone)(void *user, const GError *error);
 
 /**
- * vt_store_read_range:
+ * VtStoreRange:
+ * @repository: it is in
  * @digest: of the blob, `sha256:<hex>`
  * @blob_size: its size as the manifest says, bytes
  * @offset: first byte
  * @length: bytes, at least 1
  * @buffer: @length bytes, valid and untouched until @done is called
+ * @user: passed to @done
+ */
+typedef struct {
+    const char *repository;
+    const char *digest;
+    uint64_t blob_size;
+    uint64_t offset;
+    uint32_t length;
+    void *buffer;
+    VtRangeDone done;
+    void *user;
+} VtStoreRange;
+
+/**
+ * vt_store_start_range:
+ * @range: copied, but for the buffer
  *
  * Starts reading a range. Several ranges run at once, over at most 8 connections; @done is called
  * from vt_store_dispatch(). The content is not verified.
  * Cut transfers are resumed where they stopped, a few times; servers that ignore Range are served
  * by reading the blob once.
  */
-void vt_store_read_range(VtStore *store, const char *repository, const char *digest,
-                         uint64_t blob_size, uint64_t offset, uint32_t length, void *buffer,
-                         VtRangeDone done, void *user);
+void vt_store_start_range(VtStore *store, const VtStoreRange *range);
+
+/** vt_store_read_range: vt_store_start_range() with the fields of #VtStoreRange as arguments */
+static inline void
+vt_store_read_range(VtStore *store, const char *repository, const char *digest, uint64_t blob_size,
+                    uint64_t offset, uint32_t length, void *buffer, VtRangeDone done, void *user)
+{
+    const VtStoreRange range = {repository, digest, blob_size, offset, length, buffer, done, user};
+
+    vt_store_start_range(store, &range);
+}
 
 /**
  * vt_store_dispatch:
@@ -94,17 +123,36 @@ bool vt_store_has_blob(VtStore *store, const char *repository, const char *diges
 bool vt_store_blob_begin(VtStore *store, int *ret_fd, GError **error);
 
 /**
- * vt_store_blob_commit:
+ * VtStoreBlob:
+ * @repository: to put it into
  * @fd: from vt_store_blob_begin(), now holding the whole blob; not closed
  * @digest: its SHA-256, `sha256:<hex>`; the caller computed it
  * @size: bytes
  * @progress: (nullable): called with the bytes sent so far
- *
- * Puts the blob into the store unless it has it; durable when this returns.
+ * @user: passed to @progress
  */
-bool vt_store_blob_commit(VtStore *store, const char *repository, int fd, const char *digest,
-                          uint64_t size, void (*progress)(void *user, uint64_t sent), void *user,
-                          GError **error);
+typedef struct {
+    const char *repository;
+    int fd;
+    const char *digest;
+    uint64_t size;
+    void (*progress)(void *user, uint64_t sent);
+    void *user;
+} VtStoreBlob;
+
+/** vt_store_put_blob: Puts the blob into the store unless it has it; durable when this returns */
+bool vt_store_put_blob(VtStore *store, const VtStoreBlob *blob, GError **error);
+
+/** vt_store_blob_commit: vt_store_put_blob() with the fields of #VtStoreBlob as arguments */
+static inline bool
+vt_store_blob_commit(VtStore *store, const char *repository, int fd, const char *digest,
+                     uint64_t size, void (*progress)(void *user, uint64_t sent), void *user,
+                     GError **error)
+{
+    const VtStoreBlob blob = {repository, fd, digest, size, progress, user};
+
+    return vt_store_put_blob(store, &blob, error);
+}
 
 /** vt_store_put_bytes: Puts a small blob. Returns: false on error */
 bool vt_store_put_bytes(VtStore *store, const char *repository, const char *digest, GBytes *bytes,
@@ -118,7 +166,10 @@ bool vt_store_put_bytes(VtStore *store, const char *repository, const char *dige
  *
  * If the manifest has a `subject`, the store lists it as a referrer: by itself, or in the
  * fallback tag `sha256-<hex>`, which this keeps up to date.
- * In a layout @tag becomes the ref.name annotation `NAME/TAG` of index.json, under a lock.
+ * In a layout @tag becomes the ref.name annotation `NAME/TAG` of index.json, under a lock; that is
+ * how skopeo (`oci:/path:NAME/TAG`) and oras (`--oci-layout /path:NAME/TAG`) address it. The
+ * fallback tag and signature tags are `NAME/sha256-<hex>`, `NAME/sha256-<hex>.sig`. Read are also
+ * `NAME:TAG`, which only skopeo can address, and the digest tags without `NAME/`.
  */
 bool vt_store_put_manifest(VtStore *store, const char *repository, const char *tag,
                            const char *media_type, GBytes *bytes, GError **error);
