@@ -397,13 +397,3 @@ vt_key_verify(const VtKey *key, VtSignatureForm form, GBytes *message, GBytes *s
     ERR_clear_error();
     return valid;
 }
-
-void
-vt_sha256_bytes(GBytes *bytes, uint8_t ret[32])
-{
-    gsize length = 0;
-    const void *data = g_bytes_get_data(bytes, &length);
-    int ok = EVP_Digest(data, length, ret, NULL, EVP_sha256(), NULL);
-
-    g_assert(ok == 1);
-}

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "vt-error.h"
+#include "vt-sha256.h"
 
 #include <stdint.h>
 
@@ -59,6 +60,3 @@ bool vt_key_sign(const VtKey *key, VtSignatureForm form, GBytes *message, GBytes
 /** vt_key_verify: Returns: true only if @signature by @key over @message is valid */
 bool vt_key_verify(const VtKey *key, VtSignatureForm form, GBytes *message,
                    GBytes *signature) G_GNUC_WARN_UNUSED_RESULT;
-
-/** vt_sha256_bytes: SHA-256 of @bytes; @ret: 32 bytes */
-void vt_sha256_bytes(GBytes *bytes, uint8_t ret[32]);

@@ -69,7 +69,7 @@ include_only() {
 }
 
 tests='tests/(unit|fuzz|bench)/.*'
-include_only 'openssl/' "helper/store/vt-(openssl|digest|hash|key|sign|signature|verify|trust|cosign).*|$tests"
+include_only 'openssl/' "helper/store/vt-(openssl|digest|hash|sha256|key|sign|signature|verify|trust|cosign).*|$tests"
 include_only 'curl/' "helper/store/vt-(http|fetch|curl).*|$tests"
 include_only 'zstd' "helper/store/vt-(zstd|encode|unpack|frame).*|$tests"
 include_only 'sqlite3' "helper/store/vt-(state|db|sqlite).*|$tests"
