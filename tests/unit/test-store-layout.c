@@ -149,11 +149,12 @@ test_plain_digest_tag(Fixture *f, gconstpointer data)
 static void
 test_create(Fixture *f, gconstpointer data)
 {
-    g_autofree char *digest = put_manifest(f, "1.2.0", ""), *text = NULL;
+    g_autofree char *text = NULL;
     g_autofree char *other = g_build_filename(f->path, "other", NULL);
     g_autofree char *file = g_build_filename(other, "x", NULL);
     g_autoptr(GError) error = NULL;
 
+    g_free(put_manifest(f, "1.2.0", ""));
     g_assert_true(vt_store_create_layout(f->path, &error));
     text = get_text(f, "debian-12", "1.2.0", NULL);
     g_assert_nonnull(text);
@@ -188,6 +189,7 @@ test_blobs(Fixture *f, gconstpointer data)
     g_autoptr(GError) error = NULL;
     bool has = false;
 
+    g_assert_cmpstr(again, ==, digest);
     g_assert_true(vt_store_has_blob(f->store, "debian-12", digest, &has, NULL));
     g_assert_true(has);
     g_assert_true(vt_store_has_blob(f->store, "debian-12", absent, &has, NULL));
@@ -292,9 +294,10 @@ static void
 test_layout_fd(Fixture *f, gconstpointer data)
 {
     VtStoreOptions options = {.layout_fd = open(f->path, O_PATH | O_DIRECTORY | O_CLOEXEC)};
-    g_autofree char *digest = put_manifest(f, "1.2.0", ""), *text = NULL;
+    g_autofree char *text = NULL;
     g_autoptr(VtStoreUrl) elsewhere = NULL;
 
+    g_free(put_manifest(f, "1.2.0", ""));
     g_assert_true(vt_store_url_parse("oci:/nonexistent", &elsewhere, NULL));
     g_clear_pointer(&f->store, vt_store_free);
     g_assert_true(vt_store_open(elsewhere, &options, &f->store, NULL));
