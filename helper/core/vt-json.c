@@ -133,7 +133,7 @@ append_path(const VtJson *at, GString *path)
     if (path->len)
         g_string_append_c(path, '.');
     /* keys that are data, "registry.example/golden", are not to be taken for a path */
-    if (strspn(shown, WORD_CHARS) == strlen(shown) && !strchr(shown, '.'))
+    if (*shown && strspn(shown, WORD_CHARS) == strlen(shown) && !strchr(shown, '.'))
         g_string_append(path, shown);
     else
         g_string_append_printf(path, "\"%s\"", shown);

@@ -39,8 +39,10 @@ typedef enum {
  * @key_paths: (nullable) (array zero-terminated=1): files of public keys; any one may sign
  * @key_datas: (nullable) (element-type GBytes): decoded PEM; any one may sign
  * @identity: how docker-reference must match
- * @identity_value: (nullable): dockerReference, dockerRepository or signedPrefix's `prefix`
+ * @identity_value: (nullable): dockerReference, dockerRepository or remapIdentity's `prefix`
  * @identity_signed: (nullable): `signedPrefix` of remapIdentity
+ * @where: file and place in it, for messages: `policy.json:
+ * transports.docker."r.example/golden"[0]`
  */
 typedef struct {
     VtRequirementType type;
@@ -49,6 +51,7 @@ typedef struct {
     VtIdentityMatch identity;
     char *identity_value;
     char *identity_signed;
+    char *where;
 } VtRequirement;
 
 /**
@@ -59,7 +62,8 @@ typedef struct {
  * @error: %VT_ERROR_POLICY naming @file_name and the field or type that is not valid, not known,
  *   or not implemented (`signedBy`, `fulcio`, `pki`, `rekorPublicKey...`)
  *
- * Does no I/O: key files are read when they are used.
+ * Strict: the file is taken as a whole or not at all. The sections of transports that we never
+ * use are checked as well. Does no I/O: key files are read when they are used.
  */
 bool vt_policy_parse(GBytes *bytes, const char *file_name, VtPolicy **ret_policy, GError **error);
 
@@ -70,8 +74,8 @@ bool vt_policy_parse(GBytes *bytes, const char *file_name, VtPolicy **ret_policy
  * @tag: (nullable): a version tag, tried first as `scope:tag`
  *
  * The most specific scope wins and replaces all others: for docker `host/ns/repo:tag`,
- * `host/ns/repo`, each namespace, `host`, `*.domain` wildcards, ""; for oci each parent path, "";
- * then `default`.
+ * `host/ns/repo`, each namespace, `host`, `*.domain` wildcards, ""; for oci `path:tag`, where the
+ * tag is the reference in the layout (`NAME/TAG`), the path, each parent path, ""; then `default`.
  *
  * Returns: (element-type VtRequirement) (transfer none): never empty; all must be satisfied
  */
