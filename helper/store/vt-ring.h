@@ -14,8 +14,9 @@
  * Blobs are numbered as in the layer index; the daemon told fetch their digests. Integers are in
  * host byte order, both ends are one program.
  */
-#define VT_RING_SLOTS     8
-#define VT_RING_SLOT_SIZE (4u << 20)
+#define VT_RING_SLOTS 8
+/* 4 MiB, and what zstd adds to a frame of that size that cannot be compressed */
+#define VT_RING_SLOT_SIZE ((4u << 20) + (64u << 10))
 
 typedef struct {
     uint32_t slot;

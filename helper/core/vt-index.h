@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-index.h: the index of a layer (docs/layer-format.md): where each block of a disk is */
+#pragma once
+
+#include "vt-digest.h"
+
+#include <stdint.h>
+
+/* The unit of extents: what file systems move data in */
+#define VT_INDEX_BLOCK_SIZE 4096u
+/* Content of a frame: powers of two in this range */
+#define VT_INDEX_FRAME_MIN (64u << 10)
+#define VT_INDEX_FRAME_MAX (4u << 20)
+/* What zstd may add to data that it cannot compress (ZSTD_COMPRESSBOUND), rounded up */
+#define VT_INDEX_FRAME_OVERHEAD(content) ((content) / 256 + 64)
+/* Registries limit uploads */
+#define VT_INDEX_BLOB_MAX (256u << 20)
+/* 4 TiB of compressed data */
+#define VT_INDEX_BLOBS_MAX 16384u
+/* Virtual disk; also the largest number of blocks that 32 bits count */
+#define VT_INDEX_CAPACITY_MAX (UINT64_C(16) << 40)
+/* The index of about 1.5 TiB of data in frames of 128 KiB; larger disks need larger frames */
+#define VT_INDEX_SIZE_MAX (1u << 30)
+
+/* Annotations of the index descriptor in a manifest: the root alone, for readers of single pages */
+#define VT_INDEX_ROOT_SIZE_KEY   "virt-template.index.root.size"
+#define VT_INDEX_ROOT_DIGEST_KEY "virt-template.index.root.digest"
+
+/**
+ * VtExtentKind:
+ * @VT_EXTENT_ZERO: reads as zeros
+ * @VT_EXTENT_LITERAL: blocks of this layer's frames
+ * @VT_EXTENT_ANCESTOR: blocks of a layer below; not in version 1
+ */
+typedef enum {
+    VT_EXTENT_ZERO = 0,
+    VT_EXTENT_LITERAL = 1,
+    VT_EXTENT_ANCESTOR = 2,
+} VtExtentKind;
+
+/**
+ * VtExtent: a run of guest blocks with one source
+ * @guest: number of its first block on the virtual disk
+ * @source: number of the first literal block; 0 for zeros
+ * @length: blocks, not 0
+ */
+typedef struct {
+    uint64_t guest;
+    uint64_t source;
+    uint32_t length;
+    VtExtentKind kind;
+} VtExtent;
+
+/**
+ * VtFrame: one independent zstd frame
+ * @blob: number of the blob, in the order of the manifest
+ * @offset: bytes in the blob
+ * @size: bytes, compressed
+ * @blocks: blocks of content
+ * @digest: SHA-256 of the compressed bytes
+ * @content_digest: SHA-256 of the content
+ */
+typedef struct {
+    uint32_t blob;
+    uint32_t offset;
+    uint32_t size;
+    uint32_t blocks;
+    VtDigest digest;
+    VtDigest content_digest;
+} VtFrame;
+
+/**
+ * VtIndex: a checked index; read only
+ * @capacity: virtual size, bytes; a multiple of the block size
+ * @frame_blocks: blocks of content in each frame but the last
+ * @cluster_bits: log2 of the cluster size of the QCOW2 file made from it
+ * @literal_blocks: blocks of content in all frames
+ * @data_blocks: blocks of the disk that are not zero extents
+ * @root_size: bytes of the root, which is the index's beginning
+ */
+typedef struct {
+    uint64_t capacity;
+    uint32_t frame_blocks;
+    uint32_t cluster_bits;
+    uint64_t literal_blocks;
+    uint64_t data_blocks;
+    uint64_t extent_count;
+    uint64_t frame_count;
+    uint32_t blob_count;
+    uint32_t root_size;
+    /*< private >*/
+    GBytes *bytes;
+    const uint8_t *extents;
+    const uint8_t *frames;
+} VtIndex;
+void vt_index_free(VtIndex *index);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtIndex, vt_index_free)
+
+/**
+ * vt_index_parse:
+ * @bytes: a whole index blob
+ * @ret_index: (out) (transfer full): keeps a reference on @bytes
+ *
+ * Checks all that docs/layer-format.md demands of a full layer, the digests of the pages included.
+ *
+ * @error: %VT_ERROR_INVALID; %VT_ERROR_UNSUPPORTED for another version, a delta layer or an unknown
+ * feature or section that must be understood; %VT_ERROR_CORRUPT for a page that does not have its
+ * digest; %VT_ERROR_TOO_LARGE
+ */
+bool vt_index_parse(GBytes *bytes, VtIndex **ret_index, GError **error);
+
+/**
+ * vt_index_check_blobs:
+ * @sizes: bytes of each blob, as a manifest gives them
+ *
+ * Whether the frames are exactly in these blobs; %VT_ERROR_INVALID naming the blob.
+ */
+bool vt_index_check_blobs(const VtIndex *index, const uint64_t *sizes, uint32_t count,
+                          GError **error);
+
+/** vt_index_frame: @number: below @frame_count */
+void vt_index_frame(const VtIndex *index, uint64_t number, VtFrame *ret_frame);
+
+/** VtExtentIter: walks the extents in guest order; start with vt_extent_iter_init() */
+typedef struct {
+    const VtIndex *index;
+    uint64_t number;
+    uint64_t guest;
+} VtExtentIter;
+void vt_extent_iter_init(VtExtentIter *iter, const VtIndex *index);
+/** vt_extent_iter_next: Returns: false behind the last extent */
+bool vt_extent_iter_next(VtExtentIter *iter, VtExtent *ret_extent);
+
+/**
+ * VtIndexBuilder:
+ *
+ * Puts an index together. What is added must make a valid index; vt_index_parse() tells.
+ */
+typedef struct VtIndexBuilder VtIndexBuilder;
+VtIndexBuilder *vt_index_builder_new(uint32_t frame_size);
+void vt_index_builder_free(VtIndexBuilder *builder);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtIndexBuilder, vt_index_builder_free)
+
+/** vt_index_builder_add_extent: Appends in guest order; merges with the extent before it */
+void vt_index_builder_add_extent(VtIndexBuilder *builder, VtExtentKind kind, uint64_t source,
+                                 uint32_t length);
+/** vt_index_builder_add_frame: Appends in literal order */
+void vt_index_builder_add_frame(VtIndexBuilder *builder, const VtFrame *frame);
+/** vt_index_builder_finish: Returns: (transfer full): the index blob */
+GBytes *vt_index_builder_finish(VtIndexBuilder *builder);
+/** vt_index_builder_root_size: Returns: bytes of the root of a blob that was just finished */
+uint32_t vt_index_builder_root_size(const VtIndexBuilder *builder);
