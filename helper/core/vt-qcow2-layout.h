@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-qcow2-layout.h: the QCOW2 file that follows from a layer's index (docs/layer-format.md 6) */
+#pragma once
+
+#include "vt-index.h"
+
+#define VT_QCOW2_LAYOUT_CLUSTER 65536u
+
+/**
+ * VtQcow2Layout: read only
+ * @file_size: bytes, a multiple of the cluster size
+ * @metadata_clusters: clusters from the file's beginning; behind them are data clusters, those with
+ *   data in guest order
+ */
+typedef struct {
+    uint64_t file_size;
+    uint64_t metadata_clusters;
+    /*< private >*/
+    uint64_t capacity;
+    GArray *runs;
+    GArray *tables;
+    uint64_t reftable_clusters;
+    uint64_t refblocks;
+    uint64_t l1_clusters;
+} VtQcow2Layout;
+VtQcow2Layout *vt_qcow2_layout_new(const VtIndex *index);
+void vt_qcow2_layout_free(VtQcow2Layout *layout);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtQcow2Layout, vt_qcow2_layout_free)
+
+/** vt_qcow2_layout_metadata: Writes cluster @number, below @metadata_clusters, of the file to
+ *  @buffer of %VT_QCOW2_LAYOUT_CLUSTER bytes */
+void vt_qcow2_layout_metadata(const VtQcow2Layout *layout, uint64_t number, uint8_t *buffer);
+
+/**
+ * vt_qcow2_layout_offset:
+ * @block: number of a guest block in an allocated cluster
+ *
+ * Returns: offset of the block in the file. Guest blocks that follow each other in allocated
+ * clusters follow each other in the file, except where whole clusters of zeros are left out.
+ */
+uint64_t vt_qcow2_layout_offset(const VtQcow2Layout *layout, uint64_t block);
