@@ -42,6 +42,7 @@ typedef struct {
  * VtEncodeResult:
  * @index: the index blob
  * @index_digest: its digest
+ * @index_root_size: bytes of its root
  * @blob_digests: (element-type VtDigest): of each blob
  * @blob_sizes: (element-type guint64): bytes of each blob
  * @capacity: virtual size, bytes
@@ -52,6 +53,7 @@ typedef struct {
 typedef struct {
     GBytes *index;
     VtDigest index_digest;
+    uint32_t index_root_size;
     GArray *blob_digests;
     GArray *blob_sizes;
     uint64_t capacity;

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-layer-map.h: for each frame of a layer, the places in the QCOW2 file that its blocks go to */
+#pragma once
+
+#include "vt-qcow2-layout.h"
+
+/**
+ * VtTarget:
+ * @source: first block in the literal space
+ * @offset: where it goes in the file, bytes
+ * @blocks: contiguous in both; never across a frame
+ */
+typedef struct {
+    uint64_t source;
+    uint64_t offset;
+    uint64_t blocks;
+} VtTarget;
+
+/**
+ * VtTargets: ordered by source
+ * @all: (element-type VtTarget)
+ * @first: number of the first target of each frame, and of the end: frames + 1 values
+ */
+typedef struct {
+    GArray *all;
+    guint *first;
+} VtTargets;
+
+/**
+ * VtLayerMap:
+ * @frame_blocks: blocks of content in each frame but the last
+ * @primary: covers each block of the literal space exactly once
+ * @copies: further places of blocks that occur more than once
+ */
+typedef struct {
+    uint64_t frame_blocks;
+    VtQcow2Layout *layout;
+    VtTargets primary;
+    VtTargets copies;
+} VtLayerMap;
+void vt_layer_map_free(VtLayerMap *map);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtLayerMap, vt_layer_map_free)
+
+/** vt_layer_map_new: %VT_ERROR_INVALID when a literal block is used by no extent */
+bool vt_layer_map_new(const VtIndex *index, VtLayerMap **ret_map, GError **error);

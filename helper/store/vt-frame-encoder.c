@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-frame-encoder.c: literal blocks become zstd frames, compressed in threads, written in order */
+#include "vt-frame-encoder.h"
+#include "vt-fs.h"
+#include "vt-sha256.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <zstd.h>
+
+/*
+ * Slots form a ring: the caller fills slot `next`, a pool thread compresses it, the caller writes
+ * slot `oldest` when it is done. With two slots a thread nobody waits for long.
+ */
+#define SLOTS_PER_THREAD 4
+
+/* Dirty pages are handed to the disk early, so that the final sync is short; bytes */
+#define WRITE_BEHIND (8u << 20)
+
+typedef struct {
+    ZSTD_CCtx *context;
+    uint8_t *content;
+    size_t content_size;
+    uint8_t *frame;
+    size_t frame_capacity;
+    size_t frame_size;
+    VtDigest digest;
+    VtDigest content_digest;
+    bool done;
+    VtFrameEncoder *owner;
+} Slot;
+
+struct VtFrameEncoder {
+    VtEncodeOptions options;
+    VtBlobSink *sink;
+    VtIndexBuilder *builder;
+    GThreadPool *pool;
+    GMutex lock;
+    GCond ready;
+    Slot *slots;
+    guint slot_count;
+    uint64_t next;
+    uint64_t oldest;
+    /* the blob being written */
+    int blob_fd;
+    uint32_t blob_number;
+    uint64_t blob_size;
+    uint64_t blob_flushed;
+    VtSha256 *blob_hash;
+    GArray *digests;
+    GArray *sizes;
+    uint64_t stored;
+};
+
+static void
+compress_slot(gpointer data, gpointer user)
+{
+    VtFrameEncoder *encoder = user;
+    Slot *slot = data;
+
+    slot->frame_size = ZSTD_compress2(slot->context, slot->frame, slot->frame_capacity,
+                                      slot->content, slot->content_size);
+    if (!ZSTD_isError(slot->frame_size)) {
+        vt_sha256_data(slot->frame, slot->frame_size, &slot->digest);
+        vt_sha256_data(slot->content, slot->content_size, &slot->content_digest);
+    }
+    g_mutex_lock(&encoder->lock);
+    slot->done = true;
+    g_cond_signal(&encoder->ready);
+    g_mutex_unlock(&encoder->lock);
+}
+
+static void
+slot_init(VtFrameEncoder *encoder, Slot *slot)
+{
+    slot->owner = encoder;
+    slot->context = ZSTD_createCCtx();
+    g_assert(slot->context);
+    ZSTD_CCtx_setParameter(slot->context, ZSTD_c_compressionLevel, encoder->options.level);
+    ZSTD_CCtx_setParameter(slot->context, ZSTD_c_contentSizeFlag, 1);
+    ZSTD_CCtx_setParameter(slot->context, ZSTD_c_checksumFlag, 0);
+    slot->content = g_malloc(encoder->options.frame_size);
+    slot->frame_capacity = ZSTD_compressBound(encoder->options.frame_size);
+    slot->frame = g_malloc(slot->frame_capacity);
+}
+
+VtFrameEncoder *
+vt_frame_encoder_new(const VtEncodeOptions *options, VtBlobSink *sink, VtIndexBuilder *builder)
+{
+    VtFrameEncoder *encoder = g_new0(VtFrameEncoder, 1);
+
+    encoder->options = *options;
+    encoder->sink = sink;
+    encoder->builder = builder;
+    encoder->blob_fd = -1;
+    encoder->digests = g_array_new(false, false, sizeof(VtDigest));
+    encoder->sizes = g_array_new(false, false, sizeof(guint64));
+    g_mutex_init(&encoder->lock);
+    g_cond_init(&encoder->ready);
+    encoder->slot_count = options->threads * SLOTS_PER_THREAD;
+    encoder->slots = g_new0(Slot, encoder->slot_count);
+    for (guint i = 0; i < encoder->slot_count; i++)
+        slot_init(encoder, &encoder->slots[i]);
+    encoder->pool = g_thread_pool_new(compress_slot, encoder, (int)options->threads, false, NULL);
+    return encoder;
+}
+
+void
+vt_frame_encoder_free(VtFrameEncoder *encoder)
+{
+    if (!encoder)
+        return;
+    g_thread_pool_free(encoder->pool, true, true);
+    for (guint i = 0; i < encoder->slot_count; i++) {
+        ZSTD_freeCCtx(encoder->slots[i].context);
+        g_free(encoder->slots[i].content);
+        g_free(encoder->slots[i].frame);
+    }
+    g_free(encoder->slots);
+    vt_close_fd(&encoder->blob_fd);
+    vt_sha256_free(encoder->blob_hash);
+    g_array_unref(encoder->digests);
+    g_array_unref(encoder->sizes);
+    g_mutex_clear(&encoder->lock);
+    g_cond_clear(&encoder->ready);
+    g_free(encoder);
+}
+
+static bool
+commit_blob(VtFrameEncoder *encoder, GError **error)
+{
+    VtDigest digest;
+
+    if (encoder->blob_fd < 0)
+        return true;
+    vt_sha256_finish(encoder->blob_hash, &digest);
+    g_array_append_val(encoder->digests, digest);
+    g_array_append_val(encoder->sizes, encoder->blob_size);
+    encoder->stored += encoder->blob_size;
+    encoder->blob_number++;
+    return encoder->sink->commit(encoder->sink, vt_steal_fd(&encoder->blob_fd), &digest,
+                                 encoder->blob_size, error);
+}
+
+/* Makes sure that there is a blob with room for @size bytes */
+static bool
+open_blob(VtFrameEncoder *encoder, size_t size, GError **error)
+{
+    if (encoder->blob_fd >= 0 && encoder->blob_size + size > encoder->options.blob_max &&
+        !commit_blob(encoder, error))
+        return false;
+    if (encoder->blob_fd >= 0)
+        return true;
+    if (encoder->blob_number >= VT_INDEX_BLOBS_MAX)
+        return vt_throw(error, VT_ERROR_TOO_LARGE, "the image needs more than %u blobs",
+                        VT_INDEX_BLOBS_MAX);
+    if (!encoder->blob_hash)
+        encoder->blob_hash = vt_sha256_new();
+    encoder->blob_size = 0;
+    encoder->blob_flushed = 0;
+    return encoder->sink->begin(encoder->sink, &encoder->blob_fd, error);
+}
+
+static void
+write_behind(VtFrameEncoder *encoder)
+{
+    if (encoder->blob_size - encoder->blob_flushed < WRITE_BEHIND)
+        return;
+    /* a hint: not every file system knows it, and the commit syncs anyway */
+    (void)sync_file_range(encoder->blob_fd, (off_t)encoder->blob_flushed,
+                          (off_t)(encoder->blob_size - encoder->blob_flushed),
+                          SYNC_FILE_RANGE_WRITE);
+    encoder->blob_flushed = encoder->blob_size;
+}
+
+static bool
+write_slot(VtFrameEncoder *encoder, Slot *slot, GError **error)
+{
+    VtFrame frame;
+
+    if (ZSTD_isError(slot->frame_size))
+        return vt_throw(error, VT_ERROR_FAILED, "zstd: %s", ZSTD_getErrorName(slot->frame_size));
+    if (!open_blob(encoder, slot->frame_size, error) ||
+        !vt_fs_write_all(encoder->blob_fd, slot->frame, slot->frame_size, "blob", error))
+        return false;
+    vt_sha256_update(encoder->blob_hash, slot->frame, slot->frame_size);
+    frame = (VtFrame){.blob = encoder->blob_number,
+                      .offset = (uint32_t)encoder->blob_size,
+                      .size = (uint32_t)slot->frame_size,
+                      .blocks = (uint32_t)(slot->content_size / VT_INDEX_BLOCK_SIZE),
+                      .digest = slot->digest,
+                      .content_digest = slot->content_digest};
+    vt_index_builder_add_frame(encoder->builder, &frame);
+    encoder->blob_size += slot->frame_size;
+    write_behind(encoder);
+    slot->content_size = 0;
+    slot->done = false;
+    encoder->oldest++;
+    return true;
+}
+
+/* Writes what is ready; with @all, or a full ring, waits for it */
+static bool
+drain(VtFrameEncoder *encoder, bool all, GError **error)
+{
+    while (encoder->oldest < encoder->next) {
+        Slot *slot = &encoder->slots[encoder->oldest % encoder->slot_count];
+        bool wait = all || encoder->next - encoder->oldest == encoder->slot_count, done;
+
+        g_mutex_lock(&encoder->lock);
+        while (wait && !slot->done)
+            g_cond_wait(&encoder->ready, &encoder->lock);
+        done = slot->done;
+        g_mutex_unlock(&encoder->lock);
+        if (!done)
+            return true;
+        if (!write_slot(encoder, slot, error))
+            return false;
+    }
+    return true;
+}
+
+static void
+submit(VtFrameEncoder *encoder)
+{
+    Slot *slot = &encoder->slots[encoder->next % encoder->slot_count];
+
+    encoder->next++;
+    g_thread_pool_push(encoder->pool, slot, NULL);
+}
+
+bool
+vt_frame_encoder_add(VtFrameEncoder *encoder, const uint8_t *block, GError **error)
+{
+    Slot *slot = &encoder->slots[encoder->next % encoder->slot_count];
+
+    memcpy(slot->content + slot->content_size, block, VT_INDEX_BLOCK_SIZE);
+    slot->content_size += VT_INDEX_BLOCK_SIZE;
+    if (slot->content_size < encoder->options.frame_size)
+        return true;
+    submit(encoder);
+    return drain(encoder, false, error);
+}
+
+bool
+vt_frame_encoder_finish(VtFrameEncoder *encoder, VtEncodeResult *result, GError **error)
+{
+    /* a full ring was drained, so the slot being filled is always free */
+    if (encoder->slots[encoder->next % encoder->slot_count].content_size > 0)
+        submit(encoder);
+    if (!drain(encoder, true, error) || !commit_blob(encoder, error))
+        return false;
+    result->blob_digests = g_array_ref(encoder->digests);
+    result->blob_sizes = g_array_ref(encoder->sizes);
+    result->stored_bytes = encoder->stored;
+    return true;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-layer-file.h: the QCOW2 file of a layer: writing its parts, reading them back */
+#pragma once
+
+#include "vt-layer-map.h"
+
+/* O_DIRECT wants memory aligned to the device's block; all have at most a page */
+#define VT_DIRECT_ALIGN 4096u
+
+/** vt_aligned_new: Returns: (transfer full): @size bytes for O_DIRECT, not cleared; free() it */
+uint8_t *vt_aligned_new(size_t size);
+
+/**
+ * vt_layer_file_begin:
+ * @fd: regular file, opened read-write
+ *
+ * Gives the file its size and space, turns on O_DIRECT where the file system has it, and writes the
+ * metadata clusters. %VT_ERROR_NO_SPACE
+ */
+bool vt_layer_file_begin(int fd, const VtLayerMap *map, GError **error);
+
+/**
+ * vt_layer_file_write:
+ * @content: of @frame_count frames from @first_frame on, aligned to %VT_DIRECT_ALIGN
+ *
+ * Writes their blocks to all their places. Called by several threads at once.
+ */
+bool vt_layer_file_write(int fd, const VtLayerMap *map, const uint8_t *content,
+                         uint64_t first_frame, uint64_t frame_count, GError **error);
+
+/** vt_layer_file_write_copies: Writes only the places of @frame's blocks that are not primary */
+bool vt_layer_file_write_copies(int fd, const VtLayerMap *map, const uint8_t *content,
+                                uint64_t frame, GError **error);
+
+/**
+ * vt_layer_file_read_frame:
+ * @buffer: (out): the content of @frame, from its primary places
+ */
+bool vt_layer_file_read_frame(int fd, const VtLayerMap *map, uint64_t frame, uint8_t *buffer,
+                              GError **error);
+
+/** vt_layer_file_finish: Makes it durable */
+bool vt_layer_file_finish(int fd, GError **error);

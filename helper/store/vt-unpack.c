@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-unpack.c: an authenticated index and its frames become a QCOW2 file */
+#include "vt-unpack.h"
+
+#include "vt-frame-decoder.h"
+#include "vt-fs.h"
+#include "vt-layer-file.h"
+#include "vt-sha256.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+/*
+ * The calling thread owns the ring: it asks for ranges of adjacent frames while slots are free, and
+ * hands filled slots to a pool. A pool thread checks, decodes and writes the frames of one range
+ * and gives the slot back through an eventfd. Who fails first is remembered; nothing new is begun
+ * then.
+ */
+
+/* One request: large enough that its cost does not count (performance study: 1 to 4 MiB) */
+#define RANGE_TARGET (1u << 20)
+/* Decoded frames are gathered to writes of this size; bytes */
+#define WRITE_TARGET (1u << 20)
+#define THREADS_MAX  64
+#define PROGRESS_MS  100
+
+typedef struct Unpacker Unpacker;
+
+/* A request and what came back: frames [first, first + count), one behind the other in a blob */
+typedef struct {
+    uint32_t slot;
+    uint64_t first;
+    uint64_t count;
+    uint64_t bytes;
+} Range;
+
+struct Unpacker {
+    const VtUnpackJob *job;
+    const VtIndex *index;
+    const VtLayerMap *map;
+    uint8_t *ring;
+    int wake_fd;
+    GThreadPool *pool;
+    GMutex lock;
+    GQueue free_slots;    /* slot numbers; guarded by lock */
+    GError *failure;      /* guarded by lock */
+    GPtrArray *decoders;  /* idle VtFrameDecoder; guarded by lock */
+    uint64_t blocks_done; /* guarded by lock */
+    uint64_t bytes_done;  /* guarded by lock */
+    Range asked[VT_RING_SLOTS];
+    bool outstanding[VT_RING_SLOTS];
+    guint in_flight;
+    uint64_t next_frame;
+    uint8_t *present; /* for each frame: whether it is in the file already */
+};
+
+static void
+fail_with(Unpacker *unpacker, GError *error)
+{
+    g_mutex_lock(&unpacker->lock);
+    if (!unpacker->failure)
+        unpacker->failure = error;
+    else
+        g_error_free(error);
+    g_mutex_unlock(&unpacker->lock);
+}
+
+static VtFrameDecoder *
+take_decoder(Unpacker *unpacker)
+{
+    VtFrameDecoder *decoder = NULL;
+
+    g_mutex_lock(&unpacker->lock);
+    if (unpacker->decoders->len > 0)
+        decoder = g_ptr_array_steal_index_fast(unpacker->decoders, unpacker->decoders->len - 1);
+    g_mutex_unlock(&unpacker->lock);
+    return decoder ? decoder : vt_frame_decoder_new(unpacker->index);
+}
+
+/* Decodes and writes the frames of @range, as many at once as WRITE_TARGET holds */
+static bool
+process_range(Unpacker *unpacker, const Range *range, VtFrameDecoder *decoder, uint8_t *content,
+              GError **error)
+{
+    const uint8_t *compressed = unpacker->ring + (size_t)range->slot * VT_RING_SLOT_SIZE;
+    uint64_t frame_bytes = (uint64_t)unpacker->index->frame_blocks * VT_INDEX_BLOCK_SIZE;
+    uint64_t batch = MAX(WRITE_TARGET / frame_bytes, 1), number = range->first;
+
+    while (number < range->first + range->count) {
+        uint64_t count = MIN(batch, range->first + range->count - number);
+
+        for (uint64_t i = 0; i < count; i++) {
+            VtFrame frame;
+
+            if (!vt_frame_decode(decoder, number + i, compressed, content + i * frame_bytes, error))
+                return false;
+            vt_index_frame(unpacker->index, number + i, &frame);
+            compressed += frame.size;
+        }
+        if (!vt_layer_file_write(unpacker->job->output_fd, unpacker->map, content, number, count,
+                                 error))
+            return false;
+        number += count;
+    }
+    return true;
+}
+
+static uint64_t
+blocks_of(const VtIndex *index, uint64_t first, uint64_t count)
+{
+    uint64_t start = first * index->frame_blocks;
+
+    return MIN(start + count * index->frame_blocks, index->literal_blocks) - start;
+}
+
+static void
+run_range(gpointer data, gpointer user)
+{
+    Unpacker *unpacker = user;
+    Range *range = data;
+    uint64_t frame_bytes = (uint64_t)unpacker->index->frame_blocks * VT_INDEX_BLOCK_SIZE;
+    uint8_t *content = vt_aligned_new(MAX(WRITE_TARGET, frame_bytes));
+    VtFrameDecoder *decoder = take_decoder(unpacker);
+    GError *error = NULL;
+    uint64_t one = 1;
+
+    if (!process_range(unpacker, range, decoder, content, &error))
+        fail_with(unpacker, error);
+    free(content);
+    g_mutex_lock(&unpacker->lock);
+    g_ptr_array_add(unpacker->decoders, decoder);
+    g_queue_push_tail(&unpacker->free_slots, GUINT_TO_POINTER(range->slot));
+    unpacker->blocks_done += blocks_of(unpacker->index, range->first, range->count);
+    unpacker->bytes_done += range->bytes;
+    g_mutex_unlock(&unpacker->lock);
+    /* cannot block: the counter is far from its end */
+    if (write(unpacker->wake_fd, &one, sizeof(one)) < 0)
+        g_assert(errno == EAGAIN);
+}
+
+/* The next frames that are missing, adjacent in one blob, up to RANGE_TARGET */
+static bool
+next_range(Unpacker *unpacker, Range *ret, VtRingRequest *request)
+{
+    const VtIndex *index = unpacker->index;
+    VtFrame frame, last;
+
+    while (unpacker->next_frame < index->frame_count && unpacker->present[unpacker->next_frame])
+        unpacker->next_frame++;
+    if (unpacker->next_frame >= index->frame_count)
+        return false;
+    vt_index_frame(index, unpacker->next_frame, &frame);
+    *request = (VtRingRequest){.blob = frame.blob, .offset = frame.offset};
+    *ret = (Range){.first = unpacker->next_frame};
+    do {
+        ret->bytes += frame.size;
+        ret->count++;
+        last = frame;
+        if (unpacker->next_frame + ret->count >= index->frame_count ||
+            unpacker->present[unpacker->next_frame + ret->count])
+            break;
+        vt_index_frame(index, unpacker->next_frame + ret->count, &frame);
+    } while (frame.blob == last.blob && frame.offset == last.offset + last.size &&
+             ret->bytes + frame.size <= RANGE_TARGET);
+    request->length = (uint32_t)ret->bytes;
+    unpacker->next_frame += ret->count;
+    return true;
+}
+
+static bool
+pop_free_slot(Unpacker *unpacker, uint32_t *ret)
+{
+    bool any;
+
+    g_mutex_lock(&unpacker->lock);
+    any = !g_queue_is_empty(&unpacker->free_slots) && !unpacker->failure;
+    if (any)
+        *ret = GPOINTER_TO_UINT(g_queue_pop_head(&unpacker->free_slots));
+    g_mutex_unlock(&unpacker->lock);
+    return any;
+}
+
+static bool
+send_requests(Unpacker *unpacker, GError **error)
+{
+    VtRingRequest request;
+    Range range;
+    uint32_t slot;
+
+    while (pop_free_slot(unpacker, &slot)) {
+        if (!next_range(unpacker, &range, &request)) {
+            g_mutex_lock(&unpacker->lock);
+            g_queue_push_tail(&unpacker->free_slots, GUINT_TO_POINTER(slot));
+            g_mutex_unlock(&unpacker->lock);
+            return true;
+        }
+        request.slot = range.slot = slot;
+        unpacker->asked[slot] = range;
+        unpacker->outstanding[slot] = true;
+        unpacker->in_flight++;
+        if (send(unpacker->job->socket_fd, &request, sizeof(request), MSG_NOSIGNAL) !=
+            (ssize_t)sizeof(request))
+            return vt_throw_errno(error, errno, "cannot ask the fetch worker");
+    }
+    return true;
+}
+
+static bool
+take_answer(Unpacker *unpacker, GError **error)
+{
+    VtRingAnswer answer;
+    ssize_t n = recv(unpacker->job->socket_fd, &answer, sizeof(answer), MSG_DONTWAIT);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return true;
+    if (n <= 0)
+        return vt_throw(error, VT_ERROR_NETWORK, "the fetch worker ended");
+    if (n != (ssize_t)sizeof(answer) || answer.slot >= VT_RING_SLOTS ||
+        !unpacker->outstanding[answer.slot])
+        return vt_throw(error, VT_ERROR_FAILED, "the fetch worker answered what was not asked");
+    unpacker->outstanding[answer.slot] = false;
+    unpacker->in_flight--;
+    answer.message[sizeof(answer.message) - 1] = '\0';
+    if (answer.code >= 0)
+        return vt_throw(error, answer.code < VT_ERROR_LAST ? answer.code : VT_ERROR_FAILED, "%s",
+                        answer.message);
+    g_thread_pool_push(unpacker->pool, &unpacker->asked[answer.slot], NULL);
+    return true;
+}
+
+/* Whether all slots are back; @ret_failed: whether something failed */
+static bool
+all_idle(Unpacker *unpacker, bool *ret_failed)
+{
+    bool idle;
+
+    g_mutex_lock(&unpacker->lock);
+    idle = g_queue_get_length(&unpacker->free_slots) == VT_RING_SLOTS;
+    *ret_failed = unpacker->failure != NULL;
+    g_mutex_unlock(&unpacker->lock);
+    return idle;
+}
+
+static void
+report(Unpacker *unpacker, gint64 *last_time, bool always)
+{
+    gint64 now = g_get_monotonic_time();
+    uint64_t blocks, bytes;
+
+    if (!unpacker->job->progress || (!always && now - *last_time < PROGRESS_MS * 1000))
+        return;
+    *last_time = now;
+    g_mutex_lock(&unpacker->lock);
+    blocks = unpacker->blocks_done;
+    bytes = unpacker->bytes_done;
+    g_mutex_unlock(&unpacker->lock);
+    unpacker->job->progress(unpacker->job->user, blocks * VT_INDEX_BLOCK_SIZE,
+                            unpacker->index->literal_blocks * VT_INDEX_BLOCK_SIZE, bytes);
+}
+
+static bool
+transfer(Unpacker *unpacker, GError **error)
+{
+    gint64 reported = 0;
+    bool failed = false;
+
+    for (;;) {
+        struct pollfd fds[2] = {{.fd = unpacker->job->socket_fd, .events = POLLIN},
+                                {.fd = unpacker->wake_fd, .events = POLLIN}};
+        uint64_t count;
+
+        if (!send_requests(unpacker, error))
+            return false;
+        report(unpacker, &reported, false);
+        if (all_idle(unpacker, &failed) || failed)
+            break;
+        if (poll(fds, 2, PROGRESS_MS) < 0 && errno != EINTR)
+            return vt_throw_errno(error, errno, "cannot wait for the fetch worker");
+        if (fds[1].revents && read(unpacker->wake_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+            return vt_throw_errno(error, errno, "cannot read the wake-up counter");
+        if (fds[0].revents && !take_answer(unpacker, error))
+            return false;
+    }
+    report(unpacker, &reported, true);
+    return true;
+}
+
+/* Frames of an earlier attempt; a frame that is here has its copies written again, which costs
+ * little */
+static bool
+find_present(Unpacker *unpacker, GError **error)
+{
+    const VtIndex *index = unpacker->index;
+    uint8_t *content = vt_aligned_new((size_t)index->frame_blocks * VT_INDEX_BLOCK_SIZE);
+    bool ok = true;
+
+    for (uint64_t number = 0; ok && number < index->frame_count; number++) {
+        g_autoptr(GError) unreadable = NULL;
+        VtFrame frame;
+        VtDigest digest;
+
+        vt_index_frame(index, number, &frame);
+        if (!vt_layer_file_read_frame(unpacker->job->output_fd, unpacker->map, number, content,
+                                      &unreadable))
+            continue;
+        vt_sha256_data(content, (size_t)frame.blocks * VT_INDEX_BLOCK_SIZE, &digest);
+        if (!vt_digest_equal(&digest, &frame.content_digest))
+            continue;
+        ok = vt_layer_file_write_copies(unpacker->job->output_fd, unpacker->map, content, number,
+                                        error);
+        unpacker->present[number] = 1;
+        unpacker->blocks_done += frame.blocks;
+    }
+    free(content);
+    return ok;
+}
+
+static bool
+unpacker_start(Unpacker *unpacker, GError **error)
+{
+    unsigned threads = unpacker->job->threads ? unpacker->job->threads : g_get_num_processors();
+    void *ring = mmap(NULL, (size_t)VT_RING_SLOTS * VT_RING_SLOT_SIZE, PROT_READ, MAP_SHARED,
+                      unpacker->job->ring_fd, 0);
+
+    if (ring == MAP_FAILED)
+        return vt_throw_errno(error, errno, "cannot map the ring");
+    unpacker->ring = ring;
+    unpacker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (unpacker->wake_fd < 0)
+        return vt_throw_errno(error, errno, "cannot make an eventfd");
+    for (guint slot = 0; slot < VT_RING_SLOTS; slot++)
+        g_queue_push_tail(&unpacker->free_slots, GUINT_TO_POINTER(slot));
+    unpacker->pool =
+        g_thread_pool_new(run_range, unpacker, (int)MIN(threads, THREADS_MAX), false, NULL);
+    return true;
+}
+
+static void
+unpacker_clear(Unpacker *unpacker)
+{
+    if (unpacker->pool)
+        g_thread_pool_free(unpacker->pool, false, true);
+    if (unpacker->ring)
+        munmap(unpacker->ring, (size_t)VT_RING_SLOTS * VT_RING_SLOT_SIZE);
+    vt_close_fd(&unpacker->wake_fd);
+    g_queue_clear(&unpacker->free_slots);
+    g_clear_error(&unpacker->failure);
+    g_ptr_array_unref(unpacker->decoders);
+    g_free(unpacker->present);
+    g_mutex_clear(&unpacker->lock);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Unpacker, unpacker_clear)
+
+static bool
+unpack(Unpacker *unpacker, GError **error)
+{
+    bool ok;
+
+    if (!vt_layer_file_begin(unpacker->job->output_fd, unpacker->map, error) ||
+        !unpacker_start(unpacker, error) ||
+        (unpacker->job->resume && !find_present(unpacker, error)))
+        return false;
+    ok = transfer(unpacker, error);
+    g_thread_pool_free(g_steal_pointer(&unpacker->pool), false, true);
+    if (unpacker->failure) {
+        g_clear_error(error);
+        g_propagate_error(error, g_steal_pointer(&unpacker->failure));
+        return false;
+    }
+    return ok && vt_layer_file_finish(unpacker->job->output_fd, error);
+}
+
+bool
+vt_unpack_run(const VtUnpackJob *job, GError **error)
+{
+    g_autoptr(VtIndex) index = NULL;
+    g_autoptr(VtLayerMap) map = NULL;
+    g_auto(Unpacker) unpacker = {.job = job, .wake_fd = -1};
+
+    g_mutex_init(&unpacker.lock);
+    unpacker.decoders = g_ptr_array_new_with_free_func((GDestroyNotify)vt_frame_decoder_free);
+    if (!vt_index_parse(job->index, &index, error) ||
+        !vt_index_check_blobs(index, job->blob_sizes, job->blob_count, error) ||
+        !vt_layer_map_new(index, &map, error))
+        return false;
+    unpacker.index = index;
+    unpacker.map = map;
+    unpacker.present = g_malloc0(MAX(index->frame_count, 1));
+    return unpack(&unpacker, error);
+}
