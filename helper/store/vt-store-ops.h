@@ -63,3 +63,5 @@ void vt_store_range_ended(VtStore *store, VtRange *range, GError *error);
 
 bool vt_layout_open(const VtStoreUrl *url, const VtStoreOptions *options, VtStore **ret_store,
                     GError **error);
+bool vt_registry_open(const VtStoreUrl *url, const VtStoreOptions *options, VtStore **ret_store,
+                      GError **error);

@@ -6,20 +6,19 @@
 #include "vt-oci-name.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 
 static bool (*const openers[])(const VtStoreUrl *, const VtStoreOptions *, VtStore **,
                                GError **) = {
     [VT_TRANSPORT_OCI] = vt_layout_open,
-    [VT_TRANSPORT_DOCKER] = NULL,
+    [VT_TRANSPORT_DOCKER] = vt_registry_open,
 };
 
 bool
 vt_store_open(const VtStoreUrl *url, const VtStoreOptions *options, VtStore **ret_store,
               GError **error)
 {
-    if (!openers[url->transport])
-        return vt_throw(error, VT_ERROR_UNSUPPORTED, "docker:// stores cannot be opened yet");
     return openers[url->transport](url, options, ret_store, error);
 }
 
@@ -104,7 +103,7 @@ void
 vt_store_dispatch(VtStore *store, int extra_fd, int timeout_ms)
 {
     if (g_queue_is_empty(&store->ended))
-        store->ops->dispatch(store, extra_fd, timeout_ms);
+        store->ops->dispatch(store, extra_fd, timeout_ms < 0 ? G_MAXINT : timeout_ms);
     /* Only those that ended by now: a callback may start a range that fails at once */
     for (guint left = g_queue_get_length(&store->ended); left > 0; left--) {
         g_autoptr(VtRange) range = g_queue_pop_head(&store->ended);
@@ -181,6 +180,9 @@ vt_store_put_manifest(VtStore *store, const char *repository, const char *tag,
 
     if (!check_writable(store, repository, error) || (tag && !vt_oci_tag_check(tag, error)))
         return false;
+    /* It becomes a header field */
+    if (!*media_type || strpbrk(media_type, "\r\n"))
+        return vt_throw(error, VT_ERROR_INVALID, "the media type of the manifest is malformed");
     if (g_bytes_get_size(bytes) > VT_MANIFEST_MAX)
         return vt_throw(error, VT_ERROR_TOO_LARGE,
                         "the manifest for '%s' has %zu bytes; registries take at most %u",

@@ -99,10 +99,10 @@ vt_store_read_range(VtStore *store, const char *repository, const char *digest, 
 /**
  * vt_store_dispatch:
  * @extra_fd: also return when this fd is readable, -1 for none
- * @timeout_ms: return after this time at the latest
+ * @timeout_ms: return after this time at the latest; negative for no limit
  *
  * Moves data for all started ranges and calls their @done. Returns when at least one ended, when
- * @extra_fd is readable, or after @timeout_ms.
+ * @extra_fd is readable, or after @timeout_ms; now and then earlier.
  */
 void vt_store_dispatch(VtStore *store, int extra_fd, int timeout_ms);
 

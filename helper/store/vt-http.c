@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-http.c: HTTP requests to one store, several at once */
+#include "vt-http.h"
+
+#include "vt-http-ca.h"
+#include "vt-http-header.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+/* All times and rates: a registry that is slower than this is as good as away */
+#define CONNECT_TIMEOUT_S 15L
+/* Within this machine; a plain HTTP server may wait for the end of the line that TLS never sends */
+#define PROBE_TIMEOUT_S 3L
+#define LOW_SPEED_BYTES 1024L
+#define LOW_SPEED_S     30L
+/* After an upload registries check its digest, and may copy it, before they say a word */
+#define LOW_SPEED_UPLOAD_S 120L
+#define REDIRECTS_MAX      5L
+/* A registry's error document; the rest of a longer one is not read */
+#define ERROR_BODY_MAX 65536
+/* All fields that are kept; curl limits a single one to 100 KiB */
+#define HEADERS_MAX  64
+#define READ_BUFFER  (256L << 10)
+#define WRITE_BUFFER (512L << 10)
+#define POLL_MS      1000
+
+typedef enum {
+    SCHEME_UNKNOWN,
+    SCHEME_HTTPS,
+    SCHEME_HTTP,
+} Scheme;
+
+typedef struct {
+    VtHttp *http;
+    CURL *easy;
+    struct curl_slist *headers;
+    char *path;
+    char *url;
+    GBytes *body;
+    VtHttpRequest request;
+    uint64_t sent;
+    VtHttpReply *reply;
+    bool tries_https;
+    bool ended;
+    VtHttpDone done;
+    void *user;
+    char problem[CURL_ERROR_SIZE];
+} Transfer;
+
+/**
+ * VtHttp:
+ * @scheme: what the host speaks, as far as is known
+ * @scheme_proven: it has answered in it
+ * @idle: (element-type CURL): easy handles to be used again, they keep TLS sessions
+ * @running: (element-type Transfer)
+ * @ended: (element-type Transfer): started ones whose @done is to be called
+ */
+struct VtHttp {
+    char *host;
+    bool insecure;
+    GBytes *ca;
+    CURLM *multi;
+    Scheme scheme;
+    bool scheme_proven;
+    GPtrArray *idle;
+    GHashTable *running;
+    GQueue ended;
+    uint64_t requests;
+};
+
+/* ---- what curl calls ---- */
+
+static bool
+is_kept(const char *name)
+{
+    static const char *const kept[] = {
+        "content-range", "content-type", "docker-content-digest", "link", "location", "oci-subject",
+        "retry-after",   "range",        "www-authenticate",      NULL};
+
+    return g_strv_contains(kept, name);
+}
+
+/* One line of the head: "HTTP/1.1 206 Partial Content\r\n" or "Name: value\r\n" */
+static size_t
+on_header(char *data, size_t size, size_t count, void *user)
+{
+    VtHttpReply *reply = ((Transfer *)user)->reply;
+    g_autofree char *line = g_strndup(data, size * count);
+    char *colon = strchr(line, ':');
+    g_autofree char *name = NULL;
+
+    if (g_str_has_prefix(line, "HTTP/")) {
+        const char *space = strchr(line, ' ');
+
+        reply->status = space ? strtol(space, NULL, 10) : 0;
+        g_ptr_array_set_size(reply->headers, 0);
+        g_byte_array_set_size(reply->body, 0);
+        return size * count;
+    }
+    if (!colon || reply->headers->len >= HEADERS_MAX)
+        return size * count;
+    *colon = '\0';
+    name = g_ascii_strdown(line, -1);
+    if (is_kept(name))
+        g_ptr_array_add(reply->headers, g_strconcat(name, ":", g_strstrip(colon + 1), NULL));
+    return size * count;
+}
+
+/* Only the beginning of an error is of interest; curl is told to stop by a short count */
+static size_t
+take_error_body(VtHttpReply *reply, const char *data, size_t length)
+{
+    size_t room = ERROR_BODY_MAX - MIN(reply->body->len, ERROR_BODY_MAX);
+
+    g_byte_array_append(reply->body, (const guint8 *)data, (guint)MIN(length, room));
+    return length <= room ? length : 0;
+}
+
+static size_t
+on_data(char *data, size_t size, size_t count, void *user)
+{
+    Transfer *transfer = user;
+    VtHttpReply *reply = transfer->reply;
+    size_t length = size * count;
+
+    if (reply->status < 200 || reply->status > 299)
+        return take_error_body(reply, data, length);
+    if (transfer->request.sink) {
+        if (transfer->request.sink(transfer->request.sink_user, reply, data, length))
+            return length;
+        reply->outcome = VT_HTTP_STOPPED;
+        return 0;
+    }
+    if (length > transfer->request.limit - MIN(reply->body->len, transfer->request.limit)) {
+        reply->outcome = VT_HTTP_TOO_LARGE;
+        return 0;
+    }
+    g_byte_array_append(reply->body, (const guint8 *)data, (guint)length);
+    return length;
+}
+
+static size_t
+on_send(char *buffer, size_t size, size_t count, void *user)
+{
+    Transfer *transfer = user;
+    const VtHttpRequest *request = &transfer->request;
+    size_t want = MIN(size * count, request->body_size - transfer->sent);
+    ssize_t n = (ssize_t)want;
+
+    if (want == 0)
+        return 0;
+    if (transfer->body)
+        memcpy(buffer, (const char *)g_bytes_get_data(transfer->body, NULL) + transfer->sent, want);
+    else
+        n = TEMP_FAILURE_RETRY(pread(request->body_fd, buffer, want, (off_t)transfer->sent));
+    if (n <= 0) {
+        g_snprintf(transfer->problem, sizeof(transfer->problem), "cannot read what to send: %s",
+                   n < 0 ? g_strerror(errno) : "the file became shorter");
+        return CURL_READFUNC_ABORT;
+    }
+    transfer->sent += (uint64_t)n;
+    if (request->progress)
+        request->progress(request->progress_user, transfer->sent);
+    return (size_t)n;
+}
+
+static int
+on_rewind(void *user, curl_off_t offset, int origin)
+{
+    Transfer *transfer = user;
+
+    if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > transfer->request.body_size)
+        return CURL_SEEKFUNC_FAIL;
+    transfer->sent = (uint64_t)offset;
+    return CURL_SEEKFUNC_OK;
+}
+
+/* ---- a transfer ---- */
+
+bool
+vt_http_plain_allowed(const VtHttp *http, const char *host)
+{
+    return vt_host_is_loopback(host) ||
+           (http->insecure && g_ascii_strcasecmp(host, http->host) == 0);
+}
+
+static void
+transfer_free(Transfer *transfer)
+{
+    curl_slist_free_all(transfer->headers);
+    g_free(transfer->path);
+    g_free(transfer->url);
+    g_clear_pointer(&transfer->body, g_bytes_unref);
+    vt_http_reply_free(transfer->reply);
+    g_free(transfer);
+}
+
+static void
+set_transport(VtHttp *http, Transfer *transfer)
+{
+    const char *protocols = vt_http_plain_allowed(http, http->host) ? "https,http" : "https";
+    CURL *easy = transfer->easy;
+
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "https,http");
+    curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, protocols);
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, LOW_SPEED_BYTES);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
+                     transfer->request.body_size ? LOW_SPEED_UPLOAD_S : LOW_SPEED_S);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, READ_BUFFER);
+    curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, WRITE_BUFFER);
+    if (http->ca) {
+        struct curl_blob ca = {(void *)g_bytes_get_data(http->ca, NULL), g_bytes_get_size(http->ca),
+                               CURL_BLOB_NOCOPY};
+
+        curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &ca);
+    }
+}
+
+static void
+set_callbacks(Transfer *transfer)
+{
+    CURL *easy = transfer->easy;
+
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->problem);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_data);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+    curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_send);
+    curl_easy_setopt(easy, CURLOPT_READDATA, transfer);
+    curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_rewind);
+    curl_easy_setopt(easy, CURLOPT_SEEKDATA, transfer);
+}
+
+static void
+add_header(Transfer *transfer, const char *field)
+{
+    struct curl_slist *headers = curl_slist_append(transfer->headers, field);
+
+    g_assert(headers);
+    transfer->headers = headers;
+}
+
+static void
+set_request(Transfer *transfer, const VtHttpRequest *request)
+{
+    const bool sends = g_str_equal(request->method, "PUT") || g_str_equal(request->method, "POST");
+    CURL *easy = transfer->easy;
+
+    if (sends) {
+        curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+        curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->body_size);
+    }
+    if (g_str_equal(request->method, "HEAD"))
+        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    else
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, request->follow ? 1L : 0L);
+    curl_easy_setopt(easy, CURLOPT_MAXREDIRS, REDIRECTS_MAX);
+    add_header(transfer, "Accept-Encoding: identity");
+    add_header(transfer, "User-Agent: virt-template/" VT_VERSION);
+    /* A request that needs credentials was asked for them by the one before it */
+    add_header(transfer, "Expect:");
+    for (gsize i = 0; request->headers && request->headers[i]; i++)
+        add_header(transfer, request->headers[i]);
+    if (request->authorization) {
+        g_autofree char *field = g_strconcat("Authorization: ", request->authorization, NULL);
+
+        /* curl leaves this field out when a redirect goes to another host, port or scheme */
+        add_header(transfer, field);
+    }
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);
+}
+
+static void
+set_url(VtHttp *http, Transfer *transfer)
+{
+    if (transfer->path) {
+        g_free(transfer->url);
+        transfer->tries_https = http->scheme == SCHEME_UNKNOWN;
+        transfer->url = g_strconcat(http->scheme == SCHEME_HTTP ? "http://" : "https://",
+                                    http->host, transfer->path, NULL);
+    }
+    g_free(transfer->reply->url);
+    transfer->reply->url = g_strndup(transfer->url, strcspn(transfer->url, "?"));
+    curl_easy_setopt(transfer->easy, CURLOPT_URL, transfer->url);
+    curl_easy_setopt(transfer->easy, CURLOPT_CONNECTTIMEOUT,
+                     transfer->tries_https && vt_host_is_loopback(http->host) ? PROBE_TIMEOUT_S
+                                                                              : CONNECT_TIMEOUT_S);
+}
+
+static void
+add_to_multi(VtHttp *http, Transfer *transfer)
+{
+    CURLMcode code = curl_multi_add_handle(http->multi, transfer->easy);
+
+    /* Fails when out of memory, where GLib ends the process, too */
+    g_assert(code == CURLM_OK);
+}
+
+static Transfer *
+transfer_new(VtHttp *http, const VtHttpRequest *request)
+{
+    Transfer *transfer = g_new0(Transfer, 1);
+
+    transfer->http = http;
+    transfer->request = *request;
+    transfer->body = request->body ? g_bytes_ref(request->body) : NULL;
+    if (request->body)
+        transfer->request.body_size = g_bytes_get_size(request->body);
+    transfer->path = *request->url == '/' ? g_strdup(request->url) : NULL;
+    transfer->url = g_strdup(request->url);
+    transfer->reply = g_new0(VtHttpReply, 1);
+    transfer->reply->method = g_strdup(request->method);
+    transfer->reply->headers = g_ptr_array_new_with_free_func(g_free);
+    transfer->reply->body = g_byte_array_new();
+    transfer->easy =
+        http->idle->len ? g_ptr_array_steal_index_fast(http->idle, 0) : curl_easy_init();
+    g_assert(transfer->easy);
+    set_transport(http, transfer);
+    set_callbacks(transfer);
+    set_request(transfer, &transfer->request);
+    set_url(http, transfer);
+    g_hash_table_add(http->running, transfer);
+    add_to_multi(http, transfer);
+    return transfer;
+}
+
+/* ---- the end of a transfer ---- */
+
+static VtHttpOutcome
+outcome_of(CURLcode code)
+{
+    static const struct {
+        CURLcode code;
+        VtHttpOutcome outcome;
+    } known[] = {
+        {CURLE_OK, VT_HTTP_ANSWERED},
+        {CURLE_COULDNT_RESOLVE_HOST, VT_HTTP_UNREACHABLE},
+        {CURLE_COULDNT_CONNECT, VT_HTTP_UNREACHABLE},
+        {CURLE_OPERATION_TIMEDOUT, VT_HTTP_CUT},
+        {CURLE_PARTIAL_FILE, VT_HTTP_CUT},
+        {CURLE_RECV_ERROR, VT_HTTP_CUT},
+        {CURLE_SEND_ERROR, VT_HTTP_CUT},
+        {CURLE_GOT_NOTHING, VT_HTTP_CUT},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(known); i++) {
+        if (code == known[i].code)
+            return known[i].outcome;
+    }
+    return VT_HTTP_REFUSED;
+}
+
+/* Whether nobody spoke TLS at a place where plain HTTP will do; a bad certificate is no such case.
+ * A refused connection counts when the port is the scheme's own. */
+static bool
+should_try_plain(VtHttp *http, const Transfer *transfer, CURLcode code)
+{
+    return transfer->tries_https && vt_http_plain_allowed(http, http->host) &&
+           http->scheme != SCHEME_HTTPS && transfer->reply->status == 0 &&
+           (code == CURLE_SSL_CONNECT_ERROR || code == CURLE_COULDNT_CONNECT ||
+            (code == CURLE_OPERATION_TIMEDOUT && vt_host_is_loopback(http->host)));
+}
+
+/* The scheme is known when a status line came; a guess that led nowhere is forgotten */
+static void
+settle_scheme(VtHttp *http, const Transfer *transfer)
+{
+    if (!transfer->path)
+        return;
+    if (transfer->reply->status > 0) {
+        http->scheme_proven = true;
+        if (transfer->tries_https)
+            http->scheme = SCHEME_HTTPS;
+    } else if (!http->scheme_proven) {
+        http->scheme = SCHEME_UNKNOWN;
+    }
+}
+
+static void
+count_requests(VtHttp *http, const Transfer *transfer)
+{
+    long sent = 0, redirects = 0;
+
+    curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &sent);
+    curl_easy_getinfo(transfer->easy, CURLINFO_REDIRECT_COUNT, &redirects);
+    if (sent > 0)
+        http->requests += 1 + (uint64_t)redirects;
+}
+
+static void
+settle_reply(Transfer *transfer, CURLcode code)
+{
+    VtHttpReply *reply = transfer->reply;
+    const char *url = NULL;
+
+    /* What a callback found out stands; of an error answer, the beginning is all we want */
+    if (reply->outcome == VT_HTTP_ANSWERED && !(code == CURLE_WRITE_ERROR && reply->status >= 300))
+        reply->outcome = outcome_of(code);
+    if (reply->outcome != VT_HTTP_ANSWERED)
+        reply->problem =
+            g_strdup(*transfer->problem ? transfer->problem : curl_easy_strerror(code));
+    curl_easy_getinfo(transfer->easy, CURLINFO_EFFECTIVE_URL, &url);
+    reply->effective_url = g_strdup(url);
+}
+
+static void
+release_easy(VtHttp *http, Transfer *transfer)
+{
+    curl_multi_remove_handle(http->multi, transfer->easy);
+    curl_easy_reset(transfer->easy);
+    g_ptr_array_add(http->idle, g_steal_pointer(&transfer->easy));
+}
+
+static void
+end_transfer(VtHttp *http, Transfer *transfer, CURLcode code)
+{
+    count_requests(http, transfer);
+    if (should_try_plain(http, transfer, code)) {
+        curl_multi_remove_handle(http->multi, transfer->easy);
+        http->scheme = SCHEME_HTTP;
+        transfer->tries_https = false;
+        *transfer->problem = '\0';
+        set_url(http, transfer);
+        add_to_multi(http, transfer);
+        return;
+    }
+    settle_scheme(http, transfer);
+    settle_reply(transfer, code);
+    release_easy(http, transfer);
+    g_hash_table_remove(http->running, transfer);
+    transfer->ended = true;
+    if (transfer->done)
+        g_queue_push_tail(&http->ended, transfer);
+}
+
+/* ---- moving data ---- */
+
+static void
+move(VtHttp *http)
+{
+    int running = 0, left = 0;
+    CURLMsg *message;
+
+    curl_multi_perform(http->multi, &running);
+    while ((message = curl_multi_info_read(http->multi, &left))) {
+        char *transfer = NULL;
+        CURLcode code = message->data.result;
+
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
+        end_transfer(http, (Transfer *)transfer, code);
+    }
+}
+
+VtHttpReply *
+vt_http_perform(VtHttp *http, const VtHttpRequest *request)
+{
+    Transfer *transfer = transfer_new(http, request);
+    VtHttpReply *reply;
+
+    for (;;) {
+        move(http);
+        if (transfer->ended)
+            break;
+        curl_multi_poll(http->multi, NULL, 0, POLL_MS, NULL);
+    }
+    reply = g_steal_pointer(&transfer->reply);
+    transfer_free(transfer);
+    return reply;
+}
+
+void
+vt_http_start(VtHttp *http, const VtHttpRequest *request, VtHttpDone done, void *user)
+{
+    Transfer *transfer = transfer_new(http, request);
+
+    transfer->done = done;
+    transfer->user = user;
+}
+
+static int
+left_until(gint64 deadline)
+{
+    gint64 left = (deadline - g_get_monotonic_time() + 999) / 1000;
+
+    return (int)CLAMP(left, 0, G_MAXINT);
+}
+
+void
+vt_http_pause(VtHttp *http, int timeout_ms)
+{
+    gint64 deadline = g_get_monotonic_time() + (gint64)timeout_ms * 1000;
+
+    while (left_until(deadline) > 0) {
+        move(http);
+        curl_multi_poll(http->multi, NULL, 0, left_until(deadline), NULL);
+    }
+}
+
+void
+vt_http_dispatch(VtHttp *http, int extra_fd, int timeout_ms)
+{
+    gint64 deadline = g_get_monotonic_time() + (gint64)timeout_ms * 1000;
+    struct curl_waitfd extra = {.fd = extra_fd, .events = CURL_WAIT_POLLIN};
+
+    for (;;) {
+        move(http);
+        if (!g_queue_is_empty(&http->ended) || extra.revents || left_until(deadline) == 0)
+            break;
+        curl_multi_poll(http->multi, &extra, extra_fd >= 0 ? 1 : 0, left_until(deadline), NULL);
+    }
+    for (guint left = g_queue_get_length(&http->ended); left > 0; left--) {
+        Transfer *transfer = g_queue_pop_head(&http->ended);
+
+        transfer->done(transfer->user, g_steal_pointer(&transfer->reply));
+        transfer_free(transfer);
+    }
+}
+
+/* ---- the whole ---- */
+
+uint64_t
+vt_http_requests(const VtHttp *http)
+{
+    return http->requests;
+}
+
+bool
+vt_http_new(const VtHttpOptions *options, VtHttp **ret_http, GError **error)
+{
+    g_autoptr(GBytes) ca = NULL;
+    const curl_version_info_data *version = curl_version_info(CURLVERSION_NOW);
+    VtHttp *http;
+
+    if (!vt_http_ca_read(version->cainfo, options->host, options->ca_file, &ca, error))
+        return false;
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return vt_throw(error, VT_ERROR_FAILED, "libcurl cannot be initialised");
+    http = g_new0(VtHttp, 1);
+    http->host = g_strdup(options->host);
+    http->insecure = options->insecure;
+    http->ca = g_steal_pointer(&ca);
+    http->idle = g_ptr_array_new_with_free_func(curl_easy_cleanup);
+    http->running = g_hash_table_new(NULL, NULL);
+    http->multi = curl_multi_init();
+    g_assert(http->multi);
+    curl_multi_setopt(http->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)VT_HTTP_CONNECTIONS);
+    *ret_http = http;
+    return true;
+}
+
+void
+vt_http_free(VtHttp *http)
+{
+    GHashTableIter iter;
+    gpointer transfer;
+
+    if (!http)
+        return;
+    g_hash_table_iter_init(&iter, http->running);
+    while (g_hash_table_iter_next(&iter, &transfer, NULL)) {
+        release_easy(http, transfer);
+        transfer_free(transfer);
+    }
+    g_hash_table_unref(http->running);
+    g_queue_clear_full(&http->ended, (GDestroyNotify)transfer_free);
+    g_ptr_array_unref(http->idle);
+    curl_multi_cleanup(http->multi);
+    g_clear_pointer(&http->ca, g_bytes_unref);
+    g_free(http->host);
+    g_free(http);
+    curl_global_cleanup();
+}

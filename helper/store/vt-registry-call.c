@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-registry-call.c: one call to a registry: authorization, patience, and what errors mean */
+#include "vt-registry.h"
+
+#include "vt-http-header.h"
+#include "vt-json.h"
+
+#include <string.h>
+
+/* {"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown","detail":...}]}
+ * Returns: (transfer full): `: MANIFEST_UNKNOWN: manifest unknown`, or "" */
+static char *
+registry_message(const VtHttpReply *reply)
+{
+    g_autoptr(GBytes) bytes = g_bytes_new(reply->body->data, reply->body->len);
+    g_autofree char *code = NULL, *message = NULL;
+    json_t *root = NULL, *first;
+
+    if (!vt_json_parse(bytes, "error", reply->body->len, &root, NULL))
+        return g_strdup("");
+    first = json_array_get(json_object_get(root, "errors"), 0);
+    if (json_is_string(json_object_get(first, "code")))
+        code = vt_json_shown(json_string_value(json_object_get(first, "code")));
+    if (json_is_string(json_object_get(first, "message")))
+        message = vt_json_shown(json_string_value(json_object_get(first, "message")));
+    json_decref(root);
+    return g_strconcat(code ? ": " : "", code ? code : "", message ? ": " : "",
+                       message ? message : "", NULL);
+}
+
+bool
+vt_registry_throw(const VtHttpReply *reply, GError **error)
+{
+    static const struct {
+        long status;
+        VtError code;
+        const char *hint;
+    } known[] = {
+        {404, VT_ERROR_NOT_FOUND, ""},
+        {405, VT_ERROR_UNSUPPORTED, ""},
+        {401, VT_ERROR_NETWORK, "; check the credentials in the auth file"},
+        {403, VT_ERROR_NETWORK, "; check what the user of the auth file may do"},
+        {413, VT_ERROR_NETWORK, "; raise the body size limit of the proxy before the registry"},
+        {429, VT_ERROR_NETWORK, "; the registry limits requests, try later"},
+    };
+    g_autofree char *said = NULL;
+
+    if (reply->outcome != VT_HTTP_ANSWERED)
+        return vt_throw(error,
+                        reply->outcome == VT_HTTP_TOO_LARGE ? VT_ERROR_TOO_LARGE : VT_ERROR_NETWORK,
+                        "%s %s: %s", reply->method, reply->url,
+                        reply->outcome == VT_HTTP_TOO_LARGE ? "the answer is larger than allowed"
+                                                            : reply->problem);
+    said = registry_message(reply);
+    for (gsize i = 0; i < G_N_ELEMENTS(known); i++) {
+        if (reply->status == known[i].status)
+            return vt_throw(error, known[i].code, "%s %s: HTTP %ld%s%s", reply->method, reply->url,
+                            reply->status, said, known[i].hint);
+    }
+    return vt_throw(error, VT_ERROR_NETWORK, "%s %s: HTTP %ld%s", reply->method, reply->url,
+                    reply->status, said);
+}
+
+bool
+vt_registry_is_passing(const VtHttpReply *reply)
+{
+    static const long passing[] = {429, 500, 502, 503, 504};
+
+    if (reply->outcome != VT_HTTP_ANSWERED)
+        return reply->outcome == VT_HTTP_CUT;
+    for (gsize i = 0; i < G_N_ELEMENTS(passing); i++) {
+        if (reply->status == passing[i])
+            return true;
+    }
+    return false;
+}
+
+int
+vt_registry_wait_ms(const VtHttpReply *reply, unsigned attempt)
+{
+    int asked = vt_retry_after_parse(vt_http_reply_header(reply, "retry-after"));
+
+    if (asked >= 0)
+        return (int)MIN((gint64)asked * 1000, VT_REGISTRY_WAIT_MAX_MS);
+    return MIN(VT_REGISTRY_WAIT_MS << MIN(attempt - 1, 10), VT_REGISTRY_WAIT_MAX_MS);
+}
+
+bool
+vt_registry_is_success(const VtHttpReply *reply)
+{
+    return reply->outcome == VT_HTTP_ANSWERED && reply->status >= 200 && reply->status <= 299;
+}
+
+static VtHttpReply *
+send_with_authorization(VtRegistry *registry, const char *repository, const VtHttpRequest *request)
+{
+    VtHttpRequest authorized = *request;
+    VtHttpReply *reply;
+
+    /* A whole URL is on another host: see vt_registry_resolve() */
+    if (*request->url == '/')
+        authorized.authorization = vt_registry_authorization(registry, repository);
+    reply = vt_http_perform(registry->http, &authorized);
+    registry->store.requests = vt_http_requests(registry->http);
+    return reply;
+}
+
+bool
+vt_registry_ask(VtRegistry *registry, const char *repository, const VtHttpRequest *request,
+                VtHttpReply **ret_reply, GError **error)
+{
+    g_autoptr(VtHttpReply) reply = send_with_authorization(registry, repository, request);
+
+    if (reply->outcome == VT_HTTP_ANSWERED && reply->status == 401 && *request->url == '/') {
+        if (!vt_registry_authenticate(registry, repository, reply, error))
+            return false;
+        /* Once: what is refused now, is refused */
+        g_clear_pointer(&reply, vt_http_reply_free);
+        reply = send_with_authorization(registry, repository, request);
+    }
+    *ret_reply = g_steal_pointer(&reply);
+    return true;
+}
+
+bool
+vt_registry_send(VtRegistry *registry, const char *repository, const VtHttpRequest *request,
+                 VtHttpReply **ret_reply, GError **error)
+{
+    for (unsigned attempt = 1;; attempt++) {
+        g_autoptr(VtHttpReply) reply = NULL;
+
+        if (!vt_registry_ask(registry, repository, request, &reply, error))
+            return false;
+        if (vt_registry_is_success(reply)) {
+            *ret_reply = g_steal_pointer(&reply);
+            return true;
+        }
+        if (attempt == VT_REGISTRY_TRIES || !vt_registry_is_passing(reply))
+            return vt_registry_throw(reply, error);
+        vt_http_pause(registry->http, vt_registry_wait_ms(reply, attempt));
+    }
+}
+
+/* ---- URLs ---- */
+
+static bool
+same_origin(GUri *a, GUri *b)
+{
+    return g_str_equal(g_uri_get_scheme(a), g_uri_get_scheme(b)) &&
+           g_ascii_strcasecmp(g_uri_get_host(a), g_uri_get_host(b)) == 0 &&
+           g_uri_get_port(a) == g_uri_get_port(b);
+}
+
+bool
+vt_registry_resolve(VtRegistry *registry, const VtHttpReply *reply, const char *location,
+                    char **ret_url, GError **error)
+{
+    const GUriFlags flags = G_URI_FLAGS_ENCODED | G_URI_FLAGS_SCHEME_NORMALIZE;
+    g_autoptr(GUri) base = g_uri_parse(reply->effective_url, flags, NULL);
+    g_autoptr(GUri) target = base ? g_uri_parse_relative(base, location, flags, NULL) : NULL;
+    g_autofree char *shown = vt_json_shown(location);
+    const char *query;
+
+    if (!target || !g_uri_get_host(target) || !*g_uri_get_host(target) ||
+        g_uri_get_userinfo(target))
+        return vt_throw(error, VT_ERROR_NETWORK, "%s %s: the registry names a malformed URL '%s'",
+                        reply->method, reply->url, shown);
+    query = g_uri_get_query(target);
+    if (same_origin(base, target)) {
+        *ret_url = g_strconcat(g_uri_get_path(target), query ? "?" : "", query, NULL);
+        return true;
+    }
+    if (!g_str_equal(g_uri_get_scheme(target), "https") &&
+        !(g_str_equal(g_uri_get_scheme(target), "http") &&
+          vt_host_is_loopback(g_uri_get_host(target)) && vt_host_is_loopback(registry->host)))
+        return vt_throw(error, VT_ERROR_NETWORK,
+                        "%s %s: the registry names '%s', which is not HTTPS; tell the registry its "
+                        "outside URL",
+                        reply->method, reply->url, shown);
+    *ret_url = g_uri_to_string(target);
+    return true;
+}

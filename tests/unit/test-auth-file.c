@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "vt-auth-file.h"
+
+#include <string.h>
+
+/* u:p:q, v:w, x:y, and an identity token */
+#define AUTHS                                                                                      \
+    "{\"auths\":{"                                                                                 \
+    "\"h.example:5000\":{\"auth\":\"dTpwOnE=\"},"                                                  \
+    "\"h.example:5000/golden\":{\"auth\":\"djp3\"},"                                               \
+    "\"https://k.example/v1/\":{\"auth\":\"eDp5\"},"                                               \
+    "\"t.example\":{\"auth\":\"\",\"identitytoken\":\"tok\"},"                                     \
+    "\"bad.example\":{\"auth\":\"bm9jb2xvbg==\"},\"empty.example\":{}},"                           \
+    "\"credHelpers\":{\"c.example\":\"secretservice\"}}"
+
+static VtCredentials *
+find(const char *host, const char *repository, GError **error)
+{
+    g_autoptr(GBytes) bytes = g_bytes_new_static(AUTHS, strlen(AUTHS));
+    VtCredentials *credentials = NULL;
+
+    if (!vt_auth_file_find(bytes, host, repository, &credentials, error))
+        g_assert_null(credentials);
+    return credentials;
+}
+
+static void
+test_find(void)
+{
+    static const struct {
+        const char *host, *repository, *user, *password, *identity;
+    } cases[] = {
+        {"h.example:5000", "debian-12", "u", "p:q", NULL},
+        {"h.example:5000", "golden/debian-12", "v", "w", NULL},
+        {"h.example:5000", "goldenx/debian-12", "u", "p:q", NULL},
+        {"k.example", "debian-12", "x", "y", NULL},
+        {"t.example", "debian-12", "", "", "tok"},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(VtCredentials) found = find(cases[i].host, cases[i].repository, &error);
+
+        g_assert_no_error(error);
+        g_assert_cmpstr(found->user, ==, cases[i].user);
+        g_assert_cmpstr(found->password, ==, cases[i].password);
+        g_assert_cmpstr(found->identity_token, ==, cases[i].identity);
+    }
+}
+
+static void
+test_none(void)
+{
+    static const char *const hosts[] = {"h.example", "k.example:1", "example", "c.example", "k"};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(hosts); i++) {
+        g_autoptr(GError) error = NULL;
+
+        g_assert_null(find(hosts[i], "debian-12", &error));
+        g_assert_no_error(error);
+    }
+}
+
+static void
+test_bad(void)
+{
+    static const char *const hosts[] = {"bad.example", "empty.example"};
+    static const char *const documents[] = {"", "[]", "{\"auths\":3}",
+                                            "{\"auths\":{},\"auths\":{}}"};
+    VtCredentials *credentials = NULL;
+
+    for (gsize i = 0; i < G_N_ELEMENTS(hosts); i++) {
+        g_autoptr(GError) error = NULL;
+
+        g_assert_null(find(hosts[i], "debian-12", &error));
+        g_assert_error(error, VT_ERROR, VT_ERROR_INVALID);
+        g_assert_nonnull(strstr(error->message, hosts[i]));
+        g_assert_null(strstr(error->message, "nocolon"));
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS(documents); i++) {
+        g_autoptr(GBytes) bytes = g_bytes_new_static(documents[i], strlen(documents[i]));
+        g_autoptr(GError) error = NULL;
+
+        g_assert_false(vt_auth_file_find(bytes, "h", "r", &credentials, &error));
+        g_assert_error(error, VT_ERROR, VT_ERROR_INVALID);
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/auth-file/find", test_find);
+    g_test_add_func("/auth-file/none", test_none);
+    g_test_add_func("/auth-file/bad", test_bad);
+    return g_test_run();
+}
