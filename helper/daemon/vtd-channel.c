@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtd-channel.c: messages of a fixed size, with fds, between the daemon and its workers */
+#include "vtd-channel.h"
+#include "vt-fs.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+void
+vtd_fds_clear(VtdFds *fds)
+{
+    for (int i = 0; i < VTD_CHANNEL_FDS_MAX; i++)
+        vt_close_fd(&fds->fd[i]);
+    *fds = (VtdFds)VTD_FDS_NONE;
+}
+
+int
+vtd_fds_take(VtdFds *fds, int number)
+{
+    return vt_steal_fd(&fds->fd[number]);
+}
+
+bool
+vtd_channel_pair(int ret_fds[2], GError **error)
+{
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ret_fds) < 0)
+        return vt_throw_errno(error, errno, "cannot make a socket pair");
+    return true;
+}
+
+bool
+vtd_channel_send(int socket_fd, const void *message, size_t size, const VtdFds *fds, GError **error)
+{
+    char control[CMSG_SPACE(sizeof(int) * VTD_CHANNEL_FDS_MAX)] = {0};
+    struct iovec vector = {(void *)(uintptr_t)message, size};
+    struct msghdr header = {.msg_iov = &vector, .msg_iovlen = 1};
+    ssize_t n;
+
+    if (fds && fds->count > 0) {
+        struct cmsghdr *part;
+
+        header.msg_control = control;
+        header.msg_controllen = CMSG_SPACE(sizeof(int) * (size_t)fds->count);
+        part = CMSG_FIRSTHDR(&header);
+        part->cmsg_level = SOL_SOCKET;
+        part->cmsg_type = SCM_RIGHTS;
+        part->cmsg_len = CMSG_LEN(sizeof(int) * (size_t)fds->count);
+        memcpy(CMSG_DATA(part), fds->fd, sizeof(int) * (size_t)fds->count);
+    }
+    do
+        n = sendmsg(socket_fd, &header, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (n != (ssize_t)size)
+        return vt_throw_errno(error, n < 0 ? errno : EMSGSIZE, "cannot send to the other process");
+    return true;
+}
+
+static void
+take_fds(struct msghdr *header, VtdFds *fds)
+{
+    for (struct cmsghdr *part = CMSG_FIRSTHDR(header); part; part = CMSG_NXTHDR(header, part)) {
+        size_t length;
+
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
+            continue;
+        length = part->cmsg_len - CMSG_LEN(0);
+        fds->count = (int)(length / sizeof(int));
+        memcpy(fds->fd, CMSG_DATA(part), length);
+    }
+}
+
+bool
+vtd_channel_receive(int socket_fd, void *message, size_t size, VtdFds *ret_fds, GError **error)
+{
+    char control[CMSG_SPACE(sizeof(int) * VTD_CHANNEL_FDS_MAX)];
+    struct iovec vector = {message, size};
+    struct msghdr header = {.msg_iov = &vector,
+                            .msg_iovlen = 1,
+                            .msg_control = control,
+                            .msg_controllen = sizeof(control)};
+    g_auto(VtdFds) fds = VTD_FDS_NONE;
+    ssize_t n;
+
+    do
+        n = recvmsg(socket_fd, &header, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return vt_throw_errno(error, errno, "cannot receive from the other process");
+    take_fds(&header, &fds);
+    if (n == 0)
+        return vt_throw(error, VT_ERROR_FAILED, "the other process ended");
+    if (n != (ssize_t)size || (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+        return vt_throw(error, VT_ERROR_FAILED, "the other process sent a malformed message");
+    if (ret_fds) {
+        *ret_fds = fds;
+        fds = (VtdFds)VTD_FDS_NONE;
+    }
+    return true;
+}
+
+bool
+vtd_channel_wait(int socket_fd, int timeout_ms, GCancellable *cancellable, GError **error)
+{
+    GPollFD cancel = {.fd = -1};
+    bool cancels = cancellable && g_cancellable_make_pollfd(cancellable, &cancel);
+    struct pollfd fds[2] = {{.fd = socket_fd, .events = POLLIN},
+                            {.fd = cancel.fd, .events = POLLIN}};
+    gint64 end = g_get_monotonic_time() + (gint64)timeout_ms * 1000;
+    int result;
+
+    do {
+        gint64 left = MAX((end - g_get_monotonic_time()) / 1000, 0);
+
+        result = poll(fds, cancels ? 2 : 1, timeout_ms < 0 ? -1 : (int)left);
+    } while (result < 0 && errno == EINTR);
+    if (cancels)
+        g_cancellable_release_fd(cancellable);
+    if (g_cancellable_set_error_if_cancelled(cancellable, error))
+        return false;
+    if (result < 0)
+        return vt_throw_errno(error, errno, "cannot wait for the other process");
+    if (result == 0) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "no answer within %d s",
+                    timeout_ms / 1000);
+        return false;
+    }
+    return true;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtd-channel.h: messages of a fixed size, with fds, between the daemon and its workers */
+#pragma once
+
+#include "vt-error.h"
+
+#include <gio/gio.h>
+
+#define VTD_CHANNEL_FDS_MAX 6
+
+/**
+ * VtdFds: fds that travel with a message
+ * @fd: -1 where there is none
+ */
+typedef struct {
+    int fd[VTD_CHANNEL_FDS_MAX];
+    int count;
+} VtdFds;
+
+/** VTD_FDS_NONE: an initialiser */
+#define VTD_FDS_NONE                                                                               \
+    {                                                                                              \
+        {-1, -1, -1, -1, -1, -1}, 0                                                                \
+    }
+
+/** vtd_fds_clear: Closes what is left in @fds */
+void vtd_fds_clear(VtdFds *fds);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtdFds, vtd_fds_clear)
+
+/** vtd_fds_take: Returns: fd @number, which the caller owns now; -1 if it did not come */
+int vtd_fds_take(VtdFds *fds, int number);
+
+/** vtd_channel_pair: Two connected SOCK_SEQPACKET sockets */
+bool vtd_channel_pair(int ret_fds[2], GError **error);
+
+/** vtd_channel_send: Sends one message; @fds: (nullable): stay owned by the caller */
+bool vtd_channel_send(int socket_fd, const void *message, size_t size, const VtdFds *fds,
+                      GError **error);
+
+/**
+ * vtd_channel_receive:
+ * @size: bytes that the message must have
+ * @ret_fds: (nullable) (out): what came with it; unwanted fds are closed
+ * @error: %VT_ERROR_FAILED when the other end is gone or sends something else;
+ *   %G_IO_ERROR_TIMED_OUT, %G_IO_ERROR_CANCELLED
+ */
+bool vtd_channel_receive(int socket_fd, void *message, size_t size, VtdFds *ret_fds,
+                         GError **error);
+
+/** vtd_channel_wait: Waits until @socket_fd is readable; @timeout_ms: -1 = for ever */
+bool vtd_channel_wait(int socket_fd, int timeout_ms, GCancellable *cancellable, GError **error);

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtd-fetcher.c: the fetch worker seen from the daemon, and the unpack worker beside it */
+#include "vtd-worker.h"
+
+#include "vt-fs.h"
+#include "vt-manifest.h"
+#include "vt-ring.h"
+#include "vtd-spawn.h"
+#include "vtd-worker-protocol.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+/*
+ * Whatever comes back is as bad as the network: a reply's length is checked against the limit that
+ * was asked for, and the document is copied out of the shared memory file before anyone looks at
+ * it.
+ */
+
+/* Longer than all retries of one document in the worker; it is killed then */
+#define DOCUMENT_TIMEOUT_MS (180 * 1000)
+/* Unpack reports ten times a second; fetch gives a stalled transfer up after 30 s and tries again
+ */
+#define SILENCE_TIMEOUT_MS (300 * 1000)
+/* Credentials and CAs are small files */
+#define SMALL_FILE_MAX (1u << 20)
+
+struct VtdFetcher {
+    VtSource source; /* first: the source is the fetcher */
+    VtdProcess process;
+    const VtdWorkerConfig *config;
+    GCancellable *cancellable;
+    uint64_t requests;
+};
+
+static bool
+take_reply(VtdFetcher *fetcher, VtdFetchReply *ret, GError **error)
+{
+    VtdFetchReply reply;
+
+    if (!vtd_channel_wait(fetcher->process.socket_fd, DOCUMENT_TIMEOUT_MS, fetcher->cancellable,
+                          error) ||
+        !vtd_channel_receive(fetcher->process.socket_fd, &reply, sizeof(reply), NULL, error)) {
+        g_prefix_error(error, "fetch worker: ");
+        return false;
+    }
+    reply.message[sizeof(reply.message) - 1] = '\0';
+    fetcher->requests = reply.requests;
+    if (reply.code >= 0)
+        return vt_throw(error, reply.code < VT_ERROR_LAST ? (VtError)reply.code : VT_ERROR_FAILED,
+                        "%s", reply.message);
+    *ret = reply;
+    return true;
+}
+
+static bool
+call(VtdFetcher *fetcher, const VtdFetchRequest *request, const VtdFds *fds, VtdFetchReply *ret,
+     GError **error)
+{
+    return vtd_channel_send(fetcher->process.socket_fd, request, sizeof(*request), fds, error) &&
+           take_reply(fetcher, ret, error);
+}
+
+/* One document into a memory file of its own */
+static bool
+read_document(VtdFetcher *fetcher, VtdFetchRequest *request, GBytes **ret_bytes, GError **error)
+{
+    g_auto(VtdFds) fds = VTD_FDS_NONE;
+    g_autofree char *data = NULL;
+    VtdFetchReply reply;
+
+    if (!vtd_memfd("document", NULL, &fds.fd[0], error))
+        return false;
+    fds.count = 1;
+    if (!call(fetcher, request, &fds, &reply, error))
+        return false;
+    if (reply.length > request->limit)
+        return vt_throw(error, VT_ERROR_TOO_LARGE, "the fetch worker exceeded its limit");
+    data = g_malloc(reply.length + 1);
+    if (!vt_fs_pread_all(fds.fd[0], data, reply.length, 0, "document", error))
+        return false;
+    *ret_bytes = g_bytes_new_take(g_steal_pointer(&data), reply.length);
+    return true;
+}
+
+static VtdFetchRequest
+new_request(VtdFetchOp op, const char *text, const char *reference, uint64_t limit)
+{
+    VtdFetchRequest request = {.op = op, .limit = limit};
+
+    g_strlcpy(request.text, text, sizeof(request.text));
+    g_strlcpy(request.reference, reference, sizeof(request.reference));
+    return request;
+}
+
+static bool
+source_manifest(VtSource *source, const char *repository, const char *reference, GBytes **ret_bytes,
+                GError **error)
+{
+    VtdFetchRequest request =
+        new_request(VTD_FETCH_MANIFEST, repository, reference, VT_MANIFEST_MAX);
+
+    return read_document((VtdFetcher *)source, &request, ret_bytes, error);
+}
+
+static bool
+source_blob(VtSource *source, const char *repository, const char *digest, gsize limit,
+            GBytes **ret_bytes, GError **error)
+{
+    VtdFetchRequest request = new_request(VTD_FETCH_BLOB, repository, digest, limit);
+
+    return read_document((VtdFetcher *)source, &request, ret_bytes, error);
+}
+
+static bool
+source_referrers(VtSource *source, const char *repository, const char *digest, GBytes **ret_bytes,
+                 GError **error)
+{
+    VtdFetchRequest request = new_request(VTD_FETCH_REFERRERS, repository, digest, VT_MANIFEST_MAX);
+
+    return read_document((VtdFetcher *)source, &request, ret_bytes, error);
+}
+
+/* A copy, because the worker may not read the file itself; a file that is not there is no file */
+static bool
+pass_file(const char *path, uint32_t flag, VtdFetchRequest *request, VtdFds *fds, GError **error)
+{
+    g_autoptr(GBytes) bytes = NULL;
+    g_autoptr(GError) local = NULL;
+
+    if (!path)
+        return true;
+    if (!vt_fs_read(AT_FDCWD, path, SMALL_FILE_MAX, &bytes, &local)) {
+        if (g_error_matches(local, VT_ERROR, VT_ERROR_NOT_FOUND))
+            return true;
+        g_propagate_error(error, g_steal_pointer(&local));
+        return false;
+    }
+    request->flags |= flag;
+    return vtd_memfd("file", bytes, &fds->fd[fds->count++], error);
+}
+
+static bool
+pass_layout(const VtStoreUrl *url, VtdFetchRequest *request, VtdFds *fds, GError **error)
+{
+    int fd;
+
+    if (url->transport != VT_TRANSPORT_OCI)
+        return true;
+    fd = open(url->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return vt_throw(error, VT_ERROR_NETWORK, "cannot open the store 'oci:%s': %s", url->path,
+                        g_strerror(errno));
+    request->flags |= VTD_FETCH_HAS_LAYOUT;
+    fds->fd[fds->count++] = fd;
+    return true;
+}
+
+static bool
+set_up(VtdFetcher *fetcher, const VtStoreUrl *url, GError **error)
+{
+    g_autofree char *text = vt_store_url_format(url);
+    VtdFetchRequest request = new_request(VTD_FETCH_SETUP, text, "", 0);
+    g_auto(VtdFds) fds = VTD_FDS_NONE;
+    VtdFetchReply reply;
+
+    request.uid = fetcher->config->fetch_uid;
+    request.gid = fetcher->config->fetch_gid;
+    request.flags = fetcher->config->insecure ? VTD_FETCH_INSECURE : 0;
+    return pass_layout(url, &request, &fds, error) &&
+           pass_file(fetcher->config->auth_file, VTD_FETCH_HAS_AUTH, &request, &fds, error) &&
+           pass_file(fetcher->config->ca_file, VTD_FETCH_HAS_CA, &request, &fds, error) &&
+           call(fetcher, &request, &fds, &reply, error);
+}
+
+bool
+vtd_fetcher_start(const VtdWorkerConfig *config, const VtStoreUrl *url, GCancellable *cancellable,
+                  VtdFetcher **ret_fetcher, GError **error)
+{
+    g_autoptr(VtdFetcher) fetcher = g_new0(VtdFetcher, 1);
+
+    fetcher->source = (VtSource){source_manifest, source_blob, source_referrers};
+    fetcher->process.socket_fd = -1;
+    fetcher->config = config;
+    fetcher->cancellable = cancellable ? g_object_ref(cancellable) : NULL;
+    if (!vtd_process_start("fetch", &fetcher->process, error) || !set_up(fetcher, url, error))
+        return false;
+    *ret_fetcher = g_steal_pointer(&fetcher);
+    return true;
+}
+
+void
+vtd_fetcher_free(VtdFetcher *fetcher)
+{
+    if (!fetcher)
+        return;
+    vtd_process_end(&fetcher->process);
+    g_clear_object(&fetcher->cancellable);
+    g_free(fetcher);
+}
+
+VtSource *
+vtd_fetcher_source(VtdFetcher *fetcher)
+{
+    return &fetcher->source;
+}
+
+uint64_t
+vtd_fetcher_requests(const VtdFetcher *fetcher)
+{
+    return fetcher->requests;
+}
+
+static GBytes *
+blob_table(GPtrArray *blobs)
+{
+    VtdBlobEntry *entries = g_new0(VtdBlobEntry, MAX(blobs->len, 1));
+
+    for (guint i = 0; i < blobs->len; i++) {
+        const VtDescriptor *blob = blobs->pdata[i];
+
+        entries[i].size = blob->size;
+        vt_digest_format(&blob->digest, entries[i].digest);
+    }
+    return g_bytes_new_take(entries, blobs->len * sizeof(*entries));
+}
+
+static bool
+make_ring(int *ret_fd, GError **error)
+{
+    vt_autofd fd = -1;
+
+    if (!vtd_memfd("ring", NULL, &fd, error))
+        return false;
+    if (ftruncate(fd, (off_t)VT_RING_SLOTS * VT_RING_SLOT_SIZE) < 0)
+        return vt_throw_errno(error, errno, "cannot make the ring");
+    *ret_fd = vt_steal_fd(&fd);
+    return true;
+}
+
+/* The two ends of the ring go to the two workers; the daemon keeps nothing of it */
+static bool
+connect_workers(VtdFetcher *fetcher, const VtdProcess *unpack, const VtdUnpackRequest *request,
+                GError **error)
+{
+    g_autoptr(GBytes) table = blob_table(request->blobs);
+    VtdFetchRequest fetch = new_request(VTD_FETCH_RING, request->repository, "", 0);
+    VtdUnpackSetup setup = {.uid = fetcher->config->unpack_uid,
+                            .gid = fetcher->config->unpack_gid,
+                            .count = request->blobs->len,
+                            .resume = request->resume,
+                            .index_size = g_bytes_get_size(request->index)};
+    vt_autofd index = -1, ring = -1, blobs = -1, ours = -1, theirs = -1;
+    VtdFetchReply reply;
+    int pair[2];
+
+    fetch.count = request->blobs->len;
+    if (!vtd_memfd("index", request->index, &index, error) ||
+        !vtd_memfd("blobs", table, &blobs, error) || !make_ring(&ring, error) ||
+        !vtd_channel_pair(pair, error))
+        return false;
+    ours = pair[0];
+    theirs = pair[1];
+    return call(fetcher, &fetch, &(const VtdFds){{ring, ours, blobs}, 3}, &reply, error) &&
+           vtd_channel_send(unpack->socket_fd, &setup, sizeof(setup),
+                            &(const VtdFds){{index, request->output_fd, ring, theirs, blobs}, 5},
+                            error);
+}
+
+static bool
+follow(VtdFetcher *fetcher, const VtdProcess *unpack, const VtdUnpackRequest *request,
+       GError **error)
+{
+    VtdUnpackReport report;
+
+    for (;;) {
+        if (!vtd_channel_wait(unpack->socket_fd, SILENCE_TIMEOUT_MS, fetcher->cancellable, error) ||
+            !vtd_channel_receive(unpack->socket_fd, &report, sizeof(report), NULL, error)) {
+            g_prefix_error(error, "unpack worker: ");
+            return false;
+        }
+        if (request->progress)
+            request->progress(request->user, report.done, report.total, report.received);
+        if (report.ended)
+            break;
+    }
+    report.message[sizeof(report.message) - 1] = '\0';
+    if (report.code >= 0)
+        return vt_throw(error, report.code < VT_ERROR_LAST ? (VtError)report.code : VT_ERROR_FAILED,
+                        "%s", report.message);
+    return true;
+}
+
+bool
+vtd_fetcher_unpack(VtdFetcher *fetcher, const VtdUnpackRequest *request, GError **error)
+{
+    g_auto(VtdProcess) unpack = {.socket_fd = -1};
+    VtdFetchRequest status = new_request(VTD_FETCH_STATUS, "", "", 0);
+    VtdFetchReply reply;
+
+    if (!vtd_process_start("unpack", &unpack, error) ||
+        !connect_workers(fetcher, &unpack, request, error) ||
+        !follow(fetcher, &unpack, request, error))
+        return false;
+    return call(fetcher, &status, NULL, &reply, error);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtd-spawn.h: starts a worker: this program again, with one fd */
+#pragma once
+
+#include "vtd-channel.h"
+
+#include <sys/types.h>
+
+/**
+ * VtdProcess:
+ * @pid: of the worker, 0 if there is none
+ * @socket_fd: the daemon's end of its control channel
+ */
+typedef struct {
+    pid_t pid;
+    int socket_fd;
+} VtdProcess;
+
+/** vtd_process_start: @kind: `fetch` or `unpack` */
+bool vtd_process_start(const char *kind, VtdProcess *ret_process, GError **error);
+
+/** vtd_process_end: Kills it if it still runs, and waits for it */
+void vtd_process_end(VtdProcess *process);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtdProcess, vtd_process_end)
+
+/** vtd_memfd: @ret_fd: (out): a memory file that holds @bytes, or is empty for %NULL */
+bool vtd_memfd(const char *name, GBytes *bytes, int *ret_fd, GError **error);

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtd-worker-protocol.h: what the daemon and its workers say to each other */
+#pragma once
+
+#include <stdint.h>
+
+/* Both ends are one program started from one file: structs in host byte order. */
+
+/* The worker's end of the control channel */
+#define VTD_WORKER_FD 3
+
+typedef enum {
+    VTD_FETCH_SETUP = 1, /* text: store URL; fds: layout or -, credentials or - (flags tell) */
+    VTD_FETCH_MANIFEST,  /* fds: memfd for the document */
+    VTD_FETCH_BLOB,      /* the same; limit */
+    VTD_FETCH_REFERRERS, /* the same */
+    VTD_FETCH_RING,      /* fds: ring, ring socket, blob table; count */
+    VTD_FETCH_STATUS,
+} VtdFetchOp;
+
+#define VTD_FETCH_INSECURE   1u
+#define VTD_FETCH_HAS_LAYOUT 2u
+#define VTD_FETCH_HAS_AUTH   4u
+#define VTD_FETCH_HAS_CA     8u
+
+/* host, prefix and name; vt-store-url.c allows 255 and 3900 */
+#define VTD_TEXT_MAX      4096
+#define VTD_REFERENCE_MAX 192
+
+typedef struct {
+    uint32_t op;
+    uint32_t flags;
+    uint32_t uid;
+    uint32_t gid;
+    uint32_t count;
+    uint32_t reserved;
+    uint64_t limit;
+    char text[VTD_TEXT_MAX]; /* repository, or URL */
+    char reference[VTD_REFERENCE_MAX];
+} VtdFetchRequest;
+
+/* @code: -1 for success, else a VtError; @length: bytes in the memfd; @requests: sent so far */
+typedef struct {
+    int32_t code;
+    uint32_t reserved;
+    uint64_t length;
+    uint64_t requests;
+    char message[512];
+} VtdFetchReply;
+
+/* One for each frame blob, in a memfd */
+typedef struct {
+    uint64_t size;
+    char digest[72];
+} VtdBlobEntry;
+
+/* fds: index, output, ring, ring socket, blob table */
+typedef struct {
+    uint32_t uid;
+    uint32_t gid;
+    uint32_t count;
+    uint32_t resume;
+    uint64_t index_size;
+} VtdUnpackSetup;
+
+/* @ended: 0 progress, 1 the end; @code as above */
+typedef struct {
+    uint32_t ended;
+    int32_t code;
+    uint64_t done;
+    uint64_t total;
+    uint64_t received;
+    char message[512];
+} VtdUnpackReport;

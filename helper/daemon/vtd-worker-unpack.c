@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtd-worker-unpack.c: the process that decodes: no network, one file to write */
+#include "vtd-worker-main.h"
+
+#include "vt-fs.h"
+#include "vt-manifest.h"
+#include "vt-unpack.h"
+#include "vtd-channel.h"
+#include "vtd-sandbox.h"
+#include "vtd-worker-protocol.h"
+
+/* What it was handed, and an eventfd */
+#define FILES_MAX 32
+/* 16 TiB of disk and its metadata */
+#define FILE_SIZE_MAX (UINT64_C(17) << 40)
+
+enum {
+    FD_INDEX,
+    FD_OUTPUT,
+    FD_RING,
+    FD_SOCKET,
+    FD_BLOBS,
+    FD_COUNT,
+};
+
+static void
+send_report(const VtdUnpackReport *report)
+{
+    g_autoptr(GError) error = NULL;
+
+    /* a daemon that is gone ends this process */
+    if (!vtd_channel_send(VTD_WORKER_FD, report, sizeof(*report), NULL, &error))
+        g_debug("%s", error->message);
+}
+
+static void
+send_progress(void *user, uint64_t done, uint64_t total, uint64_t received)
+{
+    VtdUnpackReport *last = user;
+
+    last->code = -1;
+    last->done = done;
+    last->total = total;
+    last->received = received;
+    send_report(last);
+}
+
+static bool
+read_sizes(int fd, uint32_t count, uint64_t **ret_sizes, GError **error)
+{
+    g_autofree VtdBlobEntry *entries = NULL;
+
+    if (count > VT_LAYER_BLOBS_MAX)
+        return vt_throw(error, VT_ERROR_TOO_LARGE, "a layer of %u blobs", count);
+    entries = g_new0(VtdBlobEntry, MAX(count, 1));
+    if (!vt_fs_pread_all(fd, entries, count * sizeof(*entries), 0, "blob table", error))
+        return false;
+    *ret_sizes = g_new0(uint64_t, MAX(count, 1));
+    for (uint32_t i = 0; i < count; i++)
+        (*ret_sizes)[i] = entries[i].size;
+    return true;
+}
+
+static bool
+unpack(const VtdUnpackSetup *setup, const VtdFds *fds, VtdUnpackReport *last, GError **error)
+{
+    const VtdSandbox sandbox = {.uid = setup->uid,
+                                .gid = setup->gid,
+                                .no_network = true,
+                                .file_size_max = FILE_SIZE_MAX,
+                                .files_max = FILES_MAX};
+    g_autofree uint64_t *sizes = NULL;
+    g_autofree uint8_t *data = NULL;
+    g_autoptr(GBytes) index = NULL;
+    VtUnpackJob job = {.blob_count = setup->count,
+                       .output_fd = fds->fd[FD_OUTPUT],
+                       .ring_fd = fds->fd[FD_RING],
+                       .socket_fd = fds->fd[FD_SOCKET],
+                       .resume = setup->resume,
+                       .progress = send_progress,
+                       .user = last};
+
+    if (!vtd_sandbox_enter(&sandbox, error) ||
+        !read_sizes(fds->fd[FD_BLOBS], setup->count, &sizes, error))
+        return false;
+    data = g_try_malloc(setup->index_size + 1);
+    if (!data)
+        return vt_throw(error, VT_ERROR_TOO_LARGE, "no memory for the layer's index");
+    if (!vt_fs_pread_all(fds->fd[FD_INDEX], data, setup->index_size, 0, "index", error))
+        return false;
+    index = g_bytes_new_take(g_steal_pointer(&data), setup->index_size);
+    job.index = index;
+    job.blob_sizes = sizes;
+    return vt_unpack_run(&job, error);
+}
+
+int
+vtd_worker_unpack(void)
+{
+    g_auto(VtdFds) fds = VTD_FDS_NONE;
+    g_autoptr(GError) error = NULL;
+    VtdUnpackReport last = {.code = -1};
+    VtdUnpackSetup setup;
+
+    if (!vtd_channel_receive(VTD_WORKER_FD, &setup, sizeof(setup), &fds, &error))
+        return 1;
+    if (fds.count != FD_COUNT)
+        return 1;
+    if (!unpack(&setup, &fds, &last, &error)) {
+        last.code = error->domain == VT_ERROR ? error->code : VT_ERROR_FAILED;
+        g_strlcpy(last.message, error->message, sizeof(last.message));
+    }
+    last.ended = 1;
+    send_report(&last);
+    return last.code < 0 ? 0 : 1;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtd-worker.h: the two workers, as a job sees them */
+#pragma once
+
+#include "vt-source.h"
+#include "vt-store-url.h"
+
+#include <gio/gio.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/**
+ * VtdWorkerConfig:
+ * @fetch_uid: who the fetch worker becomes; 0 keeps the daemon's own, which then must not be root
+ * @unpack_uid: the same for the unpack worker
+ * @auth_file: (nullable): containers-auth.json(5), read by the daemon; need not exist
+ * @ca_file: (nullable): PEM of additional CAs, read by the daemon
+ * @insecure: accept plain HTTP
+ */
+typedef struct {
+    uid_t fetch_uid, unpack_uid;
+    gid_t fetch_gid, unpack_gid;
+    const char *auth_file;
+    const char *ca_file;
+    bool insecure;
+} VtdWorkerConfig;
+
+/**
+ * VtdFetcher:
+ *
+ * A running fetch worker. Its calls block, so they belong in a job's thread; one at a time.
+ */
+typedef struct VtdFetcher VtdFetcher;
+
+/**
+ * vtd_fetcher_start:
+ * @config: must outlive the fetcher
+ * @cancellable: (nullable): ends every later call too
+ */
+bool vtd_fetcher_start(const VtdWorkerConfig *config, const VtStoreUrl *url,
+                       GCancellable *cancellable, VtdFetcher **ret_fetcher, GError **error);
+/** vtd_fetcher_free: Ends the process and waits for it */
+void vtd_fetcher_free(VtdFetcher *fetcher);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtdFetcher, vtd_fetcher_free)
+
+/** vtd_fetcher_source: Returns: (transfer none): reads documents through the worker */
+VtSource *vtd_fetcher_source(VtdFetcher *fetcher);
+
+/** vtd_fetcher_requests: Returns: requests that the worker sent to the store so far */
+uint64_t vtd_fetcher_requests(const VtdFetcher *fetcher);
+
+/**
+ * VtdUnpackRequest:
+ * @index: the index blob, whose digest the caller has checked
+ * @repository: where the frame blobs are
+ * @blobs: (element-type VtDescriptor): in the order of the index
+ * @output_fd: see vt_unpack_run()
+ * @resume: see vt_unpack_run()
+ * @progress: (nullable): called in the calling thread
+ */
+typedef struct {
+    GBytes *index;
+    const char *repository;
+    GPtrArray *blobs;
+    int output_fd;
+    bool resume;
+    void (*progress)(void *user, uint64_t done, uint64_t total, uint64_t received);
+    void *user;
+} VtdUnpackRequest;
+
+/** vtd_fetcher_unpack: Starts an unpack worker beside the fetcher, and waits until it ends */
+bool vtd_fetcher_unpack(VtdFetcher *fetcher, const VtdUnpackRequest *request, GError **error);
+
+/**
+ * vtd_worker_main:
+ * @kind: `fetch` or `unpack`, from --worker=
+ *
+ * Returns: exit status of the worker process
+ */
+int vtd_worker_main(const char *kind);
