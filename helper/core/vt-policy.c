@@ -3,8 +3,8 @@
  *
  * {"default":[{"type":"reject"}],
  *  "transports":{
- *    "docker":{"registry.example/golden":[{"type":"sigstoreSigned","keyPath":"/etc/.../golden.pub"}]},
- *    "oci":{"/srv/golden":[{"type":"sigstoreSigned","keyPath":"/etc/.../golden.pub"}]}}}
+ *    "docker":{"r.example/golden":[{"type":"sigstoreSigned","keyPath":"/etc/golden.pub"}]},
+ *    "oci":{"/srv/golden":[{"type":"sigstoreSigned","keyPath":"/etc/golden.pub"}]}}}
  *
  * What is not known is never skipped: a rule that is read in part protects less than its writer
  * believes.

@@ -55,6 +55,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(EVP_PKEY, EVP_PKEY_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EVP_PKEY_CTX, EVP_PKEY_CTX_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EVP_MD_CTX, EVP_MD_CTX_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BIO, BIO_free_all)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(BIGNUM, BN_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PKCS8_PRIV_KEY_INFO, PKCS8_PRIV_KEY_INFO_free)
 
 void
@@ -85,10 +86,26 @@ static bool
 check_rsa(EVP_PKEY *pkey, GError **error)
 {
     int bits = EVP_PKEY_get_bits(pkey);
+    g_autoptr(BIGNUM) exponent = NULL;
 
     if (bits < RSA_BITS_MIN || bits > RSA_BITS_MAX)
         return vt_throw(error, VT_ERROR_INVALID, "RSA key of %d bits; use %d to %d, best 3072",
                         bits, RSA_BITS_MIN, RSA_BITS_MAX);
+    /* with 1, every number is its own signature */
+    if (EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_E, &exponent) != 1 ||
+        !BN_is_odd(exponent) || BN_is_one(exponent))
+        return vt_throw(error, VT_ERROR_INVALID, "RSA key whose exponent is not odd and above 1");
+    return true;
+}
+
+/* For RSA OpenSSL would look for factors of the modulus, 20 ms for each load of a key */
+static bool
+check_point(EVP_PKEY *pkey, GError **error)
+{
+    g_autoptr(EVP_PKEY_CTX) ctx = EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL);
+
+    if (EVP_PKEY_get_base_id(pkey) == EVP_PKEY_EC && (!ctx || EVP_PKEY_public_check(ctx) != 1))
+        return openssl_error("not a valid public key", error);
     return true;
 }
 
@@ -123,14 +140,12 @@ static bool
 key_new(EVP_PKEY *take, VtKey **ret_key, GError **error)
 {
     g_autoptr(EVP_PKEY) pkey = take;
-    g_autoptr(EVP_PKEY_CTX) ctx = NULL;
     const KeyKind *kind = NULL;
 
     if (!find_kind(pkey, &kind, error))
         return false;
-    ctx = EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL);
-    if (!ctx || EVP_PKEY_public_check(ctx) != 1)
-        return openssl_error("not a valid public key", error);
+    if (!check_point(pkey, error))
+        return false;
     *ret_key = g_new0(VtKey, 1);
     (*ret_key)->pkey = g_steal_pointer(&pkey);
     (*ret_key)->kind = kind;

@@ -38,7 +38,8 @@ typedef struct {
  * @subject: what is asked about
  * @source: where signatures are read from: the `.sig` tag and the referrers
  * @ret_verdict: (out): set on true return
- * @ret_signed_by: (out) (transfer full) (nullable): the key that satisfied, for people
+ * @ret_signed_by: (out) (transfer full) (nullable): the key or keys that satisfied, for people;
+ * %NULL if the policy accepts anything
  * @error: %VT_ERROR_UNTRUSTED or %VT_ERROR_POLICY naming what was checked and why each signature
  *   failed; %VT_ERROR_NETWORK when signatures could not be read
  *

@@ -145,6 +145,7 @@ static const struct {
     const char *file, *message;
 } refused[] = {
     {vt_key_parse_public, "rsa1024.pub", "RSA key of 1024 bits"},
+    {vt_key_parse_public, "rsa-e1.pub", "not odd and above 1"},
     {vt_key_parse_public, "rsa-pss.pub", "a key of type RSA-PSS"},
     {vt_key_parse_public, "rsa-pkcs1.pub", "convert it: 'openssl rsa"},
     {vt_key_parse_public, "ec-explicit.pub", "without a named curve"},

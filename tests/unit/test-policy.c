@@ -104,7 +104,7 @@ test_keys(void)
 {
     static const struct {
         const char *text;
-        guint paths, datas;
+        guint paths, inline_keys;
     } keys[] = {
         {SIGNED(",\"keyPath\":\"/a.pub\""), 1, 0},
         {SIGNED(",\"keyPaths\":[\"/a.pub\",\"/b.pub\"]"), 2, 0},
@@ -121,8 +121,8 @@ test_keys(void)
         g_assert_cmpuint(requirement->key_paths ? g_strv_length(requirement->key_paths) : 0, ==,
                          keys[i].paths);
         g_assert_cmpuint(requirement->key_datas ? requirement->key_datas->len : 0, ==,
-                         keys[i].datas);
-        if (keys[i].datas) {
+                         keys[i].inline_keys);
+        if (keys[i].inline_keys) {
             GBytes *data = requirement->key_datas->pdata[0];
 
             g_assert_cmpmem(g_bytes_get_data(data, NULL), g_bytes_get_size(data), "PEM", 3);
