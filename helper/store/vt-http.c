@@ -353,6 +353,7 @@ outcome_of(CURLcode code)
         {CURLE_RECV_ERROR, VT_HTTP_CUT},
         {CURLE_SEND_ERROR, VT_HTTP_CUT},
         {CURLE_GOT_NOTHING, VT_HTTP_CUT},
+        {CURLE_PEER_FAILED_VERIFICATION, VT_HTTP_UNTRUSTED},
     };
 
     for (gsize i = 0; i < G_N_ELEMENTS(known); i++) {

@@ -49,6 +49,7 @@ bool vt_http_plain_allowed(const VtHttp *http, const char *host);
  * @VT_HTTP_CUT: the transfer broke off, or was too slow
  * @VT_HTTP_TOO_LARGE: the body is larger than the limit
  * @VT_HTTP_STOPPED: the sink stopped it
+ * @VT_HTTP_UNTRUSTED: the server's certificate is not acceptable
  * @VT_HTTP_REFUSED: TLS failed, or a URL or redirect is not acceptable; no use to try again
  */
 typedef enum {
@@ -57,6 +58,7 @@ typedef enum {
     VT_HTTP_CUT,
     VT_HTTP_TOO_LARGE,
     VT_HTTP_STOPPED,
+    VT_HTTP_UNTRUSTED,
     VT_HTTP_REFUSED,
 } VtHttpOutcome;
 

@@ -28,6 +28,20 @@ registry_message(const VtHttpReply *reply)
                        message ? message : "", NULL);
 }
 
+/* No answer that could be judged by its status */
+static bool
+throw_outcome(const VtHttpReply *reply, GError **error)
+{
+    if (reply->outcome == VT_HTTP_TOO_LARGE)
+        return vt_throw(error, VT_ERROR_TOO_LARGE, "%s %s: the answer is larger than allowed",
+                        reply->method, reply->url);
+    return vt_throw(error, VT_ERROR_NETWORK, "%s %s: %s%s", reply->method, reply->url,
+                    reply->problem,
+                    reply->outcome == VT_HTTP_UNTRUSTED
+                        ? "; put the registry's CA into /etc/containers/certs.d/HOST:PORT/ca.crt"
+                        : "");
+}
+
 bool
 vt_registry_throw(const VtHttpReply *reply, GError **error)
 {
@@ -46,11 +60,7 @@ vt_registry_throw(const VtHttpReply *reply, GError **error)
     g_autofree char *said = NULL;
 
     if (reply->outcome != VT_HTTP_ANSWERED)
-        return vt_throw(error,
-                        reply->outcome == VT_HTTP_TOO_LARGE ? VT_ERROR_TOO_LARGE : VT_ERROR_NETWORK,
-                        "%s %s: %s", reply->method, reply->url,
-                        reply->outcome == VT_HTTP_TOO_LARGE ? "the answer is larger than allowed"
-                                                            : reply->problem);
+        return throw_outcome(reply, error);
     said = registry_message(reply);
     for (gsize i = 0; i < G_N_ELEMENTS(known); i++) {
         if (reply->status == known[i].status)
