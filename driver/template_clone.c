@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* template_clone.c: new volumes from templates */
+#include "storage_backend_template.h"
+
+#include <fcntl.h>
+#include <gio/gunixfdlist.h>
+#include <unistd.h>
+
+VIR_LOG_INIT("storage.template_clone");
+
+static const virStorageBackend *
+virStorageTemplateStockOf(virStoragePoolObj *pool)
+{
+    return virStorageTemplateStock(virStoragePoolObjGetDef(pool)->type);
+}
+
+/* Whether the overlay that the helper writes is what the XML asks for: qcow2 without any option */
+static bool
+virStorageTemplateIsPlainOverlay(const virStorageVolDef *vol, unsigned int flags)
+{
+    const virStorageSource *target = &vol->target;
+
+    return target->format == VIR_STORAGE_FILE_QCOW2 && !target->encryption && !target->features &&
+           (!target->compat || STREQ(target->compat, "1.1")) && !target->clusterSize &&
+           !(flags & ~VIR_TEMPLATE_FLAGS_ALREADY_USED);
+}
+
+/* The file with owner and mode as libvirt would make it */
+static int
+virStorageTemplateCreateFile(virStoragePoolObj *pool, virStorageVolDef *vol)
+{
+    unsigned int openFlags = VIR_FILE_OPEN_FORCE_MODE | VIR_FILE_OPEN_FORCE_OWNER;
+    mode_t mode = VIR_STORAGE_DEFAULT_VOL_PERM_MODE;
+    int fd;
+
+    if (virStoragePoolObjGetDef(pool)->type == VIR_STORAGE_POOL_NETFS)
+        openFlags |= VIR_FILE_OPEN_FORK;
+    if (vol->target.perms->mode != (mode_t)-1)
+        mode = vol->target.perms->mode;
+    fd = virFileOpenAs(vol->target.path, O_RDWR | O_CREAT | O_EXCL, mode, vol->target.perms->uid,
+                       vol->target.perms->gid, openFlags);
+    if (fd < 0)
+        virReportSystemError(-fd, "cannot create the file '%s'", vol->target.path);
+    return fd;
+}
+
+static void
+virStorageTemplateRemoveFile(virStorageVolDef *vol)
+{
+    virErrorPtr saved;
+
+    virErrorPreserveLast(&saved);
+    if (virFileRemove(vol->target.path, vol->target.perms->uid, vol->target.perms->gid) < 0)
+        VIR_WARN("cannot remove '%s' after a failure", vol->target.path);
+    virErrorRestore(&saved);
+}
+
+static int
+virStorageTemplateCall1(const char *method, GVariant *arguments, const char *reply_type,
+                        GUnixFDList *fds)
+{
+    virStorageTemplateCall call = {
+        .method = method,
+        .arguments = arguments,
+        .reply_type = reply_type,
+        .deadline = virStorageTemplateDeadline(),
+        .fds = fds,
+    };
+    g_autoptr(GVariant) reply = NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (virStorageTemplateClientCall(virStorageTemplateDriverGet()->client, &call, &reply, &error))
+        return 0;
+    virStorageTemplateReportError(error);
+    return -1;
+}
+
+/* The helper gets a copy of @fd */
+static int
+virStorageTemplateWriteOverlay(const virStorageTemplateRef *ref, virStorageVolDef *vol, int fd)
+{
+    g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
+    g_autoptr(GError) error = NULL;
+    int handle = g_unix_fd_list_append(fds, fd, &error);
+
+    if (handle < 0) {
+        virReportError(VIR_ERR_OPERATION_FAILED, "%s", error->message);
+        return -1;
+    }
+    return virStorageTemplateCall1("MakeOverlay",
+                                   g_variant_new("(ssshts@a{sv})", ref->pool->target, ref->name,
+                                                 ref->version, handle,
+                                                 (guint64)vol->target.capacity, vol->target.path,
+                                                 g_variant_new_parsed("@a{sv} {}")),
+                                   "(s)", fds);
+}
+
+static int
+virStorageTemplateMakeLinked(virStoragePoolObj *pool, virStorageVolDef *vol,
+                             const virStorageTemplateRef *ref)
+{
+    VIR_AUTOCLOSE fd = virStorageTemplateCreateFile(pool, vol);
+
+    if (fd < 0)
+        return -1;
+    /* As libvirt: only an empty file can be taken out of copy-on-write */
+    if ((vol->target.nocow && virFileSetCOW(vol->target.path, VIR_TRISTATE_BOOL_NO) < 0) ||
+        virStorageTemplateWriteOverlay(ref, vol, fd) < 0) {
+        virStorageTemplateRemoveFile(vol);
+        return -1;
+    }
+    return 0;
+}
+
+int
+virStorageTemplateBuildOver(virStoragePoolObj *pool, virStorageVolDef *vol,
+                            const virStorageTemplateRef *ref, unsigned int flags)
+{
+    if (virStorageTemplateFetch(ref) < 0)
+        return -1;
+    if (virStorageTemplateIsPlainOverlay(vol, flags))
+        return virStorageTemplateMakeLinked(pool, vol, ref);
+    if (virStorageTemplateStockOf(pool)->buildVol(pool, vol, flags) < 0)
+        return -1;
+    if (virStorageTemplateCall1(
+            "RecordClone",
+            g_variant_new("(ssss)", ref->pool->target, ref->name, ref->version, vol->target.path),
+            "()", NULL) < 0) {
+        virStorageTemplateRemoveFile(vol);
+        return -1;
+    }
+    return 0;
+}
+
+/* The listed volume, of which buildVolFrom() gets a copy only, tells its backing file at once */
+static void
+virStorageTemplateSetBacking(virStoragePoolObj *pool, virStorageVolDef *vol,
+                             const virStorageTemplateRef *ref)
+{
+    virStorageVolDef *listed;
+
+    virObjectLock(pool);
+    listed = virStorageVolDefFindByName(pool, vol->name);
+    if (listed && !listed->target.backingStore) {
+        virStorageSource *backing = virStorageSourceNew();
+
+        backing->type = VIR_STORAGE_TYPE_FILE;
+        backing->path = g_strdup(ref->path);
+        backing->format = VIR_STORAGE_FILE_QCOW2;
+        listed->target.backingStore = backing;
+    }
+    virObjectUnlock(pool);
+}
+
+/* A backing store in the XML may only be the template itself */
+static bool
+virStorageTemplateIsOtherBacking(const virStorageVolDef *vol, const virStorageTemplateRef *ref)
+{
+    return vol->target.backingStore && STRNEQ_NULLABLE(vol->target.backingStore->path, ref->path);
+}
+
+int
+virStorageTemplateBuildFrom(virStoragePoolObj *pool, virStorageVolDef *vol,
+                            virStorageVolDef *inputvol, const virStorageTemplateRef *ref,
+                            unsigned int flags)
+{
+    virStorageVolDef version = *inputvol;
+
+    if (virStorageTemplateIsOtherBacking(vol, ref)) {
+        virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
+                       "volume '%s' is made from '%s', so its backing store cannot be '%s'",
+                       vol->name, ref->path, NULLSTR(vol->target.backingStore->path));
+        return -1;
+    }
+    if (virStorageTemplateFetch(ref) < 0)
+        return -1;
+    if (!ref->pool->full && virStorageTemplateIsPlainOverlay(vol, flags)) {
+        if (virStorageTemplateMakeLinked(pool, vol, ref) < 0)
+            return -1;
+        virStorageTemplateSetBacking(pool, vol, ref);
+        return 0;
+    }
+    version.target.path = ref->path;
+    return virStorageTemplateStockOf(pool)->buildVolFrom(pool, vol, &version, flags);
+}
