@@ -11,8 +11,8 @@ MAX_FILE_LINES = 600
 MAX_PARAMETERS = 5
 # Do not count: a callback's own pointer and the error
 FREE_PARAMETER = re.compile(r'GError \*\*|\buser_data$|\bopaque$')
-# The signature of this callback is GLib's
-FOREIGN_SIGNATURE = re.compile(r'GDBusMethodInvocation \*')
+# The signatures of these callbacks are GLib's and libvirt's
+FOREIGN_SIGNATURE = re.compile(r'GDBusMethodInvocation \*|virStreamPtr ')
 
 
 def parameters(lines, first):
