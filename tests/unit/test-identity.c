@@ -15,7 +15,7 @@ static const char *const not_repositories[] = {"",
                                                "/web",
                                                "r.example/Web",
                                                "r.example/web:1",
-                                               "r.example/web@" DIGEST,
+                                               ("r.example/web@" DIGEST),
                                                "r.e/w b"};
 static const char *const references[] = {"r.example/web:1.0.0", "r.example:5000/web@" DIGEST,
                                          "r.example/web:1.0.0@" DIGEST};

@@ -36,6 +36,7 @@ dir_teardown(Dir *dir, gconstpointer data)
 }
 
 /* Runs a command in the directory; it must succeed. Returns: (transfer full): its output */
+G_GNUC_PRINTF(2, 3)
 static char *
 run(const Dir *dir, const char *format, ...)
 {
