@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-clones.c: which files have a version of a pool in their backing chain */
+#include "vt-clones.h"
+
+#include "vt-fs.h"
+#include "vt-name.h"
+#include "vt-pool-dirs.h"
+#include "vt-qcow2.h"
+#include "vt-sha256.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+/*
+ * Theory of operation
+ *
+ * A record is a hint where to look; whether a file is a clone is read from its own header. So a
+ * lost record costs nothing as long as the file is in a directory that is looked into, and a stale
+ * one disappears at the next look.
+ */
+
+/* Hex digits of the path's SHA-256 in the name of a record */
+#define RECORD_HEX 16
+/* A chain of overlays over one another; libvirt itself stops at 200 */
+#define CHAIN_MAX 200
+
+typedef struct {
+    char *version_path;
+    char *layer_path;
+    /* Paths found, and directories looked into: sets */
+    GHashTable *paths;
+    GHashTable *dirs;
+} Search;
+
+static void
+search_clear(Search *search)
+{
+    g_free(search->version_path);
+    g_free(search->layer_path);
+    g_clear_pointer(&search->paths, g_hash_table_unref);
+    g_clear_pointer(&search->dirs, g_hash_table_unref);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Search, search_clear)
+
+bool
+vt_clones_record(VtPool *pool, const char *name, const char *version, const char *path,
+                 GError **error)
+{
+    g_autofree char *record = NULL;
+    VtDigest digest;
+    char hex[65];
+
+    if (!vt_pool_dirs(pool, true, error))
+        return false;
+    vt_sha256_data(path, strlen(path), &digest);
+    record = g_strdup_printf("%s@%s~%.*s", name, version, RECORD_HEX, vt_digest_hex(&digest, hex));
+    if (symlinkat(path, pool->clones_fd, record) < 0 && errno != EEXIST)
+        return vt_throw_errno(error, errno, "cannot record the clone '%s'", path);
+    return true;
+}
+
+/* The backing file that the header of @path names, as an absolute path; NULL if there is none */
+static char *
+read_backing(const char *path)
+{
+    vt_autofd fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    g_auto(VtQcow2Info) info = {0};
+    g_autofree uint8_t *header = NULL;
+    g_autofree char *dir = NULL;
+    struct stat st;
+    ssize_t n;
+
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        return NULL;
+    header = g_malloc(VT_QCOW2_HEADER_MAX);
+    n = pread(fd, header, VT_QCOW2_HEADER_MAX, 0);
+    if (n <= 0 || !vt_qcow2_parse(header, (size_t)n, &info, NULL) || !info.backing_file)
+        return NULL;
+    if (g_path_is_absolute(info.backing_file))
+        return g_strdup(info.backing_file);
+    dir = g_path_get_dirname(path);
+    return g_canonicalize_filename(info.backing_file, dir);
+}
+
+/* Whether @backing, as written in some file, is our version: by name, or by where it leads */
+static bool
+is_version(const Search *search, const char *backing)
+{
+    char resolved[PATH_MAX];
+
+    if (g_str_equal(backing, search->version_path) || g_strcmp0(backing, search->layer_path) == 0)
+        return true;
+    return realpath(backing, resolved) && (g_str_equal(resolved, search->version_path) ||
+                                           g_strcmp0(resolved, search->layer_path) == 0);
+}
+
+/* Whether the chain below @path leads to the version */
+static bool
+is_clone(const Search *search, const char *path)
+{
+    g_autofree char *at = g_strdup(path);
+
+    for (int depth = 0; depth < CHAIN_MAX; depth++) {
+        g_autofree char *backing = read_backing(at);
+
+        if (!backing)
+            return false;
+        if (is_version(search, backing))
+            return true;
+        g_free(at);
+        at = g_steal_pointer(&backing);
+    }
+    return false;
+}
+
+static void
+look_into(Search *search, const char *dir_path)
+{
+    const struct dirent *entry;
+    DIR *dir;
+
+    if (!g_hash_table_add(search->dirs, g_strdup(dir_path)))
+        return;
+    dir = opendir(dir_path);
+    while (dir && (entry = readdir(dir))) {
+        g_autofree char *path = g_build_filename(dir_path, entry->d_name, NULL);
+
+        if (entry->d_name[0] == '.' || !g_str_has_suffix(entry->d_name, VT_VOLUME_SUFFIX) ||
+            (entry->d_type != DT_REG && entry->d_type != DT_UNKNOWN))
+            continue;
+        if (is_clone(search, path))
+            g_hash_table_add(search->paths, g_steal_pointer(&path));
+    }
+    if (dir)
+        closedir(dir);
+}
+
+/* One record of any version: `NAME@VERSION~<hex>` */
+static void
+look_at_record(VtPool *pool, Search *search, const char *record, const char *prefix,
+               GHashTable *keep)
+{
+    g_autofree char *dir = NULL;
+    char path[PATH_MAX];
+    ssize_t n = readlinkat(pool->clones_fd, record, path, sizeof(path) - 1);
+
+    if (n <= 0)
+        return;
+    path[n] = '\0';
+    if (g_str_has_prefix(record, prefix)) {
+        if (is_clone(search, path))
+            g_hash_table_add(search->paths, g_strdup(path));
+        else if (!keep || !g_hash_table_contains(keep, path))
+            unlinkat(pool->clones_fd, record, 0);
+    }
+    dir = g_path_get_dirname(path);
+    look_into(search, dir);
+}
+
+static bool
+look_at_records(VtPool *pool, Search *search, const char *prefix, GHashTable *keep, GError **error)
+{
+    int fd = openat(pool->clones_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    g_autoptr(GPtrArray) records = g_ptr_array_new_with_free_func(g_free);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+
+    if (!dir) {
+        vt_close_fd(&fd);
+        return vt_throw(error, VT_ERROR_FAILED, "cannot list the clones of '%s'", pool->target);
+    }
+    while ((entry = readdir(dir)))
+        if (entry->d_name[0] != '.')
+            g_ptr_array_add(records, g_strdup(entry->d_name));
+    closedir(dir);
+    for (guint i = 0; i < records->len; i++)
+        look_at_record(pool, search, g_ptr_array_index(records, i), prefix, keep);
+    return true;
+}
+
+static int
+compare_paths(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+bool
+vt_clones_list(VtPool *pool, const char *name, const char *version, const VtDigest *index,
+               GHashTable *keep, char ***ret_paths, GError **error)
+{
+    g_autofree char *prefix = g_strdup_printf("%s@%s~", name, version);
+    g_auto(Search) search = {
+        .version_path = vt_pool_version_path(pool, name, version),
+        .layer_path = index ? vt_pool_layer_path(pool, index) : NULL,
+        .paths = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
+        .dirs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
+    };
+    g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
+    GHashTableIter iter;
+    gpointer path;
+
+    /* A pool on a read-only file system may have no records at all */
+    if (vt_pool_dirs(pool, false, NULL) && !look_at_records(pool, &search, prefix, keep, error))
+        return false;
+    look_into(&search, pool->target);
+    g_hash_table_iter_init(&iter, search.paths);
+    while (g_hash_table_iter_next(&iter, &path, NULL))
+        g_ptr_array_add(paths, g_strdup(path));
+    g_ptr_array_sort(paths, compare_paths);
+    g_ptr_array_add(paths, NULL);
+    *ret_paths = (char **)g_ptr_array_free(g_steal_pointer(&paths), FALSE);
+    return true;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-clones.h: which files have a version of a pool in their backing chain */
+#pragma once
+
+#include "vt-pool.h"
+
+/**
+ * vt_clones_record:
+ * @path: absolute path of a clone of the version, which need not exist yet
+ *
+ * Not durable by itself, to be quick: what a power failure takes is found again by
+ * vt_clones_list(), which looks into the files themselves.
+ */
+bool vt_clones_record(VtPool *pool, const char *name, const char *version, const char *path,
+                      GError **error);
+
+/**
+ * vt_clones_list:
+ * @index: (nullable): the version's layer; its path counts as a backing file, too
+ * @keep: (nullable) (element-type utf8 utf8): paths whose record stays although there is no such
+ *   file yet
+ * @ret_paths: (out) (transfer full) (array zero-terminated=1): sorted
+ *
+ * Looks at the recorded files, and at all files `*.qcow2` in the target and in the directories of
+ * recorded files of any version. Records of files that are gone, or have another backing file, are
+ * removed.
+ */
+bool vt_clones_list(VtPool *pool, const char *name, const char *version, const VtDigest *index,
+                    GHashTable *keep, char ***ret_paths, GError **error);

@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-pool.c: the directory of a pool: layers and the names of versions */
+#include "vt-pool-dirs.h"
+
+#include "vt-fs.h"
+#include "vt-name.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+
+/*
+ * Theory of operation
+ *
+ * All names below the target are reached through directory descriptors and without following
+ * symbolic links. A layer is complete when it has its name in .layers/; that name, the version's
+ * name and the documents beside it are made under a lock on .layers/ in this order: documents,
+ * layer, version. Whoever sees the version finds all the rest.
+ */
+
+/* "<64 hex>.manifest" and the like */
+#define FILE_NAME_MAX 96
+/* Manifests have at most 4 MiB; proofs are several of them */
+#define DOCUMENT_MAX (64u << 20)
+#define INDEX_MAX    (1u << 30)
+
+bool
+vt_pool_open(const char *target, VtPool **ret_pool, GError **error)
+{
+    g_autoptr(VtPool) pool = g_new0(VtPool, 1);
+
+    pool->layers_fd = pool->partial_fd = pool->manifests_fd = pool->clones_fd = -1;
+    pool->target = g_strdup(target);
+    pool->target_fd = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (pool->target_fd < 0)
+        return vt_throw_errno(error, errno, "cannot open the pool directory '%s'", target);
+    *ret_pool = g_steal_pointer(&pool);
+    return true;
+}
+
+void
+vt_pool_free(VtPool *pool)
+{
+    if (!pool)
+        return;
+    vt_close_fd(&pool->target_fd);
+    vt_close_fd(&pool->layers_fd);
+    vt_close_fd(&pool->partial_fd);
+    vt_close_fd(&pool->manifests_fd);
+    vt_close_fd(&pool->clones_fd);
+    g_free(pool->target);
+    g_free(pool);
+}
+
+const char *
+vt_pool_target(const VtPool *pool)
+{
+    return pool->target;
+}
+
+int
+vt_pool_dir_fd(const VtPool *pool)
+{
+    return pool->target_fd;
+}
+
+/* Opens @name in @parent_fd, and makes it when @create is set. Others must not write into it. */
+static bool
+open_dir(int parent_fd, const char *name, mode_t mode, bool create, int *ret_fd, GError **error)
+{
+    vt_autofd fd = -1;
+    struct stat st;
+
+    if (create && mkdirat(parent_fd, name, mode) < 0 && errno != EEXIST)
+        return vt_throw_errno(error, errno, "cannot make the directory '%s' in the pool", name);
+    fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return vt_throw_errno(error, errno, "cannot open the directory '%s' in the pool", name);
+    if (fstat(fd, &st) < 0)
+        return vt_throw_errno(error, errno, "cannot stat the directory '%s'", name);
+    if (st.st_uid != geteuid())
+        return vt_throw(error, VT_ERROR_DENIED,
+                        "the directory '%s' in the pool belongs to uid %u, not to %u: remove it",
+                        name, st.st_uid, geteuid());
+    if ((st.st_mode & 07777) != mode && fchmod(fd, mode) < 0)
+        return vt_throw_errno(error, errno, "cannot set the mode of '%s'", name);
+    *ret_fd = vt_steal_fd(&fd);
+    return true;
+}
+
+bool
+vt_pool_dirs(VtPool *pool, bool create, GError **error)
+{
+    const struct {
+        int *fd;
+        int *parent_fd;
+        const char *name;
+        mode_t mode;
+    } dirs[] = {
+        {&pool->layers_fd, &pool->target_fd, VT_POOL_LAYERS, 0711},
+        {&pool->partial_fd, &pool->layers_fd, ".partial", 0700},
+        {&pool->manifests_fd, &pool->layers_fd, "manifests", 0700},
+        {&pool->clones_fd, &pool->target_fd, ".clones", 0700},
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(dirs); i++) {
+        if (*dirs[i].fd >= 0)
+            continue;
+        if (!open_dir(*dirs[i].parent_fd, dirs[i].name, dirs[i].mode, create, dirs[i].fd, error))
+            return false;
+    }
+    return true;
+}
+
+bool
+vt_pool_prepare(VtPool *pool, GError **error)
+{
+    return vt_pool_dirs(pool, true, error);
+}
+
+/* "<hex>SUFFIX" */
+static const char *
+file_name(const VtDigest *digest, const char *suffix, char buffer[FILE_NAME_MAX])
+{
+    vt_digest_hex(digest, buffer);
+    g_strlcat(buffer, suffix, FILE_NAME_MAX);
+    return buffer;
+}
+
+char *
+vt_pool_version_path(const VtPool *pool, const char *name, const char *version)
+{
+    g_autofree char *volume = vt_volume_name(name, version);
+
+    return g_strdup_printf("%s/%s", pool->target, volume);
+}
+
+char *
+vt_pool_layer_path(const VtPool *pool, const VtDigest *index)
+{
+    char file[FILE_NAME_MAX];
+
+    return g_strdup_printf("%s/" VT_POOL_LAYERS "/%s", pool->target,
+                           file_name(index, VT_VOLUME_SUFFIX, file));
+}
+
+bool
+vt_pool_scan(VtPool *pool, GHashTable **ret_volumes, GError **error)
+{
+    g_autoptr(GHashTable) volumes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    int fd = openat(pool->target_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const struct dirent *entry;
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+    if (!dir) {
+        int saved = errno;
+
+        vt_close_fd(&fd);
+        return vt_throw_errno(error, saved, "cannot list the pool directory '%s'", pool->target);
+    }
+    while ((entry = readdir(dir))) {
+        const char *at = strchr(entry->d_name, '@');
+
+        if (at && entry->d_name[0] != '.' && g_str_has_suffix(at, VT_VOLUME_SUFFIX))
+            g_hash_table_add(volumes, g_strdup(entry->d_name));
+    }
+    closedir(dir);
+    *ret_volumes = g_steal_pointer(&volumes);
+    return true;
+}
+
+bool
+vt_pool_stat_version(VtPool *pool, const char *name, const char *version, struct stat *ret_stat)
+{
+    g_autofree char *volume = vt_volume_name(name, version);
+    struct stat st;
+
+    if (fstatat(pool->target_fd, volume, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return false;
+    if (!S_ISREG(st.st_mode) || st.st_nlink < 2)
+        return false;
+    if (ret_stat)
+        *ret_stat = st;
+    return true;
+}
+
+bool
+vt_pool_check_version(VtPool *pool, const char *name, const char *version, const VtDigest *index,
+                      GError **error)
+{
+    char file[FILE_NAME_MAX];
+    struct stat layer;
+    struct stat st;
+
+    if (!vt_pool_stat_version(pool, name, version, &st))
+        return vt_throw(error, VT_ERROR_NOT_FOUND, "%s@%s is not complete in '%s': fetch it first",
+                        name, version, pool->target);
+    if (!vt_pool_dirs(pool, false, error))
+        return false;
+    if (fstatat(pool->layers_fd, file_name(index, VT_VOLUME_SUFFIX, file), &layer,
+                AT_SYMLINK_NOFOLLOW) < 0 ||
+        layer.st_ino != st.st_ino || layer.st_dev != st.st_dev)
+        return vt_throw(error, VT_ERROR_CORRUPT,
+                        "'%s/%s@%s" VT_VOLUME_SUFFIX "' is not the layer that its manifest names: "
+                        "move the file away and fetch it again",
+                        pool->target, name, version);
+    return true;
+}
+
+bool
+vt_pool_has_layer(VtPool *pool, const VtDigest *index)
+{
+    char file[FILE_NAME_MAX];
+    struct stat st;
+
+    return vt_pool_dirs(pool, false, NULL) &&
+           fstatat(pool->layers_fd, file_name(index, VT_VOLUME_SUFFIX, file), &st,
+                   AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+bool
+vt_pool_partial_open(VtPool *pool, const VtDigest *index, int *ret_fd, bool *ret_resumed,
+                     GError **error)
+{
+    char file[FILE_NAME_MAX];
+    vt_autofd fd = -1;
+    struct stat named;
+    struct stat st;
+
+    if (!vt_pool_dirs(pool, true, error))
+        return false;
+    fd = openat(pool->partial_fd, file_name(index, "", file),
+                O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return vt_throw_errno(error, errno, "cannot make a file in '%s'", pool->target);
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return vt_throw(error, VT_ERROR_BUSY, "layer %s is being fetched by another job", file);
+    /* The one before us may have given it its final name between our open and our lock */
+    if (fstat(fd, &st) < 0 || fstatat(pool->partial_fd, file, &named, AT_SYMLINK_NOFOLLOW) < 0 ||
+        named.st_ino != st.st_ino)
+        return vt_throw(error, VT_ERROR_BUSY, "layer %s has just been fetched by another job",
+                        file);
+    *ret_resumed = st.st_size > 0;
+    *ret_fd = vt_steal_fd(&fd);
+    return true;
+}
+
+void
+vt_pool_partial_remove(VtPool *pool, const VtDigest *index)
+{
+    char file[FILE_NAME_MAX];
+
+    if (pool->partial_fd >= 0)
+        unlinkat(pool->partial_fd, file_name(index, "", file), 0);
+}
+
+/* The lock is given back when the returned descriptor is closed */
+static bool
+lock_layers(VtPool *pool, int *ret_fd, GError **error)
+{
+    vt_autofd fd = openat(pool->layers_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0 || flock(fd, LOCK_EX) < 0)
+        return vt_throw_errno(error, errno, "cannot lock the layers of '%s'", pool->target);
+    *ret_fd = vt_steal_fd(&fd);
+    return true;
+}
+
+static bool
+write_documents(VtPool *pool, const VtPoolCommit *commit, GError **error)
+{
+    char file[FILE_NAME_MAX];
+
+    return vt_fs_replace(pool->layers_fd, file_name(&commit->index, ".index", file),
+                         commit->index_bytes, 0444, error) &&
+           vt_fs_replace(pool->manifests_fd, file_name(&commit->manifest, ".json", file),
+                         commit->manifest_bytes, 0444, error) &&
+           vt_pool_write_proofs(pool, &commit->manifest, commit->proofs, error);
+}
+
+/* The verified partial file becomes the layer. Its writable descriptor is closed. */
+static bool
+name_layer(VtPool *pool, const VtPoolCommit *commit, GError **error)
+{
+    char partial[FILE_NAME_MAX];
+    char file[FILE_NAME_MAX];
+    int fd = *commit->partial_fd;
+
+    if (fd < 0)
+        return true;
+    if (geteuid() == 0 && fchown(fd, 0, 0) < 0)
+        return vt_throw_errno(error, errno, "cannot give the layer to root");
+    if (fchmod(fd, 0444) < 0)
+        return vt_throw_errno(error, errno, "cannot set the mode of the layer");
+    if (fdatasync(fd) < 0)
+        return vt_throw_errno(error, errno, "cannot make the layer durable");
+    file_name(&commit->index, "", partial);
+    file_name(&commit->index, VT_VOLUME_SUFFIX, file);
+    if (renameat2(pool->partial_fd, partial, pool->layers_fd, file, RENAME_NOREPLACE) < 0 &&
+        errno != EEXIST)
+        return vt_throw_errno(error, errno, "cannot name the layer '%s'", file);
+    close(vt_steal_fd(commit->partial_fd));
+    return true;
+}
+
+/* The version's name, for the layer that @layer_fd has open */
+static bool
+name_version(VtPool *pool, const VtPoolCommit *commit, int layer_fd, GError **error)
+{
+    g_autofree char *volume = vt_volume_name(commit->name, commit->version);
+    char file[FILE_NAME_MAX];
+    struct stat layer;
+    struct stat st;
+
+    if (fstat(layer_fd, &layer) < 0)
+        return vt_throw_errno(error, errno, "cannot stat the layer");
+    if (fstatat(pool->target_fd, volume, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        if (st.st_ino == layer.st_ino && st.st_dev == layer.st_dev)
+            return true;
+        return vt_throw(error, VT_ERROR_EXISTS,
+                        "'%s/%s' exists and is another file: move it away and fetch again",
+                        pool->target, volume);
+    }
+    /* Nothing can be linked to an immutable file */
+    if (!vt_seal_open(layer_fd, error))
+        return false;
+    if (linkat(pool->layers_fd, file_name(&commit->index, VT_VOLUME_SUFFIX, file), pool->target_fd,
+               volume, 0) < 0)
+        return vt_throw_errno(error, errno, "cannot link '%s/%s'", pool->target, volume);
+    return true;
+}
+
+bool
+vt_pool_commit(VtPool *pool, const VtPoolCommit *commit, VtSeal *ret_seal, char **ret_reason,
+               GError **error)
+{
+    vt_autofd lock = -1;
+    vt_autofd layer = -1;
+    char file[FILE_NAME_MAX];
+    bool named;
+
+    if (!vt_pool_dirs(pool, true, error) || !lock_layers(pool, &lock, error))
+        return false;
+    if (!write_documents(pool, commit, error) || !name_layer(pool, commit, error))
+        return false;
+    layer = openat(pool->layers_fd, file_name(&commit->index, VT_VOLUME_SUFFIX, file),
+                   O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (layer < 0)
+        return vt_throw_errno(error, errno, "cannot open the layer '%s'", file);
+    named = name_version(pool, commit, layer, error);
+    vt_seal_apply(layer, ret_seal, ret_reason);
+    if (!named)
+        return false;
+    if (fsync(pool->layers_fd) < 0 || fsync(pool->partial_fd) < 0 || fsync(pool->target_fd) < 0)
+        return vt_throw_errno(error, errno, "cannot make the names in '%s' durable", pool->target);
+    return true;
+}
+
+bool
+vt_pool_read_index(VtPool *pool, const VtDigest *index, GBytes **ret_bytes, GError **error)
+{
+    char file[FILE_NAME_MAX];
+
+    return vt_pool_dirs(pool, false, error) &&
+           vt_fs_read(pool->layers_fd, file_name(index, ".index", file), INDEX_MAX, ret_bytes,
+                      error);
+}
+
+bool
+vt_pool_read_manifest(VtPool *pool, const VtDigest *manifest, GBytes **ret_manifest,
+                      GBytes **ret_proofs, GError **error)
+{
+    g_autoptr(GBytes) bytes = NULL;
+    char file[FILE_NAME_MAX];
+
+    if (!vt_pool_dirs(pool, false, error))
+        return false;
+    if (!vt_fs_read(pool->manifests_fd, file_name(manifest, ".json", file), DOCUMENT_MAX, &bytes,
+                    error))
+        return false;
+    if (!vt_fs_read(pool->manifests_fd, file_name(manifest, ".proofs", file), DOCUMENT_MAX,
+                    ret_proofs, error))
+        return false;
+    *ret_manifest = g_steal_pointer(&bytes);
+    return true;
+}
+
+bool
+vt_pool_write_proofs(VtPool *pool, const VtDigest *manifest, GBytes *proofs, GError **error)
+{
+    char file[FILE_NAME_MAX];
+
+    return vt_pool_dirs(pool, true, error) &&
+           vt_fs_replace(pool->manifests_fd, file_name(manifest, ".proofs", file), proofs, 0444,
+                         error);
+}
+
+/* "<64 hex>.qcow2" */
+static bool
+parse_layer_name(const char *file, VtDigest *ret_index)
+{
+    g_autofree char *text = NULL;
+
+    if (strlen(file) != 2 * VT_DIGEST_BYTES + strlen(VT_VOLUME_SUFFIX) ||
+        !g_str_has_suffix(file, VT_VOLUME_SUFFIX))
+        return false;
+    text = g_strdup_printf(VT_DIGEST_PREFIX "%.*s", 2 * VT_DIGEST_BYTES, file);
+    return vt_digest_parse(text, ret_index, NULL);
+}
+
+bool
+vt_pool_find_layer(VtPool *pool, const char *name, const char *version, VtDigest *ret_index,
+                   GError **error)
+{
+    const struct dirent *entry;
+    bool found = false;
+    struct stat st;
+    DIR *dir;
+    int fd;
+
+    if (!vt_pool_stat_version(pool, name, version, &st))
+        return vt_throw(error, VT_ERROR_NOT_FOUND, "%s@%s is not complete in '%s'", name, version,
+                        pool->target);
+    if (!vt_pool_dirs(pool, false, error))
+        return false;
+    fd = openat(pool->layers_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir) {
+        vt_close_fd(&fd);
+        return vt_throw(error, VT_ERROR_FAILED, "cannot list the layers of '%s'", pool->target);
+    }
+    while (!found && (entry = readdir(dir)))
+        found = entry->d_ino == st.st_ino && parse_layer_name(entry->d_name, ret_index);
+    closedir(dir);
+    return found || vt_throw(error, VT_ERROR_NOT_FOUND, "%s@%s in '%s' is not one of our layers",
+                             name, version, pool->target);
+}
+
+/* Unlinks the layer whose only name is that in .layers/, else seals it again */
+static bool
+drop_layer(VtPool *pool, int layer_fd, const VtDigest *index, GError **error)
+{
+    g_autofree char *reason = NULL;
+    char file[FILE_NAME_MAX];
+    struct stat st;
+    VtSeal seal;
+
+    if (fstat(layer_fd, &st) < 0)
+        return vt_throw_errno(error, errno, "cannot stat the layer");
+    if (!index || st.st_nlink > 1) {
+        vt_seal_apply(layer_fd, &seal, &reason);
+        return true;
+    }
+    if (unlinkat(pool->layers_fd, file_name(index, VT_VOLUME_SUFFIX, file), 0) < 0)
+        return vt_throw_errno(error, errno, "cannot remove the layer '%s'", file);
+    if (unlinkat(pool->layers_fd, file_name(index, ".index", file), 0) < 0 && errno != ENOENT)
+        return vt_throw_errno(error, errno, "cannot remove the index '%s'", file);
+    return true;
+}
+
+static void
+drop_manifest(VtPool *pool, const VtDigest *manifest)
+{
+    char file[FILE_NAME_MAX];
+
+    unlinkat(pool->manifests_fd, file_name(manifest, ".json", file), 0);
+    unlinkat(pool->manifests_fd, file_name(manifest, ".proofs", file), 0);
+}
+
+bool
+vt_pool_evict(VtPool *pool, const char *name, const char *version, const VtDigest *index,
+              const VtDigest *manifest, GError **error)
+{
+    g_autofree char *volume = vt_volume_name(name, version);
+    vt_autofd layer = -1;
+    vt_autofd lock = -1;
+
+    if (!vt_pool_stat_version(pool, name, version, NULL))
+        return vt_throw(error, VT_ERROR_NOT_FOUND, "%s@%s is not on this host ('%s')", name,
+                        version, pool->target);
+    if (!vt_pool_dirs(pool, false, error) || !lock_layers(pool, &lock, error))
+        return false;
+    layer = openat(pool->target_fd, volume, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (layer < 0)
+        return vt_throw_errno(error, errno, "cannot open '%s/%s'", pool->target, volume);
+    if (!vt_seal_open(layer, error))
+        return false;
+    if (unlinkat(pool->target_fd, volume, 0) < 0)
+        return vt_throw_errno(error, errno, "cannot remove '%s/%s'", pool->target, volume);
+    if (!drop_layer(pool, layer, index, error))
+        return false;
+    if (manifest)
+        drop_manifest(pool, manifest);
+    if (fsync(pool->target_fd) < 0)
+        return vt_throw_errno(error, errno, "cannot make the removal durable");
+    return true;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-pool.h: the directory of a pool: layers, the names of versions, and records of clones */
+#pragma once
+
+#include "vt-digest.h"
+#include "vt-seal.h"
+
+#include <stdint.h>
+#include <sys/stat.h>
+
+/*
+ * TARGET/
+ *   debian-12@1.2.0.qcow2               hard link to its layer: 0444, root, sealed
+ *   .layers/<index hex>.qcow2           the layer; 0711 directory, guests pass through it
+ *   .layers/<index hex>.index           what `verify` compares it with
+ *   .layers/.partial/<index hex>        download in progress, or cut off; 0700
+ *   .layers/manifests/<hex>.json        manifest of a version that is here
+ *   .layers/manifests/<hex>.proofs      the signatures that were found for it
+ *   .clones/<NAME@VERSION>~<16 hex>     symbolic link to a clone; hex: of SHA-256 of its path
+ *
+ * Layers are the truth about layers: a version is here if its name is there.
+ */
+#define VT_POOL_LAYERS ".layers"
+
+typedef struct VtPool VtPool;
+
+/**
+ * vt_pool_open:
+ * @target: absolute path of an existing directory
+ * @error: %VT_ERROR_NOT_FOUND, %VT_ERROR_DENIED
+ */
+bool vt_pool_open(const char *target, VtPool **ret_pool, GError **error);
+void vt_pool_free(VtPool *pool);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtPool, vt_pool_free)
+
+/** vt_pool_prepare: Makes the directories above; fails on a read-only file system */
+bool vt_pool_prepare(VtPool *pool, GError **error);
+
+const char *vt_pool_target(const VtPool *pool);
+/** vt_pool_dir_fd: Returns: descriptor of the target directory, owned by @pool */
+int vt_pool_dir_fd(const VtPool *pool);
+/** vt_pool_version_path: Returns: (transfer full): `TARGET/NAME@VERSION.qcow2` */
+char *vt_pool_version_path(const VtPool *pool, const char *name, const char *version);
+/** vt_pool_layer_path: Returns: (transfer full): `TARGET/.layers/<hex>.qcow2` */
+char *vt_pool_layer_path(const VtPool *pool, const VtDigest *index);
+
+/**
+ * vt_pool_scan:
+ * @ret_volumes: (out) (transfer full) (element-type utf8 utf8): a set of the names in the target
+ *   directory that have the form of a version's volume; nothing else is looked at
+ */
+bool vt_pool_scan(VtPool *pool, GHashTable **ret_volumes, GError **error);
+
+/**
+ * vt_pool_stat_version:
+ * @ret_stat: (out) (nullable)
+ * Returns: whether `NAME@VERSION.qcow2` is here as a regular file with a second link
+ */
+bool vt_pool_stat_version(VtPool *pool, const char *name, const char *version,
+                          struct stat *ret_stat);
+
+/**
+ * vt_pool_check_version:
+ * @index: digest of the index of the layer that it must be
+ * @error: %VT_ERROR_NOT_FOUND, or %VT_ERROR_CORRUPT when something else has the name
+ */
+bool vt_pool_check_version(VtPool *pool, const char *name, const char *version,
+                           const VtDigest *index, GError **error);
+
+/** vt_pool_has_layer: Returns: whether the layer is complete here, for whichever version */
+bool vt_pool_has_layer(VtPool *pool, const VtDigest *index);
+
+/**
+ * vt_pool_partial_open:
+ * @ret_fd: (out): the named partial file, read-write, locked until it is closed
+ * @ret_resumed: (out): whether it holds data of an earlier attempt
+ * @error: %VT_ERROR_BUSY: somebody else fetches this layer now
+ */
+bool vt_pool_partial_open(VtPool *pool, const VtDigest *index, int *ret_fd, bool *ret_resumed,
+                          GError **error);
+/** vt_pool_partial_remove: It was corrupt, or is not needed any more */
+void vt_pool_partial_remove(VtPool *pool, const VtDigest *index);
+
+/**
+ * VtPoolCommit: a version that may get its name
+ * @partial_fd: (transfer none): verified content of the layer, or -1 when the layer is here already
+ */
+typedef struct {
+    const char *name;
+    const char *version;
+    VtDigest index;
+    GBytes *index_bytes;
+    VtDigest manifest;
+    GBytes *manifest_bytes;
+    GBytes *proofs;
+    int *partial_fd;
+} VtPoolCommit;
+
+/**
+ * vt_pool_commit:
+ * @ret_seal: (out)
+ * @ret_reason: (out) (transfer full) (nullable): why it is not a stronger seal
+ *
+ * Gives the version its name and seals the layer; durable when this returns true. @partial_fd is
+ * closed. Done for a version that is here already, it changes nothing.
+ *
+ * @error: %VT_ERROR_EXISTS when another file has the name
+ */
+bool vt_pool_commit(VtPool *pool, const VtPoolCommit *commit, VtSeal *ret_seal, char **ret_reason,
+                    GError **error);
+
+/** vt_pool_read_index: The kept index blob; the caller checks its digest */
+bool vt_pool_read_index(VtPool *pool, const VtDigest *index, GBytes **ret_bytes, GError **error);
+/** vt_pool_read_manifest: The kept manifest and proofs; the caller checks them */
+bool vt_pool_read_manifest(VtPool *pool, const VtDigest *manifest, GBytes **ret_manifest,
+                           GBytes **ret_proofs, GError **error);
+/** vt_pool_write_proofs: Keeps other signatures for a manifest that is here */
+bool vt_pool_write_proofs(VtPool *pool, const VtDigest *manifest, GBytes *proofs, GError **error);
+
+/**
+ * vt_pool_evict:
+ * @index: (nullable): its layer if known, to remove it when no other version has it
+ * @manifest: (nullable): its manifest if known
+ *
+ * Removes the version. The caller has made sure that no clone needs it.
+ */
+bool vt_pool_evict(VtPool *pool, const char *name, const char *version, const VtDigest *index,
+                   const VtDigest *manifest, GError **error);
+
+/**
+ * vt_pool_find_layer:
+ * @ret_index: (out): the layer that the version's name is a link of, found by inode
+ */
+bool vt_pool_find_layer(VtPool *pool, const char *name, const char *version, VtDigest *ret_index,
+                        GError **error);

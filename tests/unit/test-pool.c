@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-pool.c: the directory of a pool: commit, evict, seals, clones */
+#include "vt-clones.h"
+#include "vt-fs.h"
+#include "vt-pool.h"
+#include "vt-qcow2.h"
+#include "vt-sha256.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <glib/gstdio.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+typedef struct {
+    char *dir;
+    VtPool *pool;
+} Fixture;
+
+static void
+set_up(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+
+    fixture->dir = g_dir_make_tmp("test-pool-XXXXXX", &error);
+    g_assert_no_error(error);
+    vt_pool_open(fixture->dir, &fixture->pool, &error);
+    g_assert_no_error(error);
+}
+
+static int
+remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    if (S_ISREG(st->st_mode)) {
+        vt_autofd fd = open(path, O_RDONLY | O_CLOEXEC);
+
+        if (fd >= 0)
+            vt_seal_open(fd, NULL);
+    }
+    return remove(path);
+}
+
+static void
+tear_down(Fixture *fixture, gconstpointer data)
+{
+    vt_pool_free(fixture->pool);
+    g_assert_cmpint(nftw(fixture->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS), ==, 0);
+    g_free(fixture->dir);
+}
+
+/* Commits @content under NAME@VERSION, as a fetch job does */
+static bool
+commit(Fixture *fixture, const char *version, const char *content, VtDigest *ret_index,
+       GError **error)
+{
+    g_autoptr(GBytes) document = g_bytes_new_static("document", 8);
+    g_autofree char *reason = NULL;
+    bool resumed = true;
+    vt_autofd fd = -1;
+    VtSeal seal;
+
+    vt_sha256_data(content, strlen(content), ret_index);
+    if (!vt_pool_has_layer(fixture->pool, ret_index)) {
+        if (!vt_pool_partial_open(fixture->pool, ret_index, &fd, &resumed, error) ||
+            !vt_fs_write_all(fd, content, strlen(content), "partial", error))
+            return false;
+        g_assert_false(resumed);
+    }
+    return vt_pool_commit(fixture->pool,
+                          &(VtPoolCommit){.name = "debian-12",
+                                          .version = version,
+                                          .index = *ret_index,
+                                          .index_bytes = document,
+                                          .manifest = *ret_index,
+                                          .manifest_bytes = document,
+                                          .proofs = document,
+                                          .partial_fd = &fd},
+                          &seal, &reason, error);
+}
+
+static void
+test_commit(Fixture *fixture, gconstpointer data)
+{
+    g_autofree char *path = vt_pool_version_path(fixture->pool, "debian-12", "1.0.0");
+    g_autoptr(GHashTable) volumes = NULL;
+    g_autoptr(GBytes) manifest = NULL;
+    g_autoptr(GBytes) proofs = NULL;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *layer = NULL;
+    VtDigest index, found;
+    struct stat st;
+
+    g_assert_true(commit(fixture, "1.0.0", "layer one", &index, &error));
+    g_assert_no_error(error);
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    g_assert_cmpint(st.st_mode & 07777, ==, 0444);
+    g_assert_cmpint(st.st_nlink, ==, 2);
+    g_assert_true(vt_pool_check_version(fixture->pool, "debian-12", "1.0.0", &index, &error));
+    g_assert_true(vt_pool_find_layer(fixture->pool, "debian-12", "1.0.0", &found, &error));
+    g_assert_true(vt_digest_equal(&index, &found));
+    g_assert_true(vt_pool_scan(fixture->pool, &volumes, &error));
+    g_assert_true(g_hash_table_contains(volumes, "debian-12@1.0.0.qcow2"));
+    g_assert_cmpuint(g_hash_table_size(volumes), ==, 1);
+    g_assert_true(vt_pool_read_manifest(fixture->pool, &index, &manifest, &proofs, &error));
+    layer = vt_pool_layer_path(fixture->pool, &index);
+    g_assert_cmpint(stat(layer, &st), ==, 0);
+    /* Doing it again changes nothing */
+    g_assert_true(commit(fixture, "1.0.0", "layer one", &index, &error));
+    g_assert_no_error(error);
+}
+
+static void
+test_second_version(Fixture *fixture, gconstpointer data)
+{
+    g_autofree char *path = vt_pool_version_path(fixture->pool, "debian-12", "1.0.1");
+    g_autoptr(GError) error = NULL;
+    g_autofree char *layer = NULL;
+    VtDigest index;
+    struct stat st;
+
+    g_assert_true(commit(fixture, "1.0.0", "layer one", &index, &error));
+    g_assert_true(commit(fixture, "1.0.1", "layer one", &index, &error));
+    g_assert_no_error(error);
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    g_assert_cmpint(st.st_nlink, ==, 3);
+    layer = vt_pool_layer_path(fixture->pool, &index);
+    /* The first eviction leaves the layer, the second takes it */
+    g_assert_true(vt_pool_evict(fixture->pool, "debian-12", "1.0.0", &index, NULL, &error));
+    g_assert_no_error(error);
+    g_assert_cmpint(stat(layer, &st), ==, 0);
+    g_assert_true(vt_pool_evict(fixture->pool, "debian-12", "1.0.1", &index, &index, &error));
+    g_assert_no_error(error);
+    g_assert_cmpint(stat(layer, &st), ==, -1);
+    g_assert_false(vt_pool_has_layer(fixture->pool, &index));
+    g_assert_false(vt_pool_evict(fixture->pool, "debian-12", "1.0.1", &index, NULL, &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_NOT_FOUND);
+}
+
+static void
+test_name_taken(Fixture *fixture, gconstpointer data)
+{
+    g_autofree char *path = vt_pool_version_path(fixture->pool, "debian-12", "1.0.0");
+    g_autoptr(GError) error = NULL;
+    g_autofree char *content = NULL;
+    VtDigest index;
+
+    g_assert_true(g_file_set_contents(path, "mine", -1, NULL));
+    g_assert_false(commit(fixture, "1.0.0", "layer one", &index, &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_EXISTS);
+    g_assert_nonnull(strstr(error->message, path));
+    g_assert_true(g_file_get_contents(path, &content, NULL, NULL));
+    g_assert_cmpstr(content, ==, "mine");
+    g_clear_error(&error);
+    g_assert_false(vt_pool_check_version(fixture->pool, "debian-12", "1.0.0", &index, &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_NOT_FOUND);
+    g_clear_error(&error);
+    /* A link to something else is not the layer either */
+    g_assert_cmpint(unlink(path), ==, 0);
+    g_assert_true(commit(fixture, "1.0.1", "another layer", &index, &error));
+    vt_sha256_data("layer one", 9, &index);
+    g_assert_false(vt_pool_check_version(fixture->pool, "debian-12", "1.0.1", &index, &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_CORRUPT);
+}
+
+static void
+test_partial(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    vt_autofd first = -1;
+    vt_autofd second = -1;
+    bool resumed = true;
+    VtDigest index;
+
+    vt_sha256_data("x", 1, &index);
+    g_assert_true(vt_pool_partial_open(fixture->pool, &index, &first, &resumed, &error));
+    g_assert_false(resumed);
+    g_assert_false(vt_pool_partial_open(fixture->pool, &index, &second, &resumed, &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_BUSY);
+    g_clear_error(&error);
+    g_assert_true(vt_fs_write_all(first, "half", 4, "partial", &error));
+    close(vt_steal_fd(&first));
+    g_assert_true(vt_pool_partial_open(fixture->pool, &index, &second, &resumed, &error));
+    g_assert_true(resumed);
+    vt_pool_partial_remove(fixture->pool, &index);
+    g_assert_false(vt_pool_has_layer(fixture->pool, &index));
+}
+
+static void
+test_directories(Fixture *fixture, gconstpointer data)
+{
+    g_autofree char *layers = g_build_filename(fixture->dir, VT_POOL_LAYERS, NULL);
+    g_autoptr(VtPool) missing = NULL;
+    g_autoptr(GError) error = NULL;
+
+    g_assert_false(vt_pool_open("/nonexistent/pool", &missing, &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_NOT_FOUND);
+    g_assert_nonnull(strstr(error->message, "/nonexistent/pool"));
+    g_clear_error(&error);
+    /* A link in the place of our directory is not followed */
+    g_assert_cmpint(symlink("/tmp", layers), ==, 0);
+    g_assert_false(vt_pool_prepare(fixture->pool, &error));
+    g_assert_nonnull(error);
+    g_clear_error(&error);
+    g_assert_cmpint(unlink(layers), ==, 0);
+    if (geteuid() == 0) {
+        g_assert_cmpint(mkdir(layers, 0755), ==, 0);
+        g_assert_cmpint(chown(layers, 65534, 65534), ==, 0);
+        g_assert_false(vt_pool_prepare(fixture->pool, &error));
+        g_assert_error(error, VT_ERROR, VT_ERROR_DENIED);
+    }
+}
+
+static void
+test_seal(Fixture *fixture, gconstpointer data)
+{
+    g_autofree char *path = vt_pool_version_path(fixture->pool, "debian-12", "1.0.0");
+    g_autofree char *reason = NULL;
+    g_autoptr(GError) error = NULL;
+    vt_autofd fd = -1;
+    VtDigest index;
+    VtSeal seal;
+
+    g_assert_true(vt_seal_probe(vt_pool_dir_fd(fixture->pool), &seal, &reason, &error));
+    g_assert_no_error(error);
+    g_test_message("seal here: %s (%s)", vt_seal_name(seal), reason ? reason : "");
+    g_assert_true(commit(fixture, "1.0.0", "layer one", &index, &error));
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    g_assert_cmpint(vt_seal_query(fd), ==, seal);
+    if (seal == VT_SEAL_NONE) {
+        g_assert_nonnull(reason);
+        g_test_skip("neither fs-verity nor the immutable flag here: see the message above");
+        return;
+    }
+    g_assert_cmpint(open(path, O_WRONLY | O_CLOEXEC), ==, -1);
+    g_assert_cmpint(errno, ==, EPERM);
+    if (seal == VT_SEAL_IMMUTABLE) {
+        g_assert_cmpint(chown(path, 65534, 65534), ==, -1);
+        g_assert_cmpint(unlink(path), ==, -1);
+    }
+}
+
+static void
+write_overlay(const char *path, const char *backing)
+{
+    VtQcow2Overlay overlay = {1 << 20, true, backing, "qcow2"};
+    g_autoptr(GBytes) bytes = NULL;
+    g_autoptr(GError) error = NULL;
+    uint64_t size;
+
+    vt_qcow2_overlay_encode(&overlay, &bytes, &size, &error);
+    g_assert_no_error(error);
+    g_assert_true(g_file_set_contents(path, g_bytes_get_data(bytes, NULL),
+                                      (gssize)g_bytes_get_size(bytes), NULL));
+}
+
+static void
+assert_clones(Fixture *fixture, GHashTable *keep, const char *const *expected)
+{
+    g_auto(GStrv) paths = NULL;
+    g_autoptr(GError) error = NULL;
+
+    vt_clones_list(fixture->pool, "debian-12", "1.0.0", NULL, keep, &paths, &error);
+    g_assert_no_error(error);
+    g_assert_true(g_strv_equal((const char *const *)paths, expected));
+}
+
+static void
+test_clones(Fixture *fixture, gconstpointer data)
+{
+    g_autofree char *backing = vt_pool_version_path(fixture->pool, "debian-12", "1.0.0");
+    g_autofree char *other = g_build_filename(fixture->dir, "elsewhere", NULL);
+    g_autofree char *here = g_build_filename(fixture->dir, "here.qcow2", NULL);
+    g_autofree char *there = g_build_filename(other, "there.qcow2", NULL);
+    g_autofree char *unrecorded = g_build_filename(other, "unrecorded.qcow2", NULL);
+    g_autofree char *top = g_build_filename(other, "top.qcow2", NULL);
+    g_autofree char *records = g_build_filename(fixture->dir, ".clones", NULL);
+    g_autoptr(GHashTable) keep = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GDir) dir = NULL;
+
+    g_assert_cmpint(mkdir(other, 0700), ==, 0);
+    assert_clones(fixture, NULL, (const char *const[]){NULL});
+    write_overlay(here, backing);
+    assert_clones(fixture, NULL, (const char *const[]){here, NULL});
+    /* In another directory it takes a record; then its neighbours are found, too */
+    write_overlay(there, backing);
+    write_overlay(unrecorded, backing);
+    write_overlay(top, unrecorded);
+    assert_clones(fixture, NULL, (const char *const[]){here, NULL});
+    g_assert_true(vt_clones_record(fixture->pool, "debian-12", "1.0.0", there, &error));
+    g_assert_true(vt_clones_record(fixture->pool, "debian-12", "1.0.0", there, &error));
+    assert_clones(fixture, NULL, (const char *const[]){there, top, unrecorded, here, NULL});
+    /* Neither another backing file, nor a file that is gone, nor one that is not an image */
+    write_overlay(here, "/nonexistent/debian-12@1.0.0.qcow2");
+    g_assert_cmpint(unlink(top), ==, 0);
+    g_assert_true(g_file_set_contents(unrecorded, "text", -1, NULL));
+    assert_clones(fixture, NULL, (const char *const[]){there, NULL});
+    /* A file that has not its name yet keeps its record; a stale record goes */
+    g_assert_cmpint(unlink(there), ==, 0);
+    g_hash_table_add(keep, there);
+    assert_clones(fixture, keep, (const char *const[]){NULL});
+    dir = g_dir_open(records, 0, &error);
+    g_assert_nonnull(g_dir_read_name(dir));
+    assert_clones(fixture, NULL, (const char *const[]){NULL});
+    g_dir_rewind(dir);
+    g_assert_null(g_dir_read_name(dir));
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+#define ADD(path, function) g_test_add(path, Fixture, NULL, set_up, function, tear_down)
+    ADD("/pool/commit", test_commit);
+    ADD("/pool/second-version", test_second_version);
+    ADD("/pool/name-taken", test_name_taken);
+    ADD("/pool/partial", test_partial);
+    ADD("/pool/directories", test_directories);
+    ADD("/pool/seal", test_seal);
+    ADD("/pool/clones", test_clones);
+    return g_test_run();
+}
