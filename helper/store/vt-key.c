@@ -323,6 +323,16 @@ vt_key_generate(const char *type, GBytes **ret_private_pem, GBytes **ret_public_
     return true;
 }
 
+GBytes *
+vt_key_public_pem(const VtKey *key)
+{
+    g_autoptr(BIO) bio = BIO_new(BIO_s_mem());
+    int result = PEM_write_bio_PUBKEY(bio, key->pkey);
+
+    g_assert(result == 1);
+    return bio_bytes(bio);
+}
+
 /* ---- naming ---- */
 
 /* SHA-256 of the SubjectPublicKeyInfo */

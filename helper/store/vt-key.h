@@ -43,6 +43,9 @@ bool vt_key_parse_private(GBytes *pem, VtKey **ret_key, GError **error);
 bool vt_key_generate(const char *type, GBytes **ret_private_pem, GBytes **ret_public_pem,
                      GError **error);
 
+/** vt_key_public_pem: Returns: (transfer full): the public part of @key, SubjectPublicKeyInfo */
+GBytes *vt_key_public_pem(const VtKey *key);
+
 /** vt_key_hint: Returns: (transfer full): base64 of SHA-256 of the public key's SPKI DER */
 char *vt_key_hint(const VtKey *key);
 

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-publish-catalog.c: reading and replacing the catalog as a publisher */
+#include "vt-publish-catalog.h"
+
+#include "vt-attach.h"
+#include "vt-base64.h"
+#include "vt-sha256.h"
+#include "vt-trust.h"
+
+char *
+vt_publish_now(unsigned days)
+{
+    g_autoptr(GDateTime) now = g_date_time_new_now_utc();
+    g_autoptr(GDateTime) then = g_date_time_add_days(now, (int)days);
+
+    return g_date_time_format(then, "%Y-%m-%dT%H:%M:%SZ");
+}
+
+/*
+ * A publisher that extended whatever it finds would sign what an attacker put there. Without a
+ * policy the catalog must carry the publisher's own signature:
+ */
+static bool
+own_policy(const VtPublisher *publisher, VtPolicy **ret_policy, GError **error)
+{
+    g_autoptr(GBytes) pem = vt_key_public_pem(publisher->key);
+    g_autofree char *encoded = vt_base64_encode(pem);
+    g_autofree char *text =
+        g_strdup_printf("{\"default\":[{\"type\":\"sigstoreSigned\",\"keyData\":\"%s\","
+                        "\"signedIdentity\":{\"type\":\"matchDigestOnly\"}}]}",
+                        encoded);
+    g_autoptr(GBytes) bytes = g_bytes_new(text, strlen(text));
+
+    return vt_policy_parse(bytes, "the publisher's key", ret_policy, error);
+}
+
+static bool
+check_trust(const VtPublisher *publisher, const VtDigest *digest, GError **error)
+{
+    const VtSubject subject = {.url = publisher->url, .name = VT_CATALOG_NAME, .digest = *digest};
+    g_autoptr(VtPolicy) own = NULL;
+    g_autofree char *signed_by = NULL;
+    VtVerdict verdict = VT_VERDICT_DENIED;
+
+    if (!publisher->policy && !own_policy(publisher, &own, error))
+        return false;
+    if (!vt_trust_check(publisher->policy ? publisher->policy : own, &subject,
+                        vt_store_source(publisher->store), &verdict, &signed_by, error)) {
+        g_prefix_error(error, "the store's catalog cannot be extended: ");
+        return false;
+    }
+    if (verdict != VT_VERDICT_TRUSTED)
+        return vt_throw(error, VT_ERROR_UNTRUSTED, "the store's catalog is not trusted");
+    return true;
+}
+
+bool
+vt_publish_catalog_read(const VtPublisher *publisher, VtCatalog **ret_catalog, VtDigest *ret_digest,
+                        GError **error)
+{
+    VtSource *source = vt_store_source(publisher->store);
+    g_auto(VtCatalogFile) file = {0};
+
+    if (!vt_catalog_file_find(source, publisher->url, &file, error) ||
+        !check_trust(publisher, &file.manifest, error) ||
+        !vt_catalog_file_read(source, publisher->url, &file, error) ||
+        !vt_catalog_parse(file.document, ret_catalog, error))
+        return false;
+    *ret_digest = file.manifest;
+    return true;
+}
+
+bool
+vt_publish_put(const VtPublisher *publisher, const char *name, const char *media_type,
+               GBytes *bytes, VtDescriptor **ret_descriptor, GError **error)
+{
+    g_autofree char *repository = vt_store_url_repository(publisher->url, name);
+    char text[VT_DIGEST_STRING_MAX];
+    VtDigest digest;
+
+    vt_sha256_bytes(bytes, digest.bytes);
+    if (!vt_store_put_bytes(publisher->store, repository, vt_digest_format(&digest, text), bytes,
+                            error))
+        return false;
+    *ret_descriptor = vt_descriptor_new(media_type, &digest, g_bytes_get_size(bytes));
+    return true;
+}
+
+bool
+vt_publish_manifest(const VtPublisher *publisher, const char *name, const char *tag,
+                    GBytes *manifest, VtDigest *ret_digest, GError **error)
+{
+    g_autofree char *repository = vt_store_url_repository(publisher->url, name);
+    VtDigest digest;
+
+    vt_sha256_bytes(manifest, digest.bytes);
+    /* by digest first: a tag must never lead to something that is not signed yet */
+    if (!vt_store_put_manifest(publisher->store, repository, NULL, VT_OCI_MANIFEST_TYPE, manifest,
+                               error) ||
+        !vt_attach_signatures(publisher->store, publisher->url, name, &digest,
+                              g_bytes_get_size(manifest), publisher->key, error) ||
+        !vt_store_put_manifest(publisher->store, repository, tag, VT_OCI_MANIFEST_TYPE, manifest,
+                               error))
+        return false;
+    *ret_digest = digest;
+    return true;
+}
+
+bool
+vt_publish_catalog_write(const VtPublisher *publisher, VtCatalog *catalog, GError **error)
+{
+    unsigned days = publisher->expire_days ? publisher->expire_days : VT_PUBLISH_EXPIRE_DAYS;
+    g_autoptr(VtManifest) manifest = vt_manifest_new(VT_CATALOG_ARTIFACT_TYPE, NULL);
+    g_autoptr(GBytes) document = NULL, empty = g_bytes_new_static("{}", 2), bytes = NULL;
+    g_autofree char *repository = vt_store_url_repository(publisher->url, VT_CATALOG_NAME);
+    VtDescriptor *layer = NULL;
+    VtDigest digest;
+
+    g_free(catalog->created);
+    g_free(catalog->expires);
+    catalog->created = vt_publish_now(0);
+    catalog->expires = vt_publish_now(days);
+    document = vt_catalog_format(catalog);
+    if (g_bytes_get_size(document) > VT_CATALOG_MAX)
+        return vt_throw(error, VT_ERROR_TOO_LARGE, "the catalog would be larger than 16 MiB");
+    if (!vt_store_put_bytes(publisher->store, repository, VT_OCI_EMPTY_DIGEST, empty, error) ||
+        !vt_publish_put(publisher, VT_CATALOG_NAME, VT_CATALOG_MEDIA_TYPE, document, &layer, error))
+        return false;
+    g_ptr_array_add(manifest->layers, layer);
+    g_hash_table_replace(manifest->annotations, g_strdup("org.opencontainers.image.created"),
+                         g_strdup(catalog->created));
+    bytes = vt_manifest_format(manifest);
+    return vt_publish_manifest(publisher, VT_CATALOG_NAME, VT_CATALOG_TAG, bytes, &digest, error);
+}

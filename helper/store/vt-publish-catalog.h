@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-publish-catalog.h: reading and replacing the catalog as a publisher */
+#pragma once
+
+#include "vt-catalog.h"
+#include "vt-catalog-file.h"
+#include "vt-manifest.h"
+#include "vt-publish.h"
+
+/** vt_publish_catalog_read: The current catalog, verified; @ret_digest: of its manifest */
+bool vt_publish_catalog_read(const VtPublisher *publisher, VtCatalog **ret_catalog,
+                             VtDigest *ret_digest, GError **error);
+
+/** vt_publish_catalog_write: Increases nothing; dates, signs and pushes @catalog */
+bool vt_publish_catalog_write(const VtPublisher *publisher, VtCatalog *catalog, GError **error);
+
+/** vt_publish_manifest: Pushes and signs a manifest; @ret_digest: (out) */
+bool vt_publish_manifest(const VtPublisher *publisher, const char *name, const char *tag,
+                         GBytes *manifest, VtDigest *ret_digest, GError **error);
+
+/** vt_publish_put: Puts a small blob; @ret_descriptor: (out) (transfer full) */
+bool vt_publish_put(const VtPublisher *publisher, const char *name, const char *media_type,
+                    GBytes *bytes, VtDescriptor **ret_descriptor, GError **error);
+
+/** vt_publish_now: Returns: (transfer full): RFC 3339 in UTC, @days from now */
+char *vt_publish_now(unsigned days);

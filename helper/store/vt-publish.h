@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-publish.h: an image becomes a signed template of a store */
+#pragma once
+
+#include "vt-key.h"
+#include "vt-policy.h"
+#include "vt-store.h"
+
+/* How long a catalog is valid if nobody says otherwise */
+#define VT_PUBLISH_EXPIRE_DAYS 365u
+
+/**
+ * VtPublisher: who publishes where
+ * @store: opened writable
+ * @key: private; signs the template and the catalog
+ * @policy: (nullable): what a catalog must satisfy to be extended; %NULL: a signature of @key
+ * @expire_days: validity of the new catalog; 0 is %VT_PUBLISH_EXPIRE_DAYS
+ */
+typedef struct {
+    const VtStoreUrl *url;
+    VtStore *store;
+    const VtKey *key;
+    const VtPolicy *policy;
+    unsigned expire_days;
+} VtPublisher;
+
+/**
+ * VtPublishRequest:
+ * @name: checked name
+ * @version: checked version
+ * @image_fd: see vt_encode_image()
+ * @level: zstd level, 0 for the default
+ * @keep_current: do not make this the current version of its name
+ * @progress: (nullable): bytes of the image read, of @total
+ */
+typedef struct {
+    const char *name;
+    const char *version;
+    const char *os;
+    const char *architecture;
+    int image_fd;
+    int level;
+    bool keep_current;
+    void (*progress)(void *user, uint64_t done, uint64_t total);
+    void *user;
+} VtPublishRequest;
+
+/**
+ * VtPublishResult: sizes in bytes, as in #VtEncodeResult
+ * @manifest: digest of the template's manifest
+ * @serial: of the catalog that names it
+ */
+typedef struct {
+    uint64_t capacity;
+    uint64_t data_bytes;
+    uint64_t unique_bytes;
+    uint64_t stored_bytes;
+    uint64_t index_bytes;
+    uint64_t serial;
+    VtDigest manifest;
+} VtPublishResult;
+
+/**
+ * vt_publish_image:
+ *
+ * Writes the layer, the manifest and its signatures, and at last the catalog: what fails before
+ * leaves nothing that a host can see.
+ *
+ * @error: %VT_ERROR_EXISTS when the version is in the catalog: versions are immutable;
+ *   %VT_ERROR_NOT_FOUND when the store has no catalog; %VT_ERROR_UNTRUSTED when the catalog is not
+ *   signed as it should be; %VT_ERROR_BUSY when somebody else published meanwhile
+ */
+bool vt_publish_image(const VtPublisher *publisher, const VtPublishRequest *request,
+                      VtPublishResult *ret_result, GError **error);
+
+/** vt_publish_init: Makes an empty catalog; %VT_ERROR_EXISTS; @ret_uuid: (out) (transfer full) */
+bool vt_publish_init(const VtPublisher *publisher, char **ret_uuid, GError **error);

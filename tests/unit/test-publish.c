@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-publish.c: an image into a layout, and everything that leads to it out of it again */
+#include "layer-fixture.h"
+
+#include "vt-catalog-file.h"
+#include "vt-index.h"
+#include "vt-manifest.h"
+#include "vt-name.h"
+#include "vt-publish.h"
+#include "vt-sha256.h"
+#include "vt-trust.h"
+
+#include <string.h>
+
+typedef struct {
+    char *dir;
+    VtStoreUrl *url;
+    VtStore *store;
+    VtKey *key;
+    VtKey *other_key;
+} Fixture;
+
+static VtKey *
+new_key(void)
+{
+    g_autoptr(GBytes) private_pem = NULL, public_pem = NULL;
+    VtKey *key = NULL;
+
+    g_assert_true(vt_key_generate("p256", &private_pem, &public_pem, NULL));
+    g_assert_true(vt_key_parse_private(private_pem, &key, NULL));
+    return key;
+}
+
+static void
+setup(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *text = NULL, *path = NULL;
+    const VtStoreOptions options = {.writable = true, .layout_fd = -1};
+
+    fixture->dir = g_dir_make_tmp("vt-publish-XXXXXX", NULL);
+    path = g_build_filename(fixture->dir, "golden", NULL);
+    text = g_strconcat("oci:", path, NULL);
+    g_assert_true(vt_store_url_parse(text, &fixture->url, &error));
+    g_assert_true(vt_store_create_layout(path, &error));
+    g_assert_true(vt_store_open(fixture->url, &options, &fixture->store, &error));
+    g_assert_no_error(error);
+    fixture->key = new_key();
+    fixture->other_key = new_key();
+}
+
+static void
+teardown(Fixture *fixture, gconstpointer data)
+{
+    g_autofree char *quoted = g_shell_quote(fixture->dir);
+    g_autofree char *command = g_strconcat("rm -r ", quoted, NULL);
+
+    vt_store_free(fixture->store);
+    vt_store_url_free(fixture->url);
+    vt_key_free(fixture->key);
+    vt_key_free(fixture->other_key);
+    g_assert_true(g_spawn_command_line_sync(command, NULL, NULL, NULL, NULL));
+    g_free(fixture->dir);
+}
+
+static VtPublisher
+publisher_of(const Fixture *fixture)
+{
+    return (VtPublisher){.url = fixture->url, .store = fixture->store, .key = fixture->key};
+}
+
+static bool
+publish(const VtPublisher *publisher, const char *name, const char *version, GError **error)
+{
+    vt_autofd image = layer_fixture_image(500);
+    const VtPublishRequest request = {.name = name,
+                                      .version = version,
+                                      .os = "linux",
+                                      .architecture = "amd64",
+                                      .image_fd = image};
+    VtPublishResult result;
+
+    if (!vt_publish_image(publisher, &request, &result, error))
+        return false;
+    g_assert_cmpuint(result.capacity, ==, 500 * 4096);
+    g_assert_cmpuint(result.unique_bytes, <, result.data_bytes);
+    return true;
+}
+
+static void
+read_catalog(const Fixture *fixture, VtCatalog **ret_catalog)
+{
+    g_auto(VtCatalogFile) file = {0};
+    VtSource *source = vt_store_source(fixture->store);
+
+    g_assert_true(vt_catalog_file_find(source, fixture->url, &file, NULL));
+    g_assert_true(vt_catalog_file_read(source, fixture->url, &file, NULL));
+    g_assert_true(vt_catalog_parse(file.document, ret_catalog, NULL));
+}
+
+/* What a host does: catalog, manifest, index, each by the digest that the one before names */
+static void
+check_readable(const Fixture *fixture, const VtCatalogEntry *entry)
+{
+    VtSource *source = vt_store_source(fixture->store);
+    char text[VT_DIGEST_STRING_MAX];
+    g_autoptr(GBytes) manifest_bytes = NULL, index_bytes = NULL;
+    g_autoptr(VtManifest) manifest = NULL;
+    g_autoptr(GPtrArray) layers = NULL;
+    g_autoptr(VtIndex) index = NULL;
+    g_autoptr(GError) error = NULL;
+    const VtTemplateLayer *layer;
+
+    g_assert_true(source->get_manifest(source, "web", vt_digest_format(&entry->manifest, text),
+                                       &manifest_bytes, &error));
+    g_assert_cmpuint(g_bytes_get_size(manifest_bytes), ==, entry->manifest_size);
+    g_assert_true(vt_manifest_parse(manifest_bytes, &manifest, &error));
+    g_assert_true(vt_template_layers(manifest, &layers, &error));
+    g_assert_cmpuint(layers->len, ==, 1);
+    layer = layers->pdata[0];
+    g_assert_true(source->get_blob(source, "web", vt_digest_format(&layer->index->digest, text),
+                                   layer->index->size, &index_bytes, &error));
+    g_assert_true(vt_index_parse(index_bytes, &index, &error));
+    g_assert_no_error(error);
+}
+
+static void
+test_publish(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(VtCatalog) catalog = NULL;
+    g_autofree char *uuid = NULL;
+    VtPublisher publisher = publisher_of(fixture);
+    const VtCatalogEntry *entry;
+
+    g_assert_true(vt_publish_init(&publisher, &uuid, &error));
+    g_assert_true(publish(&publisher, "web", "1.0.0", &error));
+    g_assert_true(publish(&publisher, "web", "1.1.0", &error));
+    g_assert_no_error(error);
+    read_catalog(fixture, &catalog);
+    g_assert_cmpstr(catalog->store, ==, uuid);
+    g_assert_cmpuint(catalog->serial, ==, 3);
+    entry = vt_catalog_find(catalog, "web", NULL);
+    g_assert_cmpstr(entry->version, ==, "1.1.0");
+    g_assert_cmpuint(entry->serial, ==, 3);
+    check_readable(fixture, entry);
+}
+
+static void
+test_refuse(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GError) none = NULL, twice = NULL, again = NULL, other = NULL;
+    g_autoptr(VtCatalog) catalog = NULL;
+    g_autofree char *uuid = NULL;
+    VtPublisher publisher = publisher_of(fixture);
+
+    g_assert_false(publish(&publisher, "web", "1.0.0", &none));
+    g_assert_error(none, VT_ERROR, VT_ERROR_NOT_FOUND);
+    g_assert_true(vt_publish_init(&publisher, &uuid, NULL));
+    g_assert_false(vt_publish_init(&publisher, &uuid, &twice));
+    g_assert_error(twice, VT_ERROR, VT_ERROR_EXISTS);
+    g_assert_true(publish(&publisher, "web", "1.0.0", NULL));
+    g_assert_false(publish(&publisher, "web", "1.0.0", &again));
+    g_assert_error(again, VT_ERROR, VT_ERROR_EXISTS);
+    /* a catalog that this key did not sign is not extended: it would be signed as it is */
+    publisher.key = fixture->other_key;
+    g_assert_false(publish(&publisher, "web", "2.0.0", &other));
+    g_assert_error(other, VT_ERROR, VT_ERROR_UNTRUSTED);
+    read_catalog(fixture, &catalog);
+    g_assert_cmpuint(catalog->serial, ==, 2);
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add("/publish/publish", Fixture, NULL, setup, test_publish, teardown);
+    g_test_add("/publish/refuse", Fixture, NULL, setup, test_refuse, teardown);
+    return g_test_run();
+}
