@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* replay.c FOLDER: runs a fuzz target over each file of its corpus, whole, cut and with bits
+ * flipped
+ */
+#include "fuzz.h"
+
+#include <glib.h>
+#include <string.h>
+
+/* Cuts and flips for each file: enough to reach every field of a small one */
+#define CUTS  64
+#define FLIPS 2048
+
+/* An own buffer of the exact size, so that a sanitizer sees each byte that is read too far */
+static void
+run_copy(const char *data, gsize size)
+{
+    g_autofree uint8_t *copy = g_malloc(size);
+
+    if (size > 0)
+        memcpy(copy, data, size);
+    LLVMFuzzerTestOneInput(copy, size);
+}
+
+static void
+replay(const char *path)
+{
+    g_autoptr(GRand) rand = g_rand_new_with_seed(1);
+    g_autoptr(GError) error = NULL;
+    g_autofree char *data = NULL;
+    gsize size = 0;
+
+    g_file_get_contents(path, &data, &size, &error);
+    g_assert_no_error(error);
+    run_copy(data, size);
+    for (int i = 0; i < CUTS; i++)
+        run_copy(data, size * (gsize)i / CUTS);
+    for (int i = 0; i < FLIPS && size > 0; i++) {
+        /* Mostly near the beginning, where the headers are */
+        gsize range = i % 4 ? MIN(size, 512) : size;
+        gsize at = (gsize)g_rand_int(rand) % range;
+        char before = data[at];
+
+        data[at] ^= (char)(1 << i % 8);
+        run_copy(data, size);
+        data[at] = before;
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GDir) folder = NULL;
+    unsigned count = 0;
+    const char *name;
+
+    if (argc != 2) {
+        g_printerr("usage: %s FOLDER\n", argv[0]);
+        return 2;
+    }
+    folder = g_dir_open(argv[1], 0, &error);
+    g_assert_no_error(error);
+    while ((name = g_dir_read_name(folder))) {
+        g_autofree char *path = g_build_filename(argv[1], name, NULL);
+
+        replay(path);
+        count++;
+    }
+    g_print("%u files replayed\n", count);
+    /* An empty corpus proves nothing */
+    return count > 0 ? 0 : 1;
+}
