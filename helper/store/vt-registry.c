@@ -9,8 +9,10 @@
 #include "vt-oci-index.h"
 #include "vt-oci-name.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* At the least one referrer in each; a list without end must end */
 #define REFERRER_PAGES_MAX 64
@@ -211,6 +213,29 @@ static const VtStoreOps registry_ops = {
     .put_manifest = vt_registry_put_manifest,
 };
 
+/* The user's own choice: it may be a symbolic link, or a /proc/self/fd of a worker */
+static bool
+read_auth_file(const char *path, GBytes **ret_bytes, GError **error)
+{
+    vt_autofd fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    g_autofree char *data = NULL;
+    struct stat st;
+
+    if (fd < 0)
+        return vt_throw_errno(error, errno, "cannot open the auth file '%s'", path);
+    if (fstat(fd, &st) < 0)
+        return vt_throw_errno(error, errno, "cannot stat the auth file '%s'", path);
+    if (!S_ISREG(st.st_mode) || st.st_size > VT_AUTH_FILE_MAX)
+        return vt_throw(error, VT_ERROR_INVALID,
+                        "the auth file '%s' is not a regular file of at most %u bytes", path,
+                        VT_AUTH_FILE_MAX);
+    data = g_malloc((gsize)st.st_size + 1);
+    if (!vt_fs_pread_all(fd, data, (gsize)st.st_size, 0, path, error))
+        return false;
+    *ret_bytes = g_bytes_new_take(g_steal_pointer(&data), (gsize)st.st_size);
+    return true;
+}
+
 bool
 vt_registry_open(const VtStoreUrl *url, const VtStoreOptions *options, VtStore **ret_store,
                  GError **error)
@@ -228,8 +253,7 @@ vt_registry_open(const VtStoreUrl *url, const VtStoreOptions *options, VtStore *
     registry->ranges = vt_range_queue_new();
     registry->authorizations = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
                                                      (GDestroyNotify)vt_authorization_free);
-    if (options->auth_file &&
-        !vt_fs_read(AT_FDCWD, options->auth_file, VT_AUTH_FILE_MAX, &registry->auth_file, error))
+    if (options->auth_file && !read_auth_file(options->auth_file, &registry->auth_file, error))
         return false;
     if (!vt_http_new(&http, &registry->http, error))
         return false;

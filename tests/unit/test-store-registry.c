@@ -253,6 +253,44 @@ test_plain_cost(Fixture *f, gconstpointer data)
 }
 
 static void
+assert_not_opened(Fixture *f, const char *auth, const char *ca, int code, const char *needle)
+{
+    const VtStoreOptions options = {.auth_file = auth, .ca_file = ca, .layout_fd = -1};
+    g_autofree char *text = g_strdup_printf("docker://127.0.0.1:%u", f->port);
+    g_autoptr(VtStoreUrl) url = NULL;
+    g_autoptr(GError) error = NULL;
+    VtStore *store = NULL;
+
+    g_assert_true(vt_store_url_parse(text, &url, NULL));
+    g_assert_false(vt_store_open(url, &options, &store, &error));
+    g_assert_error(error, VT_ERROR, code);
+    g_assert_null(store);
+    g_assert_nonnull(strstr(error->message, needle));
+}
+
+/* The fetch worker has an fd in place of a path; users have symbolic links */
+static void
+test_auth_file(Fixture *f, gconstpointer data)
+{
+    g_autofree char *link = server_file(&f->servers, "link.json"), *by_fd = NULL;
+    g_autofree char *huge = server_file(&f->servers, "huge.json");
+    vt_autofd fd = open(f->auth, O_RDONLY | O_CLOEXEC);
+    g_autoptr(VtStore) linked = NULL, passed = NULL;
+
+    g_assert_cmpint(symlink(f->auth, link), ==, 0);
+    by_fd = g_strdup_printf("/proc/self/fd/%d", fd);
+    linked = open_as(f, link, false);
+    passed = open_as(f, by_fd, false);
+    assert_refused(linked, REPOSITORY, "none", VT_ERROR_NOT_FOUND, "MANIFEST_UNKNOWN");
+    assert_refused(passed, REPOSITORY, "none", VT_ERROR_NOT_FOUND, "MANIFEST_UNKNOWN");
+    g_assert_true(g_file_set_contents(huge, "", 0, NULL));
+    g_assert_cmpint(truncate(huge, 2 << 20), ==, 0);
+    assert_not_opened(f, huge, NULL, VT_ERROR_INVALID, "huge.json");
+    assert_not_opened(f, f->servers.dir, NULL, VT_ERROR_INVALID, "not a regular file");
+    assert_not_opened(f, "/nonexistent/auth.json", NULL, VT_ERROR_NOT_FOUND, "/nonexistent");
+}
+
+static void
 test_basic(Fixture *f, gconstpointer data)
 {
     g_autofree char *wrong = write_auth(&f->servers, "wrong.json", f->port, MALLORY);
@@ -291,22 +329,6 @@ test_bearer(Fixture *f, gconstpointer data)
 }
 
 static void
-assert_not_opened(Fixture *f, const char *ca, int code, const char *needle)
-{
-    const VtStoreOptions options = {.ca_file = ca, .layout_fd = -1};
-    g_autofree char *text = g_strdup_printf("docker://127.0.0.1:%u", f->port);
-    g_autoptr(VtStoreUrl) url = NULL;
-    g_autoptr(GError) error = NULL;
-    VtStore *store = NULL;
-
-    g_assert_true(vt_store_url_parse(text, &url, NULL));
-    g_assert_false(vt_store_open(url, &options, &store, &error));
-    g_assert_error(error, VT_ERROR, code);
-    g_assert_null(store);
-    g_assert_nonnull(strstr(error->message, needle));
-}
-
-static void
 test_tls(Fixture *f, gconstpointer data)
 {
     g_autoptr(VtStore) stranger = NULL;
@@ -318,8 +340,8 @@ test_tls(Fixture *f, gconstpointer data)
     /* A bad certificate does not lead to plain HTTP: that would be HTTP 400 */
     assert_refused(stranger, REPOSITORY, "latest", VT_ERROR_NETWORK, "/etc/containers/certs.d");
     g_assert_cmpuint(vt_store_requests(stranger), ==, 0);
-    assert_not_opened(f, "/nonexistent/ca.pem", VT_ERROR_FAILED, "/nonexistent/ca.pem");
-    assert_not_opened(f, f->auth, VT_ERROR_INVALID, "no certificate");
+    assert_not_opened(f, NULL, "/nonexistent/ca.pem", VT_ERROR_FAILED, "/nonexistent/ca.pem");
+    assert_not_opened(f, NULL, f->auth, VT_ERROR_INVALID, "no certificate");
 }
 
 /* ---- the registry goes away and comes back ---- */
@@ -359,6 +381,7 @@ static const struct {
     {"tls/refused", REGISTRY_TLS, test_refused},
     {"tls/trust", REGISTRY_TLS, test_tls},
     {"basic/roundtrip", REGISTRY_BASIC, test_roundtrip},
+    {"basic/auth-file", REGISTRY_BASIC, test_auth_file},
     {"basic/users", REGISTRY_BASIC, test_basic},
     {"bearer/roundtrip", REGISTRY_BEARER, test_roundtrip},
     {"bearer/refused", REGISTRY_BEARER, test_refused},
