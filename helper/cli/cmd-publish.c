@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cmd-publish.c: virt-template publish IMAGE NAME@VERSION --store URL --key FILE */
+#include "vtc-image.h"
+#include "vtc-key.h"
+#include "vtc-print.h"
+#include "vtc-progress.h"
+#include "vtc-store.h"
+#include "vtc-verb.h"
+
+#include "vt-fs.h"
+#include "vt-name.h"
+#include "vt-policy-file.h"
+#include "vt-publish.h"
+
+#include <string.h>
+
+#define LEVEL_MAX 19
+/* A signed list that is valid for longer than this protects nobody */
+#define DAYS_MAX 3650
+
+typedef struct {
+    VtcStoreOptions store;
+    char *key_file;
+    char *policy_file;
+    char *format;
+    char *os;
+    char *architecture;
+    int level;
+    int days;
+    gboolean not_current;
+    gboolean quiet;
+} Options;
+
+static void
+options_clear(Options *options)
+{
+    vtc_store_options_clear(&options->store);
+    g_free(options->key_file);
+    g_free(options->policy_file);
+    g_free(options->format);
+    g_free(options->os);
+    g_free(options->architecture);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)
+
+static bool
+parse_options(const VtcVerb *self, char **argv, Options *options, char ***ret_words, GError **error)
+{
+    const GOptionEntry entries[] = {
+        VTC_STORE_ENTRIES(options->store),
+        {"key", 'k', 0, G_OPTION_ARG_FILENAME, &options->key_file, "Private key that signs it",
+         "FILE"},
+        {"policy", 0, 0, G_OPTION_ARG_FILENAME, &options->policy_file,
+         "Whose catalog to extend; else only --key's", "FILE"},
+        {"format", 'f', 0, G_OPTION_ARG_STRING, &options->format,
+         "raw or qcow2; else by its header", "FORMAT"},
+        {"level", 'l', 0, G_OPTION_ARG_INT, &options->level, "zstd level, 1 to 19 (default 3)",
+         "N"},
+        {"os", 0, 0, G_OPTION_ARG_STRING, &options->os, "Operating system (default linux)", "OS"},
+        {"architecture", 0, 0, G_OPTION_ARG_STRING, &options->architecture,
+         "Of the guest (default amd64)", "ARCH"},
+        {"no-current", 0, 0, G_OPTION_ARG_NONE, &options->not_current,
+         "Leave the current version as it is", NULL},
+        {"expires", 0, 0, G_OPTION_ARG_INT, &options->days, "Catalog's validity (default 365)",
+         "DAYS"},
+        {"quiet", 'q', 0, G_OPTION_ARG_NONE, &options->quiet, "No progress bar, no summary", NULL},
+        {NULL},
+    };
+
+    return vtc_verb_parse(self, argv, entries, ret_words, error);
+}
+
+static bool
+check_options(const Options *options, GError **error)
+{
+    if (!options->key_file)
+        return vtc_usage(error, "which key signs it? Use --key FILE ('virt-template key generate' "
+                                "makes one)");
+    if (options->level < 1 || options->level > LEVEL_MAX)
+        return vtc_usage(error, "--level %d is not within 1 to %d", options->level, LEVEL_MAX);
+    if (options->days < 1 || options->days > DAYS_MAX)
+        return vtc_usage(error, "--expires %d is not within 1 to %d days", options->days, DAYS_MAX);
+    if (options->format && strcmp(options->format, "raw") != 0 &&
+        strcmp(options->format, "qcow2") != 0)
+        return vtc_usage(error,
+                         "--format '%s' is neither raw nor qcow2; convert the image with "
+                         "qemu-img first, if you trust it",
+                         options->format);
+    return true;
+}
+
+/* A version is asked for: what is published stays forever, so it is not made up here */
+static bool
+parse_reference(const char *text, char **ret_name, char **ret_version, GError **error)
+{
+    g_autofree char *name = NULL, *version = NULL;
+
+    if (!vt_reference_parse(text, &name, &version, error))
+        return false;
+    if (!version)
+        return vtc_usage(error, "'%s' has no version; publish it as %s@1.0.0, for example", name,
+                         name);
+    *ret_name = g_steal_pointer(&name);
+    *ret_version = g_steal_pointer(&version);
+    return true;
+}
+
+static void
+show_progress(void *user, uint64_t done, uint64_t total)
+{
+    vtc_progress_draw(user, "publish", done, total);
+}
+
+static void
+print_summary(const VtPublisher *publisher, const VtPublishRequest *request,
+              const VtPublishResult *result, int64_t elapsed_us)
+{
+    g_autofree char *store = vt_store_url_format(publisher->url);
+    g_autofree char *capacity = vtc_print_size(result->capacity);
+    g_autofree char *data = vtc_print_size(result->data_bytes);
+    g_autofree char *unique = vtc_print_size(result->unique_bytes);
+    g_autofree char *stored = vtc_print_size(result->stored_bytes + result->index_bytes);
+    g_autofree char *elapsed = vtc_print_duration(elapsed_us);
+    double percent = result->data_bytes > 0
+                         ? 100.0 * (double)result->stored_bytes / (double)result->data_bytes
+                         : 0;
+    char manifest[VT_DIGEST_STRING_MAX];
+
+    g_print("%s@%s is published in %s\n"
+            "  disk      %s, %s of data, %s unique\n"
+            "  stored    %s (%.1f %% of the data)\n"
+            "  manifest  %s\n"
+            "  catalog   serial %" G_GUINT64_FORMAT "\n"
+            "  took      %s\n",
+            request->name, request->version, store, capacity, data, unique, stored, percent,
+            vt_digest_format(&result->manifest, manifest), result->serial, elapsed);
+}
+
+static bool
+publish_image(const Options *options, const VtPublisher *publisher, VtPublishRequest *request,
+              const char *image, GError **error)
+{
+    int64_t started = g_get_monotonic_time();
+    g_auto(VtcProgress) progress = {0};
+    VtPublishResult result = {0};
+    vt_autofd fd = -1;
+
+    if (!vtc_image_open(image, options->format, &fd, error))
+        return false;
+    vtc_progress_init(&progress, !options->quiet);
+    request->image_fd = fd;
+    request->progress = show_progress;
+    request->user = &progress;
+    if (!vt_publish_image(publisher, request, &result, error))
+        return false;
+    vtc_progress_clear(&progress);
+    if (!options->quiet)
+        print_summary(publisher, request, &result, g_get_monotonic_time() - started);
+    return true;
+}
+
+static bool
+run(const VtcVerb *self, char **argv, GError **error)
+{
+    g_auto(Options) options = {.level = 3, .days = (int)VT_PUBLISH_EXPIRE_DAYS};
+    g_autofree char *name = NULL, *version = NULL;
+    g_auto(GStrv) words = NULL;
+    g_autoptr(VtStoreUrl) url = NULL;
+    g_autoptr(VtKey) key = NULL;
+    g_autoptr(VtPolicy) policy = NULL;
+    g_autoptr(VtStore) store = NULL;
+    VtPublishRequest request = {0};
+
+    if (!parse_options(self, argv, &options, &words, error) ||
+        !parse_reference(words[1], &name, &version, error) || !check_options(&options, error) ||
+        !vtc_store_parse(&options.store, &url, error) ||
+        !vtc_key_load(options.key_file, &key, error) ||
+        (options.policy_file && !vt_policy_load(options.policy_file, &policy, error)) ||
+        !vtc_store_open(&options.store, url, true, &store, error))
+        return false;
+    request = (VtPublishRequest){
+        .name = name,
+        .version = version,
+        .os = options.os ? options.os : "linux",
+        .architecture = options.architecture ? options.architecture : "amd64",
+        .level = options.level,
+        .keep_current = options.not_current,
+    };
+    return publish_image(&options, &(VtPublisher){url, store, key, policy, (unsigned)options.days},
+                         &request, words[0], error);
+}
+
+const VtcVerb vtc_verb_publish = {
+    .name = "publish",
+    .words = "IMAGE NAME@VERSION",
+    .words_min = 2,
+    .words_max = 2,
+    .summary = "Put a disk image into a store, signed",
+    .detail = "Versions never change. The version becomes the current one of its name.",
+    .run = run,
+};

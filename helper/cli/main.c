@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* main.c: virt-template: finds the verb, runs it, reports its error */
+#include "vtc-verb.h"
+
+#include <locale.h>
+#include <signal.h>
+#include <string.h>
+
+static const VtcVerb *const verbs[] = {
+    &vtc_verb_publish,
+    &vtc_verb_store_init,
+    &vtc_verb_key_generate,
+};
+
+static void
+print_usage(void)
+{
+    g_print("Usage:\n"
+            "  virt-template VERB [OPTION...] [ARGUMENT...]\n\n"
+            "Signed templates from an OCI store, as volumes of a libvirt pool.\n\n"
+            "Verbs:\n");
+    for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++)
+        g_print("  %-13s %s\n", verbs[i]->name, verbs[i]->summary);
+    g_print("\nOptions:\n"
+            "  --help        this text; 'virt-template VERB --help' for a verb's options\n"
+            "  --version     the version of virt-template\n\n"
+            "Exit status:\n");
+    for (const VtcExit *row = vtc_exit_table(); row->meaning; row++)
+        g_print("  %-13d %s\n", row->status, row->meaning);
+}
+
+/* How many words of @argv the verb's name takes; 0 if it is another verb */
+static unsigned
+match_verb(const VtcVerb *verb, char **argv)
+{
+    g_auto(GStrv) name = g_strsplit(verb->name, " ", 0);
+    unsigned count = g_strv_length(name);
+
+    for (unsigned i = 0; i < count; i++) {
+        if (g_strcmp0(name[i], argv[i]) != 0)
+            return 0;
+    }
+    return count;
+}
+
+static bool
+run(char **argv, GError **error)
+{
+    if (!argv[0])
+        return vtc_usage(error, "no verb is given; see 'virt-template --help'");
+    if (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0 ||
+        strcmp(argv[0], "help") == 0) {
+        print_usage();
+        return true;
+    }
+    if (strcmp(argv[0], "--version") == 0) {
+        g_print("virt-template %s\n", VT_VERSION);
+        return true;
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++) {
+        unsigned taken = match_verb(verbs[i], argv);
+
+        if (taken > 0)
+            return verbs[i]->run(verbs[i], argv + taken, error);
+    }
+    return vtc_usage(error, "there is no verb '%s'; see 'virt-template --help'", argv[0]);
+}
+
+int
+main(int argc, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+    char *none = NULL;
+
+    setlocale(LC_ALL, "");
+    /* A server that closes a connection is an error of that connection */
+    signal(SIGPIPE, SIG_IGN);
+    if (!run(argc > 0 ? argv + 1 : &none, &error))
+        g_printerr("virt-template: %s\n", error ? error->message : "failed");
+    return vtc_exit_status(error);
+}
