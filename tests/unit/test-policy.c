@@ -256,6 +256,31 @@ test_refuse(void)
     }
 }
 
+/* Each example of the manual page, from "    {" to "    }", is a policy that is accepted */
+static void
+test_manual(void)
+{
+    g_autofree char *path =
+        g_test_build_filename(G_TEST_DIST, "..", "docs", "man", "virt-template-policy.5.rst", NULL);
+    g_autofree char *text = NULL;
+    guint examples = 0;
+    char *at;
+
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    for (at = strstr(text, "\n    {\n"); at; at = strstr(at, "\n    {\n")) {
+        char *end = strstr(at, "\n    }\n");
+        g_autofree char *example = NULL;
+        g_autoptr(VtPolicy) policy = NULL;
+
+        g_assert_nonnull(end);
+        example = g_strndup(at, (gsize)(end - at) + strlen("\n    }"));
+        policy = policy_of(example);
+        at = end;
+        examples++;
+    }
+    g_assert_cmpuint(examples, ==, 5);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -266,5 +291,6 @@ main(int argc, char **argv)
     g_test_add_func("/policy/identities", test_identities);
     g_test_add_func("/policy/several", test_several);
     g_test_add_func("/policy/refuse", test_refuse);
+    g_test_add_func("/policy/manual", test_manual);
     return g_test_run();
 }
