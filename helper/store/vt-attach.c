@@ -241,33 +241,34 @@ attach_simple(VtStore *store, const char *repository, const char *identity, cons
 }
 
 static bool
-attach_bundle(VtStore *store, const char *repository, const VtDigest *subject,
-              uint64_t subject_size, const VtKey *key, GError **error)
+attach_bundle(VtStore *store, const char *repository, const VtDescriptor *subject, const VtKey *key,
+              GError **error)
 {
-    g_autoptr(GBytes) statement = vt_bundle_format_statement(subject);
+    g_autoptr(GBytes) statement = vt_bundle_format_statement(&subject->digest);
     g_autoptr(GDateTime) now = g_date_time_new_now_utc();
     g_autofree char *created = g_date_time_format(now, "%Y-%m-%dT%H:%M:%SZ");
     Search search = {.key = key, .document = statement};
     g_auto(VtAttachment) attachment = {0};
 
-    if (!is_signed(store, repository, subject, vt_signatures_visit_referrers, &search, error))
+    if (!is_signed(store, repository, &subject->digest, vt_signatures_visit_referrers, &search,
+                   error))
         return false;
     if (search.found)
         return true;
-    return vt_attach_build_bundle(subject, subject_size, created, key, &attachment, error) &&
+    return vt_attach_build_bundle(&subject->digest, subject->size, created, key, &attachment,
+                                  error) &&
            put_attachment(store, repository, NULL, &attachment, error);
 }
 
 bool
 vt_attach_signatures(VtStore *store, const VtStoreUrl *url, const char *name,
-                     const VtDigest *subject, uint64_t subject_size, const VtKey *key,
-                     GError **error)
+                     const VtDescriptor *subject, const VtKey *key, GError **error)
 {
     g_autofree char *repository = vt_store_url_repository(url, name);
     g_autofree char *identity = vt_store_url_identity(url, name);
 
-    if (attach_simple(store, repository, identity, subject, key, error) &&
-        attach_bundle(store, repository, subject, subject_size, key, error))
+    if (attach_simple(store, repository, identity, &subject->digest, key, error) &&
+        attach_bundle(store, repository, subject, key, error))
         return true;
     g_prefix_error(error, "cannot sign %s: ", identity);
     return false;

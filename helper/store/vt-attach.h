@@ -4,6 +4,7 @@
 
 #include "vt-digest.h"
 #include "vt-key.h"
+#include "vt-manifest.h"
 #include "vt-store.h"
 
 /**
@@ -46,8 +47,7 @@ bool vt_attach_build_bundle(const VtDigest *subject, uint64_t subject_size, cons
  * vt_attach_signatures:
  * @store: opened writable
  * @name: template name or %VT_CATALOG_NAME
- * @subject: digest of the manifest, which the store has already
- * @subject_size: bytes of the manifest
+ * @subject: the manifest, which the store has already
  * @key: a private key
  *
  * Adds a cosign v2 signature (a layer of the manifest at tag `sha256-<hex>.sig`, kept with those
@@ -56,5 +56,4 @@ bool vt_attach_build_bundle(const VtDigest *subject, uint64_t subject_size, cons
  * registry cannot update a tag atomically.
  */
 bool vt_attach_signatures(VtStore *store, const VtStoreUrl *url, const char *name,
-                          const VtDigest *subject, uint64_t subject_size, const VtKey *key,
-                          GError **error);
+                          const VtDescriptor *subject, const VtKey *key, GError **error);

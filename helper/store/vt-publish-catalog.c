@@ -91,14 +91,16 @@ vt_publish_manifest(const VtPublisher *publisher, const char *name, const char *
                     GBytes *manifest, VtDigest *ret_digest, GError **error)
 {
     g_autofree char *repository = vt_store_url_repository(publisher->url, name);
+    g_autoptr(VtDescriptor) subject = NULL;
     VtDigest digest;
 
     vt_sha256_bytes(manifest, digest.bytes);
+    subject = vt_descriptor_new(VT_OCI_MANIFEST_TYPE, &digest, g_bytes_get_size(manifest));
     /* by digest first: a tag must never lead to something that is not signed yet */
     if (!vt_store_put_manifest(publisher->store, repository, NULL, VT_OCI_MANIFEST_TYPE, manifest,
                                error) ||
-        !vt_attach_signatures(publisher->store, publisher->url, name, &digest,
-                              g_bytes_get_size(manifest), publisher->key, error) ||
+        !vt_attach_signatures(publisher->store, publisher->url, name, subject, publisher->key,
+                              error) ||
         !vt_store_put_manifest(publisher->store, repository, tag, VT_OCI_MANIFEST_TYPE, manifest,
                                error))
         return false;

@@ -139,7 +139,7 @@ typedef struct {
     VtStoreUrl *url;
     VtStore *store;
     VtDigest subject;
-    uint64_t size;
+    VtDescriptor *descriptor;
 } Layout;
 
 static void
@@ -158,7 +158,8 @@ layout_set_up(Layout *layout, gconstpointer data)
     g_assert_true(vt_store_url_parse(text, &layout->url, &error));
     g_assert_true(vt_store_open(layout->url, &options, &layout->store, &error));
     vt_sha256_bytes(bytes, layout->subject.bytes);
-    layout->size = g_bytes_get_size(bytes);
+    layout->descriptor =
+        vt_descriptor_new(VT_OCI_MANIFEST_TYPE, &layout->subject, g_bytes_get_size(bytes));
     g_assert_true(vt_store_put_bytes(layout->store, "web", VT_OCI_EMPTY_DIGEST, empty, &error));
     g_assert_true(
         vt_store_put_manifest(layout->store, "web", "1.0.0", VT_OCI_MANIFEST_TYPE, bytes, &error));
@@ -171,6 +172,7 @@ layout_tear_down(Layout *layout, gconstpointer data)
     g_autofree char *directory = g_path_get_dirname(layout->path);
     const char *const argv[] = {"rm", "-rf", "--", directory, NULL};
 
+    vt_descriptor_free(layout->descriptor);
     vt_store_free(layout->store);
     vt_store_url_free(layout->url);
     g_free(layout->path);
@@ -236,18 +238,18 @@ test_layout(Layout *layout, gconstpointer data)
 
     check_counts(layout, 0, 0);
     g_assert_false(is_trusted(layout, first_data, "web"));
-    g_assert_true(vt_attach_signatures(layout->store, layout->url, "web", &layout->subject,
-                                       layout->size, first, &error));
+    g_assert_true(
+        vt_attach_signatures(layout->store, layout->url, "web", layout->descriptor, first, &error));
     g_assert_no_error(error);
     check_counts(layout, 1, 1);
     g_assert_true(is_trusted(layout, first_data, "web"));
     g_assert_false(is_trusted(layout, second_data, "web"));
     /* again: nothing to do; another key: both stay */
-    g_assert_true(vt_attach_signatures(layout->store, layout->url, "web", &layout->subject,
-                                       layout->size, first, &error));
+    g_assert_true(
+        vt_attach_signatures(layout->store, layout->url, "web", layout->descriptor, first, &error));
     check_counts(layout, 1, 1);
-    g_assert_true(vt_attach_signatures(layout->store, layout->url, "web", &layout->subject,
-                                       layout->size, second, &error));
+    g_assert_true(vt_attach_signatures(layout->store, layout->url, "web", layout->descriptor,
+                                       second, &error));
     check_counts(layout, 2, 2);
     g_assert_true(is_trusted(layout, first_data, "web"));
     g_assert_true(is_trusted(layout, second_data, "web"));
@@ -263,8 +265,8 @@ test_layout_refuse(Layout *layout, gconstpointer data)
     g_autoptr(VtKey) key = NULL;
 
     g_assert_true(vt_key_parse_public(pem, &key, NULL));
-    g_assert_false(vt_attach_signatures(layout->store, layout->url, "web", &layout->subject,
-                                        layout->size, key, &error));
+    g_assert_false(
+        vt_attach_signatures(layout->store, layout->url, "web", layout->descriptor, key, &error));
     g_assert_true(g_str_has_prefix(error->message, "cannot sign localhost/golden/web: "));
     check_counts(layout, 0, 0);
 }
