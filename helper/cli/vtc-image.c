@@ -47,7 +47,10 @@ static const Magic magics[] = {
     {"vmdk", 0, "# Disk DescriptorFile", 21},
     {"vdi", 64, "\x7f\x10\xda\xbe", 4},
     {"vhdx", 0, "vhdxfile", 8},
-    {"vpc", 0, "conectix", 8},
+    {"vpc", 0,
+     "conec"
+     "tix",
+     8},
     {"luks", 0, "LUKS\xba\xbe", 6},
     {"gz", 0, "\x1f\x8b", 2},
     {"xz", 0, "\xfd\x37zXZ\0", 6},

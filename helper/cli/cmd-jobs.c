@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cmd-jobs.c: virt-template jobs: what the helper does and did */
+#include "vtc-job.h"
+#include "vtc-print.h"
+#include "vtc-verb.h"
+
+static char *
+describe_progress(GVariant *status)
+{
+    uint64_t done = vtc_job_number(status, "done"), total = vtc_job_number(status, "total");
+
+    if (total == 0)
+        return g_strdup("-");
+    return g_strdup_printf("%d%%", (int)((double)MIN(done, total) / (double)total * 100));
+}
+
+static void
+add_row(VtcTable *table, GVariant *status)
+{
+    g_autofree char *id = g_strdup_printf("%" G_GUINT64_FORMAT, vtc_job_number(status, "id"));
+    g_autofree char *what =
+        g_strconcat(vtc_job_text(status, "name"), "@", vtc_job_text(status, "version"), NULL);
+    g_autofree char *progress = describe_progress(status);
+    g_autofree char *received = vtc_print_size(vtc_job_number(status, "received"));
+    g_autofree char *elapsed = vtc_print_duration(vtc_job_elapsed_us(status, g_get_real_time()));
+    const char *const cells[] = {id,       vtc_job_text(status, "kind"),
+                                 what,     vtc_job_text(status, "state"),
+                                 progress, received,
+                                 elapsed,  vtc_job_text(status, "message"),
+                                 NULL};
+
+    vtc_table_add(table, cells);
+}
+
+static void
+print_jobs(GVariant *jobs)
+{
+    static const char *const titles[] = {">JOB",      "KIND",  "TEMPLATE", "STATE", ">DONE",
+                                         ">RECEIVED", ">TIME", "MESSAGE",  NULL};
+    g_autoptr(VtcTable) table = vtc_table_new(titles);
+    g_autofree char *text = NULL;
+
+    for (gsize i = 0; i < g_variant_n_children(jobs); i++) {
+        g_autoptr(GVariant) status = g_variant_get_child_value(jobs, i);
+
+        add_row(table, status);
+    }
+    text = vtc_table_format(table);
+    g_print("%s", text);
+}
+
+static bool
+run(const VtcVerb *self, char **argv, GError **error)
+{
+    g_autofree char *socket = NULL;
+    g_auto(GStrv) words = NULL;
+    g_autoptr(VtcClient) client = NULL;
+    g_autoptr(GVariant) reply = NULL, jobs = NULL;
+    gboolean json = FALSE;
+    gint64 cancel = -1;
+    const GOptionEntry entries[] = {
+        {"cancel", 0, 0, G_OPTION_ARG_INT64, &cancel, "Cancel one instead of listing them", "JOB"},
+        {"json", 'j', 0, G_OPTION_ARG_NONE, &json, "Print JSON", NULL},
+        {"socket", 0, 0, G_OPTION_ARG_FILENAME, &socket, "Socket of virttemplated", "PATH"},
+        {NULL},
+    };
+
+    if (!vtc_verb_parse(self, argv, entries, &words, error) ||
+        !vtc_client_open(socket, cancel >= 0, &client, error))
+        return false;
+    if (cancel >= 0)
+        return vtc_client_call(client, "CancelJob", g_variant_new("(t)", (guint64)cancel), "()",
+                               NULL, error);
+    if (!vtc_client_call(client, "ListJobs", NULL, "(aa{sv})", &reply, error))
+        return false;
+    jobs = g_variant_get_child_value(reply, 0);
+    if (json)
+        vtc_print_json(json_pack("{s:o}", "jobs", vtc_print_variant(jobs)));
+    else
+        print_jobs(jobs);
+    return true;
+}
+
+const VtcVerb vtc_verb_jobs = {
+    .name = "jobs",
+    .words = "",
+    .summary = "List what virttemplated is doing, and did last",
+    .run = run,
+};
