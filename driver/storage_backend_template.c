@@ -197,7 +197,7 @@ virStorageBackendTemplateDeleteVol(virStoragePoolObj *pool, virStorageVolDef *vo
     g_autoptr(virStorageTemplateRef) ref = virStorageBackendTemplateFindReal(vol->target.path);
 
     if (ref)
-        return virStorageTemplateVolumeEvict(pool, ref, vol);
+        return virStorageTemplateVolumeEvict(pool, ref, vol, flags);
     return virStorageBackendTemplateStockOf(pool)->deleteVol(pool, vol, flags);
 }
 

@@ -34,6 +34,10 @@ int virStorageTemplateRefreshPool(virStoragePoolObj *pool);
 
 /* template_volume.c */
 
+/* Templates are sealed. Who copies a template's XML to describe a clone (virsh vol-clone) asks for
+ * this mode without meaning it. */
+#define VIR_STORAGE_TEMPLATE_MODE 0444
+
 /** virStorageTemplateVolumeNew: Returns: (transfer full): the volume of @entry; @alias: NAME.qcow2
  */
 virStorageVolDef *virStorageTemplateVolumeNew(const virStorageTemplatePool *pool,
@@ -44,7 +48,7 @@ void virStorageTemplateVolumeRefresh(const virStorageTemplateRef *ref, virStorag
 
 /** virStorageTemplateVolumeEvict: remove the local copy, and list the volume again */
 int virStorageTemplateVolumeEvict(virStoragePoolObj *pool, const virStorageTemplateRef *ref,
-                                  virStorageVolDef *vol);
+                                  virStorageVolDef *vol, unsigned int flags);
 
 /** virStorageTemplateFetch: bring the template here, however long it takes */
 int virStorageTemplateFetch(const virStorageTemplateRef *ref);

@@ -210,33 +210,54 @@ virStorageTemplateClientIsHanging(virStorageTemplateClient *client)
     return hanging;
 }
 
-bool
-virStorageTemplateClientCall(virStorageTemplateClient *client, const virStorageTemplateCall *call,
-                             GVariant **ret_reply, GError **error)
+static GVariant *
+virStorageTemplateClientTry(virStorageTemplateClient *client, const virStorageTemplateCall *call,
+                            GVariant *arguments, GError **error)
 {
-    g_autoptr(GVariant) arguments = g_variant_ref_sink(call->arguments);
     g_autoptr(GDBusConnection) connection = NULL;
-    g_autoptr(GVariant) reply = NULL;
+    GVariant *reply;
     GError *failure = NULL;
 
     connection = virStorageTemplateClientConnect(client, call->deadline, error);
     if (!connection)
-        return false;
+        return NULL;
 
     reply = g_dbus_connection_call_with_unix_fd_list_sync(
         connection, NULL, HELPER_PATH, HELPER_INTERFACE, call->method, arguments,
         G_VARIANT_TYPE(call->reply_type), G_DBUS_CALL_FLAGS_NONE,
         virStorageTemplateTimeoutMs(call->deadline), call->fds, NULL, NULL, &failure);
+    if (reply) {
+        virStorageTemplateClientNote(client, connection, NULL);
+        return reply;
+    }
+    VIR_DEBUG("%s: %s", call->method, failure->message);
+    if (!g_dbus_error_is_remote_error(failure)) {
+        g_prefix_error(&failure, "virttemplated does not answer the call %s: ", call->method);
+        virStorageTemplateClientNote(client, NULL, failure);
+    }
+    g_propagate_error(error, failure);
+    return NULL;
+}
+
+bool
+virStorageTemplateClientCall(virStorageTemplateClient *client, const virStorageTemplateCall *call,
+                             GVariant **ret_reply, GError **error)
+{
+    g_autoptr(GVariant) arguments = g_variant_ref_sink(call->arguments);
+    g_autoptr(GVariant) reply = NULL;
+    g_autoptr(GError) failure = NULL;
+
+    reply = virStorageTemplateClientTry(client, call, arguments, &failure);
+    /* The helper ended while the connection was idle, which shows when it is used. A file that was
+     * passed along may have been written, so such a call is not made twice. */
+    if (!reply && !call->fds && g_error_matches(failure, G_IO_ERROR, G_IO_ERROR_CLOSED)) {
+        g_clear_error(&failure);
+        reply = virStorageTemplateClientTry(client, call, arguments, &failure);
+    }
     if (!reply) {
-        VIR_DEBUG("%s: %s", call->method, failure->message);
-        if (!g_dbus_error_is_remote_error(failure)) {
-            g_prefix_error(&failure, "virttemplated does not answer the call %s: ", call->method);
-            virStorageTemplateClientNote(client, NULL, failure);
-        }
-        g_propagate_error(error, failure);
+        g_propagate_error(error, g_steal_pointer(&failure));
         return false;
     }
-    virStorageTemplateClientNote(client, connection, NULL);
     *ret_reply = g_steal_pointer(&reply);
     return true;
 }

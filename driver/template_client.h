@@ -25,7 +25,7 @@ virStorageTemplateClient *virStorageTemplateClientNew(void);
 /**
  * virStorageTemplateCall:
  * @method: of the interface
- * @arguments: (transfer floating): a tuple
+ * @arguments: a tuple; a floating reference is taken
  * @reply_type: of the tuple that is the answer
  * @deadline: monotonic time at which waiting ends, connecting included
  * @fds: (nullable): passed with the message

@@ -35,7 +35,8 @@ virStorageTemplateCreateFile(virStoragePoolObj *pool, virStorageVolDef *vol)
 
     if (virStoragePoolObjGetDef(pool)->type == VIR_STORAGE_POOL_NETFS)
         openFlags |= VIR_FILE_OPEN_FORK;
-    if (vol->target.perms->mode != (mode_t)-1)
+    if (vol->target.perms->mode != (mode_t)-1 &&
+        vol->target.perms->mode != VIR_STORAGE_TEMPLATE_MODE)
         mode = vol->target.perms->mode;
     fd = virFileOpenAs(vol->target.path, O_RDWR | O_CREAT | O_EXCL, mode, vol->target.perms->uid,
                        vol->target.perms->gid, openFlags);
@@ -56,8 +57,8 @@ virStorageTemplateRemoveFile(virStorageVolDef *vol)
 }
 
 static int
-virStorageTemplateCall1(const char *method, GVariant *arguments, const char *reply_type,
-                        GUnixFDList *fds)
+virStorageTemplateTell(const virStorageTemplateRef *ref, const char *method, GVariant *arguments,
+                       const char *reply_type, GUnixFDList *fds)
 {
     virStorageTemplateCall call = {
         .method = method,
@@ -69,7 +70,8 @@ virStorageTemplateCall1(const char *method, GVariant *arguments, const char *rep
     g_autoptr(GVariant) reply = NULL;
     g_autoptr(GError) error = NULL;
 
-    if (virStorageTemplateClientCall(virStorageTemplateDriverGet()->client, &call, &reply, &error))
+    if (virStorageTemplatePoolCall(ref->pool, virStorageTemplateDriverGet()->client, &call, &reply,
+                                   &error))
         return 0;
     virStorageTemplateReportError(error);
     return -1;
@@ -87,12 +89,12 @@ virStorageTemplateWriteOverlay(const virStorageTemplateRef *ref, virStorageVolDe
         virReportError(VIR_ERR_OPERATION_FAILED, "%s", error->message);
         return -1;
     }
-    return virStorageTemplateCall1("MakeOverlay",
-                                   g_variant_new("(ssshts@a{sv})", ref->pool->target, ref->name,
-                                                 ref->version, handle,
-                                                 (guint64)vol->target.capacity, vol->target.path,
-                                                 g_variant_new_parsed("@a{sv} {}")),
-                                   "(s)", fds);
+    return virStorageTemplateTell(ref, "MakeOverlay",
+                                  g_variant_new("(ssshts@a{sv})", ref->pool->target, ref->name,
+                                                ref->version, handle, (guint64)vol->target.capacity,
+                                                vol->target.path,
+                                                g_variant_new_parsed("@a{sv} {}")),
+                                  "(s)", fds);
 }
 
 static int
@@ -122,8 +124,8 @@ virStorageTemplateBuildOver(virStoragePoolObj *pool, virStorageVolDef *vol,
         return virStorageTemplateMakeLinked(pool, vol, ref);
     if (virStorageTemplateStockOf(pool)->buildVol(pool, vol, flags) < 0)
         return -1;
-    if (virStorageTemplateCall1(
-            "RecordClone",
+    if (virStorageTemplateTell(
+            ref, "RecordClone",
             g_variant_new("(ssss)", ref->pool->target, ref->name, ref->version, vol->target.path),
             "()", NULL) < 0) {
         virStorageTemplateRemoveFile(vol);
@@ -159,13 +161,26 @@ virStorageTemplateIsOtherBacking(const virStorageVolDef *vol, const virStorageTe
     return vol->target.backingStore && STRNEQ_NULLABLE(vol->target.backingStore->path, ref->path);
 }
 
+/* libvirt's own full copy, of the version's file and to a volume that can be written */
+static int
+virStorageTemplateCopy(virStoragePoolObj *pool, virStorageVolDef *vol, virStorageVolDef *inputvol,
+                       const virStorageTemplateRef *ref, unsigned int flags)
+{
+    virStorageVolDef from = *inputvol, to = *vol;
+    virStoragePerms perms = *vol->target.perms;
+
+    from.target.path = ref->path;
+    to.target.perms = &perms;
+    if (perms.mode == VIR_STORAGE_TEMPLATE_MODE)
+        perms.mode = VIR_STORAGE_DEFAULT_VOL_PERM_MODE;
+    return virStorageTemplateStockOf(pool)->buildVolFrom(pool, &to, &from, flags);
+}
+
 int
 virStorageTemplateBuildFrom(virStoragePoolObj *pool, virStorageVolDef *vol,
                             virStorageVolDef *inputvol, const virStorageTemplateRef *ref,
                             unsigned int flags)
 {
-    virStorageVolDef version = *inputvol;
-
     if (virStorageTemplateIsOtherBacking(vol, ref)) {
         virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
                        "volume '%s' is made from '%s', so its backing store cannot be '%s'",
@@ -180,6 +195,5 @@ virStorageTemplateBuildFrom(virStoragePoolObj *pool, virStorageVolDef *vol,
         virStorageTemplateSetBacking(pool, vol, ref);
         return 0;
     }
-    version.target.path = ref->path;
-    return virStorageTemplateStockOf(pool)->buildVolFrom(pool, vol, &version, flags);
+    return virStorageTemplateCopy(pool, vol, inputvol, ref, flags);
 }

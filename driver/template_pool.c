@@ -25,13 +25,34 @@ virStorageTemplateFree(void *opaque)
     g_free(entry);
 }
 
+static GVariant *
+virStorageTemplateSettings(const virStoragePoolDef *def)
+{
+    const virStorageTemplatePoolConf *conf = def->namespaceData;
+    char uuid[VIR_UUID_STRING_BUFLEN];
+    GVariantDict dict;
+
+    virUUIDFormat(def->uuid, uuid);
+    g_variant_dict_init(&dict, NULL);
+    g_variant_dict_insert(&dict, "name", "s", def->name);
+    g_variant_dict_insert(&dict, "uuid", "s", uuid);
+    g_variant_dict_insert(&dict, "store", "s", conf->store);
+    if (conf->policy)
+        g_variant_dict_insert(&dict, "policy", "s", conf->policy);
+    g_variant_dict_insert(&dict, "strategy", "s",
+                          virStorageTemplatePoolConfIsFull(conf) ? "full" : "linked");
+    g_variant_dict_insert(&dict, "cache-max", "t", (guint64)conf->cacheBytes);
+    return g_variant_ref_sink(g_variant_dict_end(&dict));
+}
+
 virStorageTemplatePool *
-virStorageTemplatePoolNew(const char *target, bool full)
+virStorageTemplatePoolNew(const virStoragePoolDef *def)
 {
     virStorageTemplatePool *pool = g_atomic_rc_box_new0(virStorageTemplatePool);
 
-    pool->target = g_strdup(target);
-    pool->full = full;
+    pool->target = g_strdup(def->target.path);
+    pool->full = virStorageTemplatePoolConfIsFull(def->namespaceData);
+    pool->settings = virStorageTemplateSettings(def);
     pool->templates =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, virStorageTemplateFree);
     pool->current = g_hash_table_new(g_str_hash, g_str_equal);
@@ -44,6 +65,7 @@ virStorageTemplatePoolClear(void *opaque)
     virStorageTemplatePool *pool = opaque;
 
     g_free(pool->target);
+    g_variant_unref(pool->settings);
     g_hash_table_unref(pool->current);
     g_hash_table_unref(pool->templates);
 }
@@ -85,6 +107,38 @@ virStorageTemplatePoolAdd(virStorageTemplatePool *pool, const virStorageTemplate
     if (copy->flags & VIR_STORAGE_TEMPLATE_CURRENT)
         g_hash_table_replace(pool->current, copy->name, copy);
     return copy;
+}
+
+bool
+virStorageTemplatePoolRegister(const virStorageTemplatePool *pool, virStorageTemplateClient *client,
+                               gint64 deadline, GError **error)
+{
+    virStorageTemplateCall call = {
+        .method = "RegisterPool",
+        .arguments = g_variant_new("(s@a{sv})", pool->target, pool->settings),
+        .reply_type = "()",
+        .deadline = deadline,
+    };
+    g_autoptr(GVariant) reply = NULL;
+
+    return virStorageTemplateClientCall(client, &call, &reply, error);
+}
+
+bool
+virStorageTemplatePoolCall(const virStorageTemplatePool *pool, virStorageTemplateClient *client,
+                           const virStorageTemplateCall *call, GVariant **ret_reply, GError **error)
+{
+    g_autoptr(GVariant) arguments = g_variant_ref_sink(call->arguments);
+    g_autoptr(GError) failure = NULL;
+
+    if (virStorageTemplateClientCall(client, call, ret_reply, &failure))
+        return true;
+    /* It is the pool that is not found, or the template; nobody says which */
+    if (virStorageTemplateErrorIs(failure, "NotFound") &&
+        virStorageTemplatePoolRegister(pool, client, call->deadline, NULL))
+        return virStorageTemplateClientCall(client, call, ret_reply, error);
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return false;
 }
 
 virStorageTemplateRegistry *

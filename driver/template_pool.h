@@ -18,6 +18,7 @@ typedef struct {
  * virStorageTemplatePool:
  * @target: folder of the pool
  * @full: clones are full copies
+ * @settings: as RegisterPool takes them
  * @templates: (element-type utf8 virStorageTemplate): by "NAME@VERSION"
  * @current: (element-type utf8 virStorageTemplate): by NAME, entries of @templates
  *
@@ -26,11 +27,13 @@ typedef struct {
 typedef struct {
     char *target;
     bool full;
+    GVariant *settings;
     GHashTable *templates;
     GHashTable *current;
 } virStorageTemplatePool;
 
-virStorageTemplatePool *virStorageTemplatePoolNew(const char *target, bool full);
+/** virStorageTemplatePoolNew: Returns: (transfer full): a pool of @def's settings, no templates */
+virStorageTemplatePool *virStorageTemplatePoolNew(const virStoragePoolDef *def);
 void virStorageTemplatePoolUnref(virStorageTemplatePool *pool);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStorageTemplatePool, virStorageTemplatePoolUnref)
 
@@ -43,6 +46,22 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStorageTemplatePool, virStorageTemplatePoolUnre
  */
 virStorageTemplate *virStorageTemplatePoolAdd(virStorageTemplatePool *pool,
                                               const virStorageTemplate *entry);
+
+/** virStorageTemplatePoolRegister: make the pool known to the helper */
+bool virStorageTemplatePoolRegister(const virStorageTemplatePool *pool,
+                                    virStorageTemplateClient *client, gint64 deadline,
+                                    GError **error);
+
+/**
+ * virStorageTemplatePoolCall:
+ *
+ * As virStorageTemplateClientCall(), for a method about @pool. A helper that lost its state gets to
+ * know the pool again.
+ */
+bool virStorageTemplatePoolCall(const virStorageTemplatePool *pool,
+                                virStorageTemplateClient *client,
+                                const virStorageTemplateCall *call, GVariant **ret_reply,
+                                GError **error);
 
 /** virStorageTemplateRegistry: all template pools that run; used by any thread */
 typedef struct _virStorageTemplateRegistry virStorageTemplateRegistry;

@@ -22,42 +22,6 @@ VIR_LOG_INIT("storage.template_refresh");
 /* For a helper that was found hanging a moment ago: enough to see that it is back */
 #define HANGING_WAIT_US (G_USEC_PER_SEC / 2)
 
-static GVariant *
-virStorageTemplateSettings(virStoragePoolDef *def)
-{
-    const virStorageTemplatePoolConf *conf = def->namespaceData;
-    char uuid[VIR_UUID_STRING_BUFLEN];
-    GVariantBuilder builder;
-
-    virUUIDFormat(def->uuid, uuid);
-    g_variant_builder_init(&builder, G_VARIANT_TYPE_VARDICT);
-    g_variant_builder_add(&builder, "{sv}", "name", g_variant_new_string(def->name));
-    g_variant_builder_add(&builder, "{sv}", "uuid", g_variant_new_string(uuid));
-    g_variant_builder_add(&builder, "{sv}", "store", g_variant_new_string(conf->store));
-    if (conf->policy)
-        g_variant_builder_add(&builder, "{sv}", "policy", g_variant_new_string(conf->policy));
-    g_variant_builder_add(
-        &builder, "{sv}", "strategy",
-        g_variant_new_string(virStorageTemplatePoolConfIsFull(conf) ? "full" : "linked"));
-    g_variant_builder_add(&builder, "{sv}", "cache-max", g_variant_new_uint64(conf->cacheBytes));
-    return g_variant_builder_end(&builder);
-}
-
-static bool
-virStorageTemplateRegisterPool(virStoragePoolDef *def, gint64 deadline, GError **error)
-{
-    virStorageTemplateCall call = {
-        .method = "RegisterPool",
-        .arguments = g_variant_new("(s@a{sv})", def->target.path, virStorageTemplateSettings(def)),
-        .reply_type = "()",
-        .deadline = deadline,
-    };
-    g_autoptr(GVariant) reply = NULL;
-
-    return virStorageTemplateClientCall(virStorageTemplateDriverGet()->client, &call, &reply,
-                                        error);
-}
-
 static void
 virStorageTemplateAddAll(virStorageTemplatePool *pool, GVariant *templates)
 {
@@ -94,7 +58,7 @@ virStorageTemplateListNew(virStoragePoolDef *def, virStorageTemplatePool *pool, 
     g_autoptr(GVariant) reply = NULL, templates = NULL;
     const char *warning;
 
-    if (!virStorageTemplateRegisterPool(def, deadline, error))
+    if (!virStorageTemplatePoolRegister(pool, client, deadline, error))
         return false;
     call.arguments = g_variant_new("(su)", def->target.path, STORE_WAIT_MS);
     if (!virStorageTemplateClientCall(client, &call, &reply, error))
@@ -231,7 +195,7 @@ virStorageTemplateMeasure(virStoragePoolDef *def)
     struct stat sb;
 
     if (statvfs(def->target.path, &fs) < 0 || stat(def->target.path, &sb) < 0) {
-        virReportSystemError(errno, "cannot look at the folder '%s'", def->target.path);
+        virReportSystemError(errno, "cannot open directory '%s'", def->target.path);
         return -1;
     }
     def->capacity = (unsigned long long)fs.f_frsize * fs.f_blocks;
@@ -247,16 +211,18 @@ int
 virStorageTemplateRefreshPool(virStoragePoolObj *obj)
 {
     virStoragePoolDef *def = virStoragePoolObjGetDef(obj);
-    g_autoptr(virStorageTemplatePool) pool = virStorageTemplatePoolNew(
-        def->target.path, virStorageTemplatePoolConfIsFull(def->namespaceData));
+    g_autoptr(virStorageTemplatePool) pool = virStorageTemplatePoolNew(def);
     g_autoptr(GError) error = NULL;
 
+    /* A folder that is not there costs no time */
+    if (virStorageTemplateMeasure(def) < 0)
+        return -1;
     if (!virStorageTemplateListNew(def, pool, &error)) {
         g_dbus_error_strip_remote_error(error);
         VIR_WARN("pool '%s' shows what is on disk: %s", def->name, error->message);
         virStorageTemplateListOld(pool);
     }
-    if (virStorageTemplateReadFolder(obj, pool) < 0 || virStorageTemplateMeasure(def) < 0)
+    if (virStorageTemplateReadFolder(obj, pool) < 0)
         return -1;
     virStorageTemplateAddTemplates(obj, pool);
     virStorageTemplateRegistryPut(virStorageTemplateDriverGet()->registry, pool);

@@ -10,8 +10,6 @@ VIR_LOG_INIT("storage.template_volume");
 #define JOB_WAIT_MS 1000
 /* A fetch goes on in a helper that was restarted in the middle of it */
 #define FETCH_ATTEMPTS 3
-/* Templates are sealed */
-#define TEMPLATE_MODE 0444
 
 virStorageVolDef *
 virStorageTemplateVolumeNew(const virStorageTemplatePool *pool, const virStorageTemplate *entry,
@@ -31,7 +29,7 @@ virStorageTemplateVolumeNew(const virStorageTemplatePool *pool, const virStorage
     vol->target.allocation = entry->allocation;
     vol->target.physical = entry->allocation;
     vol->target.perms = g_new0(virStoragePerms, 1);
-    vol->target.perms->mode = TEMPLATE_MODE;
+    vol->target.perms->mode = VIR_STORAGE_TEMPLATE_MODE;
     return vol;
 }
 
@@ -50,7 +48,7 @@ virStorageTemplateAsk(const virStorageTemplateRef *ref, virStorageVolDef *vol)
     g_autoptr(GError) error = NULL;
     guint64 size = 0;
 
-    if (!virStorageTemplateClientCall(client, &call, &reply, &error)) {
+    if (!virStorageTemplatePoolCall(ref->pool, client, &call, &reply, &error)) {
         VIR_DEBUG("%s: %s", ref->path, error->message);
         return false;
     }
@@ -89,7 +87,7 @@ virStorageTemplateJobWait(guint64 job, GError **error)
         .method = "JobWait",
         .arguments = g_variant_new("(tu)", job, JOB_WAIT_MS),
         .reply_type = "(a{sv})",
-        .deadline = virStorageTemplateDeadline() + JOB_WAIT_MS * 1000,
+        .deadline = virStorageTemplateDeadline(),
     };
     g_autoptr(GVariant) reply = NULL;
 
@@ -121,7 +119,8 @@ virStorageTemplateJobRun(guint64 job, bool *ret_lost, GError **error)
 
         status = virStorageTemplateJobWait(job, &failure);
         if (!status) {
-            *ret_lost = !g_dbus_error_is_remote_error(failure) ||
+            /* One that hangs gets no second chance: it would take its time again */
+            *ret_lost = g_error_matches(failure, G_IO_ERROR, G_IO_ERROR_CLOSED) ||
                         virStorageTemplateErrorIs(failure, "NotFound");
             g_propagate_error(error, g_steal_pointer(&failure));
             return false;
@@ -147,7 +146,8 @@ virStorageTemplateFetchOnce(const virStorageTemplateRef *ref, bool *ret_lost, GE
     g_autoptr(GVariant) reply = NULL;
     guint64 job;
 
-    if (!virStorageTemplateClientCall(virStorageTemplateDriverGet()->client, &call, &reply, error))
+    if (!virStorageTemplatePoolCall(ref->pool, virStorageTemplateDriverGet()->client, &call, &reply,
+                                    error))
         return false;
     g_variant_get(reply, "(t)", &job);
     return virStorageTemplateJobRun(job, ret_lost, error);
@@ -217,7 +217,7 @@ virStorageTemplateVolumeRelist(virStoragePoolObj *pool, const virStorageTemplate
 
 int
 virStorageTemplateVolumeEvict(virStoragePoolObj *pool, const virStorageTemplateRef *ref,
-                              virStorageVolDef *vol)
+                              virStorageVolDef *vol, unsigned int flags)
 {
     virStorageTemplateCall call = {
         .method = "Evict",
@@ -228,8 +228,10 @@ virStorageTemplateVolumeEvict(virStoragePoolObj *pool, const virStorageTemplateR
     g_autoptr(GVariant) reply = NULL;
     g_autoptr(GError) error = NULL;
 
-    if (!virStorageTemplateClientCall(virStorageTemplateDriverGet()->client, &call, &reply,
-                                      &error)) {
+    virCheckFlags(0, -1);
+
+    if (!virStorageTemplatePoolCall(ref->pool, virStorageTemplateDriverGet()->client, &call, &reply,
+                                    &error)) {
         virStorageTemplateReportError(error);
         return -1;
     }
