@@ -155,17 +155,15 @@ key_new(EVP_PKEY *take, VtKey **ret_key, GError **error)
 /* ---- PEM ---- */
 
 /* What to do with a PEM block that is not what was asked for */
+#define COSIGN_ADVICE                                                                              \
+    "this is cosign's own encrypted form, which cosign does not export. Make a key with "          \
+    "'virt-template key generate PREFIX' and add PREFIX.pub to the policies beside the .pub of "   \
+    "this one (keyPaths), or go on signing with cosign"
 static const struct {
     const char *label, *advice;
 } other_labels[] = {
-    {"ENCRYPTED SIGSTORE PRIVATE KEY",
-     "this is cosign's own encrypted form, which cosign cannot export. Make a key with "
-     "'virt-template key generate PREFIX' and, to use it with cosign too, import it there with "
-     "'cosign import-key-pair --key PREFIX.key'"},
-    {"ENCRYPTED COSIGN PRIVATE KEY",
-     "this is cosign's own encrypted form, which cosign cannot export. Make a key with "
-     "'virt-template key generate PREFIX' and, to use it with cosign too, import it there with "
-     "'cosign import-key-pair --key PREFIX.key'"},
+    {"ENCRYPTED SIGSTORE PRIVATE KEY", COSIGN_ADVICE},
+    {"ENCRYPTED COSIGN PRIVATE KEY", COSIGN_ADVICE},
     {"ENCRYPTED PRIVATE KEY",
      "the key has a passphrase; write it without one into a file that only its owner can read: "
      "'openssl pkcs8 -in KEY -out PLAIN.key'"},

@@ -52,8 +52,8 @@ char *vt_key_hint(const VtKey *key);
 /** vt_key_describe: Returns: (transfer full): for people, e.g. `ECDSA P-256 SHA256:1a2b...` */
 char *vt_key_describe(const VtKey *key);
 
-/** vt_key_is_ed25519: Returns: whether signatures made by cosign's default for this type,
- *  Ed25519ph, cannot be verified: OpenSSL 3.0 has only the pure form */
+/** vt_key_is_ed25519: Returns: whether @key is of the one type whose signatures exist in a form
+ *  that cannot be verified: Ed25519ph, which newer cosign makes and OpenSSL 3.0 does not have */
 bool vt_key_is_ed25519(const VtKey *key);
 
 /** vt_key_sign: @key: a private key; @ret_signature: (out) (transfer full): raw signature bytes */

@@ -172,11 +172,12 @@ add_no_key_reason(Trial *trial, const Check *check, const char *origin)
 
     for (guint i = 0; i < check->keys->len; i++)
         ed25519 = ed25519 || vt_key_is_ed25519(g_ptr_array_index(check->keys, i));
-    text = g_strdup_printf("altered, or not made with %s of the policy%s",
-                           check->keys->len == 1 ? "the key" : "any of the keys",
-                           ed25519 ? " (what cosign signs with Ed25519 keys, Ed25519ph, cannot be "
-                                     "verified here: use ECDSA P-256 with cosign)"
-                                   : "");
+    text =
+        g_strdup_printf("altered, or not made with %s of the policy%s",
+                        check->keys->len == 1 ? "the key" : "any of the keys",
+                        ed25519 ? " (cosign's pre-hashed Ed25519ph cannot be verified here; with "
+                                  "cosign use ECDSA P-256)"
+                                : "");
     add_reason(trial, origin, text);
 }
 

@@ -156,7 +156,7 @@ static const struct {
     {vt_key_parse_private, "rsa1024.pub", "this is the public key"},
     {vt_key_parse_private, "sec1.key", "openssl pkcs8 -topk8 -nocrypt"},
     {vt_key_parse_private, "encrypted.key", "has a passphrase"},
-    {vt_key_parse_private, "sigstore.key", "cosign import-key-pair"},
+    {vt_key_parse_private, "sigstore.key", "this is cosign's own encrypted form"},
     {vt_key_parse_private, "README.md", "not exactly one PEM block"},
 };
 
