@@ -4,6 +4,7 @@
 
 #include "vt-fs.h"
 #include "vt-name.h"
+#include "vt-qcow2.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -185,6 +186,18 @@ vt_pool_stat_version(VtPool *pool, const char *name, const char *version, struct
     if (ret_stat)
         *ret_stat = st;
     return true;
+}
+
+uint64_t
+vt_pool_capacity(VtPool *pool, const char *name, const char *version)
+{
+    g_autofree char *volume = vt_volume_name(name, version);
+    vt_autofd fd = openat(pool->target_fd, volume, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    g_autofree uint8_t *header = g_malloc(VT_QCOW2_HEADER_MAX);
+    g_auto(VtQcow2Info) info = {0};
+    ssize_t n = fd < 0 ? -1 : pread(fd, header, VT_QCOW2_HEADER_MAX, 0);
+
+    return n > 0 && vt_qcow2_parse(header, (size_t)n, &info, NULL) ? info.capacity : 0;
 }
 
 bool

@@ -59,6 +59,9 @@ bool vt_pool_scan(VtPool *pool, GHashTable **ret_volumes, GError **error);
 bool vt_pool_stat_version(VtPool *pool, const char *name, const char *version,
                           struct stat *ret_stat);
 
+/** vt_pool_capacity: Returns: virtual size that the version's own header says; 0 if it is none */
+uint64_t vt_pool_capacity(VtPool *pool, const char *name, const char *version);
+
 /**
  * vt_pool_check_version:
  * @index: digest of the index of the layer that it must be

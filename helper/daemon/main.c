@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* main.c: virttemplated(8): options, sockets, the main loop */
+#include "vt-fs.h"
+#include "vtd-server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <locale.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define DEFAULT_RUN_DIR     "/run/libvirt"
+#define DEFAULT_STATE_DIR   "/var/lib/virt-template"
+#define DEFAULT_AUTH_FILE   "/etc/virt-template/auth.json"
+#define DEFAULT_FETCH_USER  "virt-template-fetch"
+#define DEFAULT_UNPACK_USER "virt-template-unpack"
+#define DEFAULT_IDLE_S      120
+/* sd_listen_fds(3): the first passed descriptor */
+#define LISTEN_FDS_START 3
+
+/* The two sockets, in the order of all arrays here */
+enum {
+    SOCKET_RW,
+    SOCKET_RO,
+    SOCKET_COUNT,
+};
+static const struct {
+    const char *name;
+    mode_t mode;
+    bool read_only;
+} sockets[SOCKET_COUNT] = {
+    {VTD_SOCKET_NAME, 0600, false},
+    {VTD_SOCKET_RO, 0666, true},
+};
+
+typedef struct {
+    VtdConfig config;
+    char *auth_file;
+    char *ca_file;
+    char *fetch_user;
+    char *unpack_user;
+    gboolean insecure;
+    gboolean version;
+    int idle;
+} Options;
+
+typedef struct {
+    GMainLoop *loop;
+    VtdDaemon *daemon;
+} Running;
+
+/* The name service is asked once, by the daemon: workers cannot */
+static bool
+find_user(const char *name, uid_t *ret_uid, gid_t *ret_gid, GError **error)
+{
+    const struct passwd *entry;
+
+    if (geteuid() != 0)
+        return true;
+    errno = 0;
+    entry = getpwnam(name);
+    if (!entry)
+        return vt_throw(error, VT_ERROR_NOT_FOUND,
+                        "there is no user '%s' for a worker: run systemd-sysusers, or name another "
+                        "with --fetch-user and --unpack-user",
+                        name);
+    *ret_uid = entry->pw_uid;
+    *ret_gid = entry->pw_gid;
+    return true;
+}
+
+static bool
+parse_options(int *argc, char ***argv, Options *options, GError **error)
+{
+    const GOptionEntry entries[] = {
+        {"run-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->config.run_dir,
+         "Directory of the sockets (" DEFAULT_RUN_DIR ")", "DIR"},
+        {"state-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->config.state_dir,
+         "Directory of the database (" DEFAULT_STATE_DIR ")", "DIR"},
+        {"auth-file", 0, 0, G_OPTION_ARG_FILENAME, &options->auth_file,
+         "Credentials (" DEFAULT_AUTH_FILE ")", "FILE"},
+        {"ca-file", 0, 0, G_OPTION_ARG_FILENAME, &options->ca_file, "Additional CAs, PEM", "FILE"},
+        {"insecure", 0, 0, G_OPTION_ARG_NONE, &options->insecure,
+         "Accept plain HTTP, not from loopback alone", NULL},
+        {"fetch-user", 0, 0, G_OPTION_ARG_STRING, &options->fetch_user,
+         "User of the fetch workers (" DEFAULT_FETCH_USER ")", "USER"},
+        {"unpack-user", 0, 0, G_OPTION_ARG_STRING, &options->unpack_user,
+         "User of the unpack workers (" DEFAULT_UNPACK_USER ")", "USER"},
+        {"idle", 0, 0, G_OPTION_ARG_INT, &options->idle,
+         "End when idle, if systemd passed the sockets; 0: never (120)", "SECONDS"},
+        {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Show the version", NULL},
+        {NULL},
+    };
+    g_autoptr(GOptionContext) context = g_option_context_new("- templates for libvirt");
+
+    options->idle = DEFAULT_IDLE_S;
+    g_option_context_add_main_entries(context, entries, NULL);
+    if (!g_option_context_parse(context, argc, argv, error))
+        return false;
+    if (*argc > 1)
+        return vt_throw(error, VT_ERROR_INVALID, "unexpected argument '%s'", (*argv)[1]);
+    return options->idle >= 0 || vt_throw(error, VT_ERROR_INVALID, "--idle must not be negative");
+}
+
+static void
+set_default(char **option, const char *value)
+{
+    if (!*option)
+        *option = g_strdup(value);
+}
+
+static bool
+complete_options(Options *options, GError **error)
+{
+    VtdWorkerConfig *workers = &options->config.workers;
+
+    set_default(&options->config.run_dir, DEFAULT_RUN_DIR);
+    set_default(&options->config.state_dir, DEFAULT_STATE_DIR);
+    set_default(&options->auth_file, DEFAULT_AUTH_FILE);
+    set_default(&options->fetch_user, DEFAULT_FETCH_USER);
+    set_default(&options->unpack_user, DEFAULT_UNPACK_USER);
+    workers->auth_file = options->auth_file;
+    workers->ca_file = options->ca_file;
+    workers->insecure = options->insecure;
+    return find_user(options->fetch_user, &workers->fetch_uid, &workers->fetch_gid, error) &&
+           find_user(options->unpack_user, &workers->unpack_uid, &workers->unpack_gid, error);
+}
+
+static void
+options_clear(Options *options)
+{
+    g_free(options->config.run_dir);
+    g_free(options->config.state_dir);
+    g_free(options->auth_file);
+    g_free(options->ca_file);
+    g_free(options->fetch_user);
+    g_free(options->unpack_user);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)
+
+/* ---- sockets ---- */
+
+/* sd_listen_fds_with_names(3): LISTEN_PID=<us> LISTEN_FDS=2 LISTEN_FDNAMES=<name>:<name>
+ * Returns: whether systemd passed sockets */
+static bool
+take_passed(int fds[SOCKET_COUNT])
+{
+    const char *pid = g_getenv("LISTEN_PID");
+    const char *count = g_getenv("LISTEN_FDS");
+    const char *names = g_getenv("LISTEN_FDNAMES");
+    g_auto(GStrv) parts = g_strsplit(names ? names : "", ":", -1);
+    const guint64 expected = count ? g_ascii_strtoull(count, NULL, 10) : 0;
+
+    if (!pid || g_ascii_strtoull(pid, NULL, 10) != (guint64)getpid() || expected == 0)
+        return false;
+    for (guint i = 0; i < MIN(expected, g_strv_length(parts)); i++) {
+        int fd = LISTEN_FDS_START + (int)i;
+
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+        for (int j = 0; j < SOCKET_COUNT; j++) {
+            if (g_str_equal(parts[i], sockets[j].name))
+                fds[j] = fd;
+        }
+    }
+    g_unsetenv("LISTEN_PID");
+    g_unsetenv("LISTEN_FDS");
+    g_unsetenv("LISTEN_FDNAMES");
+    return true;
+}
+
+static bool
+make_sockets(const char *run_dir, int fds[SOCKET_COUNT], GError **error)
+{
+    if (g_mkdir_with_parents(run_dir, 0755) < 0)
+        return vt_throw_errno(error, errno, "cannot make '%s'", run_dir);
+    for (int i = 0; i < SOCKET_COUNT; i++) {
+        g_autofree char *path = g_build_filename(run_dir, sockets[i].name, NULL);
+
+        if (!vtd_server_listen(path, sockets[i].mode, &fds[i], error))
+            return false;
+    }
+    return true;
+}
+
+static bool
+start_servers(VtdDaemon *daemon, int fds[SOCKET_COUNT], VtdServer *servers[SOCKET_COUNT],
+              GError **error)
+{
+    for (int i = 0; i < SOCKET_COUNT; i++) {
+        if (fds[i] >= 0 &&
+            !vtd_server_new(daemon, vt_steal_fd(&fds[i]), sockets[i].read_only, &servers[i], error))
+            return false;
+    }
+    return true;
+}
+
+/* ---- running ---- */
+
+static gboolean
+on_signal(gpointer data)
+{
+    g_main_loop_quit(data);
+    return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+check_idle(gpointer data)
+{
+    const Running *running = data;
+    const VtdDaemon *daemon = running->daemon;
+    const gint64 idle = g_get_monotonic_time() - daemon->busy_until;
+
+    if (daemon->clients == 0 && vtd_jobs_running(daemon->jobs) == 0 &&
+        idle > (gint64)daemon->config->idle_seconds * G_USEC_PER_SEC)
+        g_main_loop_quit(running->loop);
+    return G_SOURCE_CONTINUE;
+}
+
+static bool
+run(const VtdConfig *config, int fds[SOCKET_COUNT], GError **error)
+{
+    VtdServer *servers[SOCKET_COUNT] = {NULL};
+    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+    g_autoptr(VtdDaemon) daemon = NULL;
+    Running running;
+    bool ok;
+
+    if (!vtd_daemon_new(config, &daemon, error))
+        return false;
+    running = (Running){loop, daemon};
+    g_unix_signal_add(SIGTERM, on_signal, loop);
+    g_unix_signal_add(SIGINT, on_signal, loop);
+    if (config->idle_seconds > 0)
+        g_timeout_add_seconds(MAX(config->idle_seconds / 4, 1), check_idle, &running);
+    ok = start_servers(daemon, fds, servers, error);
+    if (ok) {
+        g_info("virttemplated " VT_VERSION " is ready");
+        g_main_loop_run(loop);
+        vtd_jobs_stop(daemon->jobs);
+    }
+    for (int i = 0; i < SOCKET_COUNT; i++)
+        vtd_server_free(servers[i]);
+    return ok;
+}
+
+static void
+remove_sockets(const char *run_dir)
+{
+    for (int i = 0; i < SOCKET_COUNT; i++) {
+        g_autofree char *path = g_build_filename(run_dir, sockets[i].name, NULL);
+
+        unlink(path);
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    static const char worker[] = "--worker=";
+    int fds[SOCKET_COUNT] = {-1, -1};
+    g_autoptr(GError) error = NULL;
+    g_auto(Options) options = {0};
+    bool passed;
+    bool ok;
+
+    if (argc == 2 && g_str_has_prefix(argv[1], worker))
+        return vtd_worker_main(argv[1] + strlen(worker));
+    setlocale(LC_ALL, "");
+    umask(0077);
+    signal(SIGPIPE, SIG_IGN);
+    if (!parse_options(&argc, &argv, &options, &error)) {
+        g_printerr("virttemplated: %s\n", error->message);
+        return 2;
+    }
+    if (options.version) {
+        g_print("virttemplated " VT_VERSION "\n");
+        return 0;
+    }
+    passed = take_passed(fds);
+    options.config.idle_seconds = passed ? (unsigned)options.idle : 0;
+    ok = complete_options(&options, &error) &&
+         (passed || make_sockets(options.config.run_dir, fds, &error)) &&
+         run(&options.config, fds, &error);
+    if (!passed && (ok || fds[SOCKET_RW] >= 0))
+        remove_sockets(options.config.run_dir);
+    if (!ok) {
+        g_printerr("virttemplated: %s\n", error->message);
+        return 1;
+    }
+    return 0;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtd-config.h: what the command line of virttemplated says */
+#pragma once
+
+#include "vtd-worker.h"
+
+/**
+ * VtdConfig:
+ * @run_dir: where the sockets are, when systemd does not pass them
+ * @state_dir: where the database is
+ * @workers: users and files of the worker processes
+ * @idle_seconds: end after this time without client and job; 0 = never
+ */
+typedef struct {
+    char *run_dir;
+    char *state_dir;
+    VtdWorkerConfig workers;
+    unsigned idle_seconds;
+} VtdConfig;

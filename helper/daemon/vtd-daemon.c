@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtd-daemon.c: all that one running virttemplated has */
+#include "vtd-daemon.h"
+
+#include "vtd-fetch.h"
+
+#include <string.h>
+
+/* Clones are counted in memory first: no database write while one is made */
+#define USAGE_DELAY_S 5
+
+/* ---- pools ---- */
+
+bool
+vtd_daemon_pool(VtdDaemon *daemon, const char *target, VtdPool **ret_pool, GError **error)
+{
+    VtdPool *pool = g_hash_table_lookup(daemon->pools, target);
+
+    if (!pool)
+        return vt_throw(
+            error, VT_ERROR_NOT_FOUND,
+            "no pool with the target '%s' is registered: start or refresh it with virsh", target);
+    *ret_pool = pool;
+    return true;
+}
+
+static void
+add_pool(VtdDaemon *daemon, VtPoolSettings *settings)
+{
+    g_hash_table_replace(daemon->pools, g_strdup(settings->target),
+                         vtd_pool_new(daemon->config, daemon->db, settings));
+}
+
+static bool
+same_settings(const VtPoolSettings *a, const VtPoolSettings *b)
+{
+    return g_str_equal(a->name, b->name) && g_str_equal(a->uuid, b->uuid) &&
+           g_str_equal(a->store, b->store) && g_str_equal(a->policy, b->policy) &&
+           g_str_equal(a->strategy, b->strategy) && a->cache_max == b->cache_max;
+}
+
+bool
+vtd_daemon_register(VtdDaemon *daemon, VtPoolSettings *settings, GError **error)
+{
+    g_autoptr(VtPoolSettings) owned = settings;
+    const VtdPool *known = g_hash_table_lookup(daemon->pools, settings->target);
+
+    /* libvirt says the same at each refresh */
+    if (known && same_settings(known->settings, settings))
+        return true;
+    if (!vt_db_put_pool(daemon->db, settings, error))
+        return false;
+    add_pool(daemon, g_steal_pointer(&owned));
+    return true;
+}
+
+bool
+vtd_daemon_forget(VtdDaemon *daemon, const char *target, GError **error)
+{
+    VtdPool *pool;
+
+    if (!vtd_daemon_pool(daemon, target, &pool, error) ||
+        !vt_db_forget_pool(daemon->db, target, error))
+        return false;
+    g_hash_table_remove(daemon->pools, target);
+    return true;
+}
+
+/* ---- fetch ---- */
+
+typedef struct {
+    VtdPool *pool;
+    VtdFetch *fetch;
+    VtdJob *job;
+    VtdDaemon *daemon;
+} FetchRun;
+
+static void
+fetch_run_free(gpointer data)
+{
+    FetchRun *run = data;
+
+    vtd_pool_unref(run->pool);
+    vtd_fetch_free(run->fetch);
+    g_free(run);
+}
+
+static bool
+fetch_body(VtdJob *job, void *user, GError **error)
+{
+    return vtd_fetch_run(job, ((FetchRun *)user)->fetch, error);
+}
+
+static void
+fetch_ended(void *user, const GError *error)
+{
+    const FetchRun *run = user;
+    const VtdFetch *fetch = run->fetch;
+    const bool refused = g_error_matches(error, VT_ERROR, VT_ERROR_UNTRUSTED) ||
+                         g_error_matches(error, VT_ERROR, VT_ERROR_POLICY) ||
+                         g_error_matches(error, VT_ERROR, VT_ERROR_CORRUPT) ||
+                         g_error_matches(error, VT_ERROR, VT_ERROR_INVALID);
+
+    if (!error || refused)
+        vtd_pool_refuse(run->pool, &fetch->manifest, error ? error->message : NULL);
+    if (error)
+        return;
+    vtd_pool_forget_verdict(run->pool, &fetch->manifest);
+    g_free(run->job->row->path);
+    run->job->row->path =
+        g_strdup_printf("%s/%s@%s.qcow2", fetch->target, fetch->name, fetch->version);
+    if (fetch->seal == VT_SEAL_NONE)
+        g_warning("'%s' is not sealed, mode 0444 alone protects it: %s", run->job->row->path,
+                  fetch->seal_reason);
+}
+
+/* The entry is copied: the catalog may change while the job runs */
+static void
+start_fetch(VtdDaemon *daemon, VtdPool *pool, VtdJob *job, const VtCatalogEntry *entry)
+{
+    FetchRun *run = g_new0(FetchRun, 1);
+    VtdFetch *fetch = g_new0(VtdFetch, 1);
+
+    fetch->workers = &daemon->config->workers;
+    vt_store_url_parse(pool->settings->store, &fetch->url, NULL);
+    fetch->policy = g_strdup(pool->settings->policy);
+    fetch->target = g_strdup(pool->settings->target);
+    fetch->name = g_strdup(job->row->name);
+    fetch->version = g_strdup(entry->version);
+    fetch->manifest = entry->manifest;
+    fetch->manifest_size = entry->manifest_size;
+    fetch->capacity = entry->capacity;
+    *run = (FetchRun){vtd_pool_ref(pool), fetch, job, daemon};
+    vtd_job_run(job, &(const VtdJobTask){fetch_body, fetch_ended, run, fetch_run_free});
+}
+
+/* Complete and trusted: a job that is done */
+static bool
+fetch_nothing(VtdPool *pool, const char *name, const VtCatalogEntry *entry)
+{
+    g_autoptr(VtPool) files = NULL;
+    VtdLocal local;
+
+    return vt_pool_open(pool->settings->target, &files, NULL) &&
+           vtd_pool_use(pool, files, name, entry->version, &local, NULL);
+}
+
+static void
+begin_fetch(VtdDaemon *daemon, VtdPool *pool, VtdJob *job, const VtCatalogEntry *entry)
+{
+    if (!fetch_nothing(pool, job->row->name, entry)) {
+        start_fetch(daemon, pool, job, entry);
+        return;
+    }
+    job->row->path =
+        g_strdup_printf("%s/%s@%s.qcow2", pool->settings->target, job->row->name, entry->version);
+    job->row->done = job->row->total = entry->capacity;
+    vtd_job_report(job, &(const VtdProgress){.phase = "complete",
+                                             .done = entry->capacity,
+                                             .total = entry->capacity});
+    vtd_job_finish(job, NULL);
+}
+
+/* A job for something that the known catalog lacks: the store is asked for its catalog first */
+typedef struct {
+    VtdDaemon *daemon;
+    VtdPool *pool;
+    VtdJob *job;
+} Lookup;
+
+static void
+looked_up(void *user)
+{
+    Lookup *lookup = user;
+    VtdJob *job = lookup->job;
+    const VtCatalogEntry *entry;
+    g_autoptr(GError) error = NULL;
+
+    if (!g_cancellable_set_error_if_cancelled(job->cancellable, &error) &&
+        vtd_pool_find(lookup->pool, job->row->name, job->row->version, &entry, &error)) {
+        g_free(job->row->version);
+        job->row->version = g_strdup(entry->version);
+        begin_fetch(lookup->daemon, lookup->pool, job, entry);
+    } else {
+        if (lookup->pool->failure && g_error_matches(error, VT_ERROR, VT_ERROR_NOT_FOUND) &&
+            lookup->pool->catalog)
+            g_prefix_error(&error, "%s; ", lookup->pool->failure);
+        vtd_job_finish(job, error);
+    }
+    vtd_pool_unref(lookup->pool);
+    g_free(lookup);
+}
+
+bool
+vtd_daemon_fetch(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec, uint64_t *ret_job,
+                 GError **error)
+{
+    const VtCatalogEntry *entry = NULL;
+    VtdJobSpec exact = *spec;
+    VtdJob *job;
+
+    if (vtd_pool_find(pool, spec->name, spec->version, &entry, NULL))
+        exact.version = entry->version;
+    job = vtd_jobs_find(daemon->jobs, &exact);
+    if (job) {
+        *ret_job = job->row->id;
+        return true;
+    }
+    if (!vtd_jobs_add(daemon->jobs, &exact, &job, error))
+        return false;
+    *ret_job = job->row->id;
+    if (entry) {
+        begin_fetch(daemon, pool, job, entry);
+    } else {
+        Lookup *lookup = g_new0(Lookup, 1);
+
+        *lookup = (Lookup){daemon, vtd_pool_ref(pool), job};
+        vtd_job_report(job, &(const VtdProgress){.phase = "catalog"});
+        vtd_pool_refresh(pool, looked_up, lookup);
+    }
+    return true;
+}
+
+/* ---- verify ---- */
+
+static bool
+verify_body(VtdJob *job, void *user, GError **error)
+{
+    return vtd_verify_run(job, user, error);
+}
+
+bool
+vtd_daemon_verify(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec, uint64_t *ret_job,
+                  GError **error)
+{
+    g_autoptr(VtPool) files = NULL;
+    VtdJobSpec exact = *spec;
+    VtdVerify *verify;
+    VtdLocal local;
+    VtdJob *job;
+
+    if (!vt_pool_open(pool->settings->target, &files, error) ||
+        !vtd_pool_use(pool, files, spec->name, spec->version, &local, error))
+        return false;
+    exact.version = local.entry->version;
+    job = vtd_jobs_find(daemon->jobs, &exact);
+    if (job) {
+        *ret_job = job->row->id;
+        return true;
+    }
+    if (!vtd_jobs_add(daemon->jobs, &exact, &job, error))
+        return false;
+    *ret_job = job->row->id;
+    job->row->path = vt_pool_version_path(files, spec->name, exact.version);
+    verify = g_new0(VtdVerify, 1);
+    *verify = (VtdVerify){g_strdup(spec->target), g_strdup(spec->name), g_strdup(exact.version),
+                          local.index};
+    vtd_job_run(job,
+                &(const VtdJobTask){verify_body, NULL, verify, (GDestroyNotify)vtd_verify_free});
+    return true;
+}
+
+/* ---- usage ---- */
+
+static void
+write_usage(VtdDaemon *daemon)
+{
+    GHashTableIter iter;
+    gpointer key, count;
+
+    g_hash_table_iter_init(&iter, daemon->usage);
+    while (g_hash_table_iter_next(&iter, &key, &count)) {
+        g_auto(GStrv) parts = g_strsplit(key, "\n", 2);
+        g_autoptr(GError) error = NULL;
+
+        if (!vt_db_add_usage(daemon->db, parts[0], parts[1], GPOINTER_TO_UINT(count),
+                             g_get_real_time(), &error))
+            g_warning("usage of '%s': %s", parts[1], error->message);
+    }
+    g_hash_table_remove_all(daemon->usage);
+}
+
+static gboolean
+usage_due(gpointer data)
+{
+    VtdDaemon *daemon = data;
+
+    daemon->usage_timer = 0;
+    write_usage(daemon);
+    return G_SOURCE_REMOVE;
+}
+
+void
+vtd_daemon_count_clone(VtdDaemon *daemon, const char *target, const char *name, const char *version)
+{
+    g_autofree char *key = g_strdup_printf("%s\n%s@%s", target, name, version);
+    guint count = GPOINTER_TO_UINT(g_hash_table_lookup(daemon->usage, key));
+
+    g_hash_table_replace(daemon->usage, g_steal_pointer(&key), GUINT_TO_POINTER(count + 1));
+    if (!daemon->usage_timer)
+        daemon->usage_timer = g_timeout_add_seconds(USAGE_DELAY_S, usage_due, daemon);
+}
+
+/* ---- begin and end ---- */
+
+static bool
+load_pools(VtdDaemon *daemon, GError **error)
+{
+    g_autoptr(GPtrArray) pools = NULL;
+
+    if (!vt_db_list_pools(daemon->db, &pools, error))
+        return false;
+    for (guint i = 0; i < pools->len; i++)
+        add_pool(daemon, vt_pool_settings_copy(pools->pdata[i]));
+    return true;
+}
+
+static void
+end_interrupted(VtdDaemon *daemon, VtDbJob *row, const char *why)
+{
+    g_autoptr(GError) error = NULL;
+
+    g_free(row->state);
+    row->state = g_strdup("failed");
+    row->ended = g_get_real_time();
+    row->error = g_strdup(vt_error_dbus_name(VT_ERROR_FAILED));
+    row->message = g_strdup(why);
+    if (!vt_db_put_job(daemon->db, row, &error))
+        g_warning("job %" G_GUINT64_FORMAT ": %s", row->id, error->message);
+}
+
+static bool
+resume_jobs(VtdDaemon *daemon, GError **error)
+{
+    g_autoptr(GPtrArray) rows = NULL;
+
+    if (!vtd_jobs_interrupted(daemon->jobs, &rows, error))
+        return false;
+    for (guint i = 0; i < rows->len; i++) {
+        VtDbJob *row = rows->pdata[i];
+        VtdPool *pool = g_hash_table_lookup(daemon->pools, row->target);
+        const VtdJobSpec spec = {row->id,   "fetch",      row->target,
+                                 row->name, row->version, row->owner};
+        g_autoptr(GError) local = NULL;
+        uint64_t id;
+
+        if (!pool || g_strcmp0(row->kind, "fetch") != 0)
+            end_interrupted(daemon, row, "interrupted by the end of virttemplated: start it again");
+        else if (!vtd_daemon_fetch(daemon, pool, &spec, &id, &local))
+            end_interrupted(daemon, row, local->message);
+    }
+    return true;
+}
+
+bool
+vtd_daemon_new(const VtdConfig *config, VtdDaemon **ret_daemon, GError **error)
+{
+    g_autofree char *path = g_build_filename(config->state_dir, "state.db", NULL);
+    g_autoptr(VtdDaemon) daemon = g_new0(VtdDaemon, 1);
+
+    daemon->config = config;
+    daemon->pools =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)vtd_pool_unref);
+    daemon->usage = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    daemon->busy_until = g_get_monotonic_time();
+    if (g_mkdir_with_parents(config->state_dir, 0700) < 0)
+        return vt_throw_errno(error, errno, "cannot make '%s'", config->state_dir);
+    if (!vt_db_open(path, &daemon->db, error))
+        return false;
+    daemon->jobs = vtd_jobs_new(daemon->db);
+    if (!load_pools(daemon, error) || !resume_jobs(daemon, error))
+        return false;
+    *ret_daemon = g_steal_pointer(&daemon);
+    return true;
+}
+
+void
+vtd_daemon_free(VtdDaemon *daemon)
+{
+    if (!daemon)
+        return;
+    if (daemon->jobs)
+        vtd_jobs_stop(daemon->jobs);
+    if (daemon->usage_timer)
+        g_source_remove(daemon->usage_timer);
+    if (daemon->db)
+        write_usage(daemon);
+    vtd_jobs_free(daemon->jobs);
+    g_hash_table_unref(daemon->usage);
+    g_hash_table_unref(daemon->pools);
+    vt_db_close(daemon->db);
+    g_free(daemon);
+}

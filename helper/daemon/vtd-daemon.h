@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtd-daemon.h: all that one running virttemplated has; belongs to the main thread */
+#pragma once
+
+#include "vtd-job.h"
+#include "vtd-pool.h"
+
+/**
+ * VtdDaemon:
+ * @pools: (element-type utf8 VtdPool): by target
+ * @usage: (element-type utf8 guint): clones made since they were last written to the database,
+ *   by `TARGET\nNAME@VERSION`
+ * @clients: connections
+ * @busy_until: monotonic time of the last sign of life
+ */
+typedef struct {
+    const VtdConfig *config;
+    VtDb *db;
+    VtdJobs *jobs;
+    GHashTable *pools;
+    GHashTable *usage;
+    guint usage_timer;
+    guint clients;
+    gint64 busy_until;
+} VtdDaemon;
+
+/** vtd_daemon_new: Opens the database, knows its pools, resumes jobs that were interrupted */
+bool vtd_daemon_new(const VtdConfig *config, VtdDaemon **ret_daemon, GError **error);
+/** vtd_daemon_free: Stops the jobs, so that they are resumed, and closes the database */
+void vtd_daemon_free(VtdDaemon *daemon);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtdDaemon, vtd_daemon_free)
+
+/** vtd_daemon_pool: %VT_ERROR_NOT_FOUND; @ret_pool: (transfer none) */
+bool vtd_daemon_pool(VtdDaemon *daemon, const char *target, VtdPool **ret_pool, GError **error);
+
+/** vtd_daemon_register: @settings: (transfer full): checked */
+bool vtd_daemon_register(VtdDaemon *daemon, VtPoolSettings *settings, GError **error);
+bool vtd_daemon_forget(VtdDaemon *daemon, const char *target, GError **error);
+
+/**
+ * vtd_daemon_fetch:
+ * @version: may be "" for the current one
+ * @owner: uid
+ */
+bool vtd_daemon_fetch(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec, uint64_t *ret_job,
+                      GError **error);
+bool vtd_daemon_verify(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec, uint64_t *ret_job,
+                       GError **error);
+
+/** vtd_daemon_count_clone: Remembers, and writes it to the database later */
+void vtd_daemon_count_clone(VtdDaemon *daemon, const char *target, const char *name,
+                            const char *version);

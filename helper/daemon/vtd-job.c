@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtd-job.c: jobs: one thread each, one for all who ask for the same */
+#include "vtd-job.h"
+
+#include <string.h>
+
+/*
+ * A job belongs to the main thread, which alone looks at the table, the database and the row. The
+ * job's thread gets a body to run and says how far it is through vtd_job_report(). Its end comes
+ * back as an event of the main loop.
+ */
+
+/* Each has a thread and two processes */
+#define RUNNING_MAX 16
+/* Ended jobs that ListJobs shows */
+#define LISTED_MAX 50
+
+struct VtdJobs {
+    VtDb *db;
+    /* id, as a pointer to it in the row -> VtdJob */
+    GHashTable *running;
+    bool stopping;
+};
+
+typedef struct {
+    VtdJob *job;
+    VtdJobWaited done;
+    void *user;
+    guint timer;
+} Waiter;
+
+static VtdJob *
+job_ref(VtdJob *job)
+{
+    g_atomic_int_inc(&job->references);
+    return job;
+}
+
+static void
+job_unref(VtdJob *job)
+{
+    if (!g_atomic_int_dec_and_test(&job->references))
+        return;
+    vt_db_job_free(job->row);
+    g_object_unref(job->cancellable);
+    g_mutex_clear(&job->lock);
+    g_ptr_array_unref(job->waiters);
+    g_free(job);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtdJob, job_unref)
+
+void
+vtd_job_report(VtdJob *job, const VtdProgress *progress)
+{
+    g_mutex_lock(&job->lock);
+    job->progress = *progress;
+    g_mutex_unlock(&job->lock);
+}
+
+VtdJobs *
+vtd_jobs_new(VtDb *db)
+{
+    VtdJobs *jobs = g_new0(VtdJobs, 1);
+
+    jobs->db = db;
+    jobs->running =
+        g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, (GDestroyNotify)job_unref);
+    return jobs;
+}
+
+void
+vtd_jobs_free(VtdJobs *jobs)
+{
+    if (!jobs)
+        return;
+    g_hash_table_unref(jobs->running);
+    g_free(jobs);
+}
+
+guint
+vtd_jobs_running(const VtdJobs *jobs)
+{
+    return g_hash_table_size(jobs->running);
+}
+
+void
+vtd_jobs_stop(VtdJobs *jobs)
+{
+    GHashTableIter iter;
+    gpointer job;
+
+    jobs->stopping = true;
+    g_hash_table_iter_init(&iter, jobs->running);
+    while (g_hash_table_iter_next(&iter, NULL, &job))
+        g_cancellable_cancel(((VtdJob *)job)->cancellable);
+    while (g_hash_table_size(jobs->running) > 0)
+        g_main_context_iteration(NULL, TRUE);
+}
+
+/* ---- status ---- */
+
+static GVariant *
+row_status(const VtDbJob *row, const char *phase)
+{
+    GVariantDict dict;
+    const bool failed = g_strcmp0(row->state, "failed") == 0;
+
+    g_variant_dict_init(&dict, NULL);
+    g_variant_dict_insert(&dict, "id", "t", row->id);
+    g_variant_dict_insert(&dict, "kind", "s", row->kind ? row->kind : "");
+    g_variant_dict_insert(&dict, "target", "s", row->target ? row->target : "");
+    g_variant_dict_insert(&dict, "name", "s", row->name ? row->name : "");
+    g_variant_dict_insert(&dict, "version", "s", row->version ? row->version : "");
+    g_variant_dict_insert(&dict, "owner", "u", row->owner);
+    g_variant_dict_insert(&dict, "state", "s", row->state ? row->state : "failed");
+    g_variant_dict_insert(&dict, "phase", "s", phase);
+    g_variant_dict_insert(&dict, "done", "t", row->done);
+    g_variant_dict_insert(&dict, "total", "t", row->total);
+    g_variant_dict_insert(&dict, "received", "t", row->received);
+    g_variant_dict_insert(&dict, "requests", "t", row->requests);
+    g_variant_dict_insert(&dict, "started", "t", (guint64)row->started);
+    g_variant_dict_insert(&dict, "ended", "t", (guint64)row->ended);
+    if (failed || g_strcmp0(row->state, "cancelled") == 0) {
+        g_variant_dict_insert(&dict, "error", "s", row->error ? row->error : "");
+        g_variant_dict_insert(&dict, "message", "s", row->message ? row->message : "");
+    }
+    if (g_strcmp0(row->state, "done") == 0)
+        g_variant_dict_insert(&dict, "path", "s", row->path ? row->path : "");
+    return g_variant_dict_end(&dict);
+}
+
+static void
+take_progress(VtdJob *job)
+{
+    g_mutex_lock(&job->lock);
+    job->row->done = job->progress.done;
+    job->row->total = job->progress.total;
+    job->row->received = job->progress.received;
+    job->row->requests = job->progress.requests;
+    g_mutex_unlock(&job->lock);
+}
+
+static GVariant *
+job_status(VtdJob *job)
+{
+    const char *phase;
+
+    take_progress(job);
+    g_mutex_lock(&job->lock);
+    phase = job->progress.phase;
+    g_mutex_unlock(&job->lock);
+    return row_status(job->row, phase ? phase : "");
+}
+
+/* ---- waiting ---- */
+
+static void
+waiter_tell(Waiter *waiter)
+{
+    if (waiter->timer)
+        g_source_remove(waiter->timer);
+    waiter->done(waiter->user, job_status(waiter->job));
+    g_free(waiter);
+}
+
+static gboolean
+waited_enough(gpointer data)
+{
+    Waiter *waiter = data;
+
+    waiter->timer = 0;
+    g_ptr_array_remove_fast(waiter->job->waiters, waiter);
+    waiter_tell(waiter);
+    return G_SOURCE_REMOVE;
+}
+
+bool
+vtd_jobs_wait(VtdJobs *jobs, uint64_t id, unsigned wait_ms, VtdJobWaited done, void *user,
+              GError **error)
+{
+    VtdJob *job = g_hash_table_lookup(jobs->running, &id);
+    g_autoptr(VtDbJob) row = NULL;
+    Waiter *waiter;
+
+    if (!job) {
+        if (!vt_db_get_job(jobs->db, id, &row, error))
+            return false;
+        done(user, row_status(row, ""));
+        return true;
+    }
+    waiter = g_new0(Waiter, 1);
+    *waiter = (Waiter){job, done, user, 0};
+    if (wait_ms == 0) {
+        waiter_tell(waiter);
+        return true;
+    }
+    waiter->timer = g_timeout_add(wait_ms, waited_enough, waiter);
+    g_ptr_array_add(job->waiters, waiter);
+    return true;
+}
+
+/* ---- the table ---- */
+
+static bool
+row_is(const VtDbJob *row, const char *target, const char *name, const char *version)
+{
+    return g_str_equal(row->target, target) && g_str_equal(row->name, name) &&
+           g_str_equal(row->version, version);
+}
+
+VtdJob *
+vtd_jobs_find(VtdJobs *jobs, const VtdJobSpec *spec)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, jobs->running);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        VtdJob *job = value;
+
+        if (g_str_equal(job->row->kind, spec->kind) &&
+            row_is(job->row, spec->target, spec->name, spec->version) &&
+            !g_cancellable_is_cancelled(job->cancellable))
+            return job;
+    }
+    return NULL;
+}
+
+bool
+vtd_jobs_involves(VtdJobs *jobs, const char *target, const char *name, const char *version)
+{
+    GHashTableIter iter;
+    gpointer job;
+
+    g_hash_table_iter_init(&iter, jobs->running);
+    while (g_hash_table_iter_next(&iter, NULL, &job)) {
+        if (row_is(((VtdJob *)job)->row, target, name, version))
+            return true;
+    }
+    return false;
+}
+
+bool
+vtd_jobs_add(VtdJobs *jobs, const VtdJobSpec *spec, VtdJob **ret_job, GError **error)
+{
+    g_autoptr(VtdJob) job = NULL;
+
+    if (g_hash_table_size(jobs->running) >= RUNNING_MAX)
+        return vt_throw(error, VT_ERROR_BUSY, "%d jobs run already: wait until one has ended",
+                        RUNNING_MAX);
+    job = g_new0(VtdJob, 1);
+    job->references = 1;
+    job->jobs = jobs;
+    g_mutex_init(&job->lock);
+    job->cancellable = g_cancellable_new();
+    job->waiters = g_ptr_array_new();
+    job->row = g_new0(VtDbJob, 1);
+    job->row->id = spec->id;
+    job->row->kind = g_strdup(spec->kind);
+    job->row->target = g_strdup(spec->target);
+    job->row->name = g_strdup(spec->name);
+    job->row->version = g_strdup(spec->version);
+    job->row->owner = spec->owner;
+    job->row->state = g_strdup("running");
+    job->row->started = g_get_real_time();
+    if (!vt_db_put_job(jobs->db, job->row, error))
+        return false;
+    g_hash_table_insert(jobs->running, &job->row->id, job);
+    *ret_job = g_steal_pointer(&job);
+    return true;
+}
+
+static void
+log_end(const VtDbJob *row)
+{
+    g_autofree char *id = g_strdup_printf("%" G_GUINT64_FORMAT, row->id);
+    g_autofree char *uid = g_strdup_printf("%u", row->owner);
+    g_autofree char *template = g_strdup_printf("%s@%s", row->name, row->version);
+    const bool failed = g_str_equal(row->state, "failed");
+    const double seconds = (double)(row->ended - row->started) / G_USEC_PER_SEC;
+
+    g_log_structured(G_LOG_DOMAIN, failed ? G_LOG_LEVEL_WARNING : G_LOG_LEVEL_MESSAGE, "VT_JOB", id,
+                     "VT_TEMPLATE", template, "VT_POOL", row->target, "VT_PEER_UID", uid, "MESSAGE",
+                     "%s of %s in '%s': %s after %.3f s, %" G_GUINT64_FORMAT
+                     " bytes in %" G_GUINT64_FORMAT " requests%s%s",
+                     row->kind, template, row->target, row->state, seconds, row->received,
+                     row->requests, failed ? ": " : "", failed ? row->message : "");
+}
+
+static void
+set_outcome(VtDbJob *row, const GError *error)
+{
+    const bool cancelled =
+        error && error->domain == G_IO_ERROR && error->code == G_IO_ERROR_CANCELLED;
+    const int code = error && error->domain == VT_ERROR ? error->code : VT_ERROR_FAILED;
+
+    g_free(row->state);
+    row->state = g_strdup(!error ? "done" : cancelled ? "cancelled" : "failed");
+    row->ended = g_get_real_time();
+    if (!error)
+        return;
+    row->error = g_strdup(cancelled ? "virttemplate.Error.Cancelled" : vt_error_dbus_name(code));
+    row->message = g_strdup(error->message);
+}
+
+void
+vtd_job_finish(VtdJob *job, const GError *error)
+{
+    g_autoptr(GPtrArray) waiters = g_steal_pointer(&job->waiters);
+    g_autoptr(GError) unwritten = NULL;
+
+    job->waiters = g_ptr_array_new();
+    take_progress(job);
+    if (!job->jobs->stopping) {
+        set_outcome(job->row, error);
+        if (!vt_db_put_job(job->jobs->db, job->row, &unwritten))
+            g_warning("job %" G_GUINT64_FORMAT ": %s", job->row->id, unwritten->message);
+        log_end(job->row);
+    }
+    for (guint i = 0; i < waiters->len; i++)
+        waiter_tell(waiters->pdata[i]);
+    g_hash_table_remove(job->jobs->running, &job->row->id);
+}
+
+/* ---- threads ---- */
+
+typedef struct {
+    VtdJob *job;
+    VtdJobTask task;
+} Run;
+
+static void
+run_free(gpointer data)
+{
+    Run *run = data;
+
+    if (run->task.free_user)
+        run->task.free_user(run->task.user);
+    job_unref(run->job);
+    g_free(run);
+}
+
+static void
+run_in_thread(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+{
+    Run *run = data;
+    GError *error = NULL;
+
+    if (run->task.body(run->job, run->task.user, &error))
+        g_task_return_boolean(task, TRUE);
+    else
+        g_task_return_error(task, error);
+}
+
+static void
+run_ended(GObject *source, GAsyncResult *result, gpointer data)
+{
+    Run *run = g_task_get_task_data(G_TASK(result));
+    g_autoptr(GError) error = NULL;
+
+    g_task_propagate_boolean(G_TASK(result), &error);
+    if (run->task.ended)
+        run->task.ended(run->task.user, error);
+    vtd_job_finish(run->job, error);
+}
+
+void
+vtd_job_run(VtdJob *job, const VtdJobTask *what)
+{
+    g_autoptr(GTask) task = g_task_new(NULL, NULL, run_ended, NULL);
+    Run *run = g_new0(Run, 1);
+
+    *run = (Run){job_ref(job), *what};
+    g_task_set_task_data(task, run, run_free);
+    g_task_run_in_thread(task, run_in_thread);
+}
+
+/* ---- for clients ---- */
+
+bool
+vtd_jobs_cancel(VtdJobs *jobs, uint64_t id, uint32_t uid, GError **error)
+{
+    VtdJob *job = g_hash_table_lookup(jobs->running, &id);
+
+    if (!job)
+        return vt_throw(error, VT_ERROR_NOT_FOUND, "no job %" G_GUINT64_FORMAT " is running", id);
+    if (uid != 0 && uid != job->row->owner)
+        return vt_throw(error, VT_ERROR_DENIED,
+                        "job %" G_GUINT64_FORMAT " belongs to uid %u, not to %u", id,
+                        job->row->owner, uid);
+    g_cancellable_cancel(job->cancellable);
+    return true;
+}
+
+static gint
+compare_newest(gconstpointer a, gconstpointer b)
+{
+    const VtdJob *left = a;
+    const VtdJob *right = b;
+
+    return left->row->id > right->row->id ? -1 : left->row->id < right->row->id;
+}
+
+bool
+vtd_jobs_list(VtdJobs *jobs, GVariant **ret_list, GError **error)
+{
+    g_autoptr(GList) running = g_hash_table_get_values(jobs->running);
+    g_autoptr(GPtrArray) rows = NULL;
+    GVariantBuilder builder;
+
+    if (!vt_db_list_jobs(jobs->db, LISTED_MAX, &rows, error))
+        return false;
+    running = g_list_sort(running, compare_newest);
+    g_variant_builder_init(&builder, G_VARIANT_TYPE("aa{sv}"));
+    for (GList *item = running; item; item = item->next)
+        g_variant_builder_add_value(&builder, job_status(item->data));
+    for (guint i = 0; i < rows->len; i++) {
+        const VtDbJob *row = rows->pdata[i];
+
+        if (!g_hash_table_contains(jobs->running, &row->id))
+            g_variant_builder_add_value(&builder, row_status(row, ""));
+    }
+    *ret_list = g_variant_builder_end(&builder);
+    return true;
+}
+
+bool
+vtd_jobs_interrupted(VtdJobs *jobs, GPtrArray **ret_jobs, GError **error)
+{
+    g_autoptr(GPtrArray) rows = NULL;
+
+    if (!vt_db_list_jobs(jobs->db, LISTED_MAX, &rows, error))
+        return false;
+    for (guint i = rows->len; i-- > 0;) {
+        const VtDbJob *row = rows->pdata[i];
+
+        if (g_strcmp0(row->state, "running") != 0)
+            g_ptr_array_remove_index(rows, i);
+    }
+    *ret_jobs = g_steal_pointer(&rows);
+    return true;
+}

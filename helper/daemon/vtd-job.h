@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtd-job.h: jobs: one thread each, one for all who ask for the same */
+#pragma once
+
+#include "vt-db.h"
+
+#include <gio/gio.h>
+
+typedef struct VtdJobs VtdJobs;
+
+/**
+ * VtdProgress: what a job's thread reports
+ * @phase: a literal
+ */
+typedef struct {
+    const char *phase;
+    uint64_t done;
+    uint64_t total;
+    uint64_t received;
+    uint64_t requests;
+} VtdProgress;
+
+/**
+ * VtdJob: belongs to the main thread, but for vtd_job_report()
+ * @row: what the history keeps
+ * @cancellable: ends it
+ */
+typedef struct {
+    gint references;
+    VtdJobs *jobs;
+    VtDbJob *row;
+    GCancellable *cancellable;
+    GMutex lock;
+    VtdProgress progress;
+    GPtrArray *waiters;
+    void (*ended)(void *user, const GError *error);
+    void *user;
+} VtdJob;
+
+/** vtd_job_report: From the job's thread */
+void vtd_job_report(VtdJob *job, const VtdProgress *progress);
+
+/** vtd_jobs_new: @db: outlives the table */
+VtdJobs *vtd_jobs_new(VtDb *db);
+/** vtd_jobs_stop: Cancels all, waits for their threads, keeps them in the database as running, so
+ *  that they are resumed */
+void vtd_jobs_stop(VtdJobs *jobs);
+void vtd_jobs_free(VtdJobs *jobs);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtdJobs, vtd_jobs_free)
+
+guint vtd_jobs_running(const VtdJobs *jobs);
+
+/**
+ * VtdJobSpec: what is asked for
+ * @id: 0, or that of an interrupted job
+ */
+typedef struct {
+    uint64_t id;
+    const char *kind;
+    const char *target;
+    const char *name;
+    const char *version;
+    uint32_t owner;
+} VtdJobSpec;
+
+/** vtd_jobs_find: Returns: (nullable) (transfer none): the running job that does the same */
+VtdJob *vtd_jobs_find(VtdJobs *jobs, const VtdJobSpec *spec);
+
+/** vtd_jobs_involves: Returns: whether a job runs on this version of the pool */
+bool vtd_jobs_involves(VtdJobs *jobs, const char *target, const char *name, const char *version);
+
+/**
+ * vtd_jobs_add: A new job, running; %VT_ERROR_BUSY: too many
+ * @ret_job: (out) (transfer none)
+ */
+bool vtd_jobs_add(VtdJobs *jobs, const VtdJobSpec *spec, VtdJob **ret_job, GError **error);
+
+/**
+ * vtd_job_run:
+ * @body: runs in a thread of its own, once
+ * @ended: called in the main thread when it is over, before anyone is told
+ * @user: of both; freed with @free_user
+ */
+typedef bool (*VtdJobBody)(VtdJob *job, void *user, GError **error);
+typedef struct {
+    VtdJobBody body;
+    void (*ended)(void *user, const GError *error);
+    void *user;
+    GDestroyNotify free_user;
+} VtdJobTask;
+void vtd_job_run(VtdJob *job, const VtdJobTask *task);
+
+/** vtd_job_finish: Ends a job that needs no thread; @error: (nullable) */
+void vtd_job_finish(VtdJob *job, const GError *error);
+
+/** vtd_jobs_cancel: By its owner or root; %VT_ERROR_NOT_FOUND, %VT_ERROR_DENIED */
+bool vtd_jobs_cancel(VtdJobs *jobs, uint64_t id, uint32_t uid, GError **error);
+
+/**
+ * vtd_jobs_wait:
+ * @done: called once in the main thread with the job's status, floating a{sv}
+ */
+typedef void (*VtdJobWaited)(void *user, GVariant *status);
+bool vtd_jobs_wait(VtdJobs *jobs, uint64_t id, unsigned wait_ms, VtdJobWaited done, void *user,
+                   GError **error);
+
+/** vtd_jobs_list: Returns: floating aa{sv}, newest first */
+bool vtd_jobs_list(VtdJobs *jobs, GVariant **ret_list, GError **error);
+
+/** vtd_jobs_interrupted: @ret_jobs: (element-type VtDbJob): those that a daemon before left running
+ */
+bool vtd_jobs_interrupted(VtdJobs *jobs, GPtrArray **ret_jobs, GError **error);

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtd-methods-clone.c: clones of templates, and the end of a local copy */
+#include "vtd-methods.h"
+
+#include "vt-fs.h"
+#include "vt-qcow2.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gio/gunixfdlist.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A clone that is being made gets its name within this time; so long its record counts although
+ * there is no such file */
+#define PENDING_TIME (G_USEC_PER_SEC * 10)
+/* Clones that an error names */
+#define NAMED_MAX 8
+
+/* ---- making ---- */
+
+static bool
+take_overlay_fd(VtdCall *call, gint handle, int *ret_fd, GError **error)
+{
+    GDBusMessage *message = g_dbus_method_invocation_get_message(call->invocation);
+    GUnixFDList *fds = g_dbus_message_get_unix_fd_list(message);
+    vt_autofd fd = -1;
+    struct stat st;
+    int mode;
+
+    if (!fds || handle < 0 || handle >= g_unix_fd_list_get_length(fds))
+        return vt_throw(error, VT_ERROR_INVALID, "no descriptor came with the call");
+    fd = g_unix_fd_list_get(fds, handle, error);
+    if (fd < 0)
+        return false;
+    mode = fcntl(fd, F_GETFL);
+    if (mode < 0 || fstat(fd, &st) < 0)
+        return vt_throw_errno(error, errno, "cannot stat the overlay");
+    if (!S_ISREG(st.st_mode) || st.st_size != 0)
+        return vt_throw(error, VT_ERROR_INVALID, "the overlay is not an empty regular file");
+    if ((mode & O_ACCMODE) == O_RDONLY || (mode & (O_APPEND | O_PATH)))
+        return vt_throw(error, VT_ERROR_INVALID, "the overlay is not open for writing");
+    *ret_fd = vt_steal_fd(&fd);
+    return true;
+}
+
+static bool
+take_subclusters(GVariant *options, bool *ret_subclusters, GError **error)
+{
+    GVariantIter iter;
+    const char *key;
+    GVariant *value;
+
+    g_variant_iter_init(&iter, options);
+    while (g_variant_iter_loop(&iter, "{&sv}", &key, &value)) {
+        const bool known =
+            g_str_equal(key, "subclusters") && g_variant_is_of_type(value, G_VARIANT_TYPE_BOOLEAN);
+
+        if (!known) {
+            vt_throw(error, VT_ERROR_INVALID, "unknown option '%s' of type %s", key,
+                     g_variant_get_type_string(value));
+            g_variant_unref(value);
+            return false;
+        }
+        *ret_subclusters = g_variant_get_boolean(value);
+    }
+    return true;
+}
+
+static bool
+write_overlay(int fd, const VtQcow2Overlay *overlay, GError **error)
+{
+    g_autoptr(GBytes) bytes = NULL;
+    const uint8_t *data;
+    uint64_t file_size;
+    gsize size;
+
+    if (!vt_qcow2_overlay_encode(overlay, &bytes, &file_size, error))
+        return false;
+    data = g_bytes_get_data(bytes, &size);
+    for (gsize at = 0; at < size;) {
+        ssize_t n = pwrite(fd, data + at, size - at, (off_t)at);
+
+        if (n < 0 && errno != EINTR)
+            return vt_throw_errno(error, errno, "cannot write the overlay");
+        at += n > 0 ? (gsize)n : 0;
+    }
+    if (file_size > size && ftruncate(fd, (off_t)file_size) < 0)
+        return vt_throw_errno(error, errno, "cannot set the size of the overlay");
+    return true;
+}
+
+/* A clone that is written under another name first is not "gone" until it has its own */
+static void
+remember_pending(VtdPool *pool, const char *path, int fd)
+{
+    struct stat named;
+    struct stat st;
+    gint64 *until;
+
+    if (fd >= 0 && stat(path, &named) == 0 && fstat(fd, &st) == 0 && named.st_ino == st.st_ino &&
+        named.st_dev == st.st_dev)
+        return;
+    until = g_new(gint64, 1);
+    *until = g_get_monotonic_time() + PENDING_TIME;
+    g_hash_table_insert(pool->pending, g_strdup(path), until);
+}
+
+static bool
+check_capacity(const VtCatalogEntry *entry, uint64_t capacity, GError **error)
+{
+    if (capacity != 0 && capacity < entry->capacity)
+        return vt_throw(error, VT_ERROR_INVALID,
+                        "a clone of %" G_GUINT64_FORMAT
+                        " bytes is smaller than its template, which has %" G_GUINT64_FORMAT,
+                        capacity, entry->capacity);
+    return true;
+}
+
+bool
+vtd_method_make_overlay(VtdCall *call, GError **error)
+{
+    bool subclusters = true;
+    g_autoptr(GVariant) options = NULL;
+    g_autofree char *backing = NULL;
+    g_autoptr(VtPool) files = NULL;
+    VtQcow2Overlay overlay = {.backing_format = "qcow2"};
+    vt_autofd fd = -1;
+    VtdTarget target;
+    const char *path;
+    guint64 capacity;
+    VtdLocal local;
+    gint handle;
+
+    g_variant_get(call->arguments, "(&s&s&sht&s@a{sv})", NULL, NULL, NULL, &handle, &capacity,
+                  &path, &options);
+    if (!vtd_call_target(call, &target, error) || !vtd_check_path(path, error) ||
+        !take_subclusters(options, &subclusters, error) ||
+        !take_overlay_fd(call, handle, &fd, error))
+        return false;
+    if (!vt_pool_open(target.target, &files, error) ||
+        !vtd_pool_use(target.pool, files, target.name, target.version, &local, error) ||
+        !check_capacity(local.entry, capacity, error))
+        return false;
+    backing = vt_pool_version_path(files, target.name, local.entry->version);
+    overlay.capacity = capacity ? capacity : local.entry->capacity;
+    overlay.subclusters = subclusters;
+    overlay.backing_file = backing;
+    if (!vt_clones_record(files, target.name, local.entry->version, path, error) ||
+        !write_overlay(fd, &overlay, error))
+        return false;
+    remember_pending(target.pool, path, fd);
+    vtd_daemon_count_clone(call->daemon, target.target, target.name, local.entry->version);
+    vtd_call_return(call, g_variant_new("(s)", backing));
+    return true;
+}
+
+bool
+vtd_method_record_clone(VtdCall *call, GError **error)
+{
+    const VtCatalogEntry *entry = NULL;
+    g_autoptr(VtPool) files = NULL;
+    VtdTarget target;
+    const char *path;
+
+    g_variant_get(call->arguments, "(&s&s&s&s)", NULL, NULL, NULL, &path);
+    if (!vtd_call_target(call, &target, error) || !vtd_check_path(path, error))
+        return false;
+    /* A version that is no longer in the catalog has clones all the same */
+    if (!*target.version) {
+        if (!vtd_pool_find(target.pool, target.name, NULL, &entry, error))
+            return false;
+        target.version = entry->version;
+    }
+    if (!vt_pool_open(target.target, &files, error) ||
+        !vt_clones_record(files, target.name, target.version, path, error))
+        return false;
+    remember_pending(target.pool, path, -1);
+    vtd_daemon_count_clone(call->daemon, target.target, target.name, target.version);
+    vtd_call_return(call, NULL);
+    return true;
+}
+
+/* ---- listing and evicting ---- */
+
+/* The version that is meant, whether the catalog has it or the directory alone */
+static bool
+resolve(VtdTarget *target, const VtCatalogEntry **ret_entry, GError **error)
+{
+    *ret_entry = NULL;
+    if (target->pool->catalog)
+        *ret_entry = vt_catalog_find(target->pool->catalog, target->name,
+                                     *target->version ? target->version : NULL);
+    if (!*target->version && !*ret_entry)
+        return vtd_pool_find(target->pool, target->name, NULL, ret_entry, error);
+    if (*ret_entry)
+        target->version = (*ret_entry)->version;
+    return true;
+}
+
+/* Paths of clones that may still get their name; forgets the others */
+static gboolean
+is_over(gpointer path, gpointer until, gpointer now)
+{
+    struct stat st;
+
+    return *(gint64 *)until < *(gint64 *)now || stat(path, &st) == 0;
+}
+
+static bool
+find_clones(VtdTarget *target, VtPool *files, const VtDigest *index, char ***ret_paths,
+            GError **error)
+{
+    gint64 now = g_get_monotonic_time();
+
+    g_hash_table_foreach_remove(target->pool->pending, is_over, &now);
+    return vt_clones_list(files, target->name, target->version, index, target->pool->pending,
+                          ret_paths, error);
+}
+
+bool
+vtd_method_list_clones(VtdCall *call, GError **error)
+{
+    const VtCatalogEntry *entry;
+    g_autoptr(VtPool) files = NULL;
+    g_auto(GStrv) paths = NULL;
+    VtdTarget target;
+    VtDigest index;
+    bool has_index;
+
+    if (!vtd_call_target(call, &target, error) || !resolve(&target, &entry, error) ||
+        !vt_pool_open(target.target, &files, error))
+        return false;
+    has_index = vt_pool_find_layer(files, target.name, target.version, &index, NULL);
+    if (!find_clones(&target, files, has_index ? &index : NULL, &paths, error))
+        return false;
+    vtd_call_return(call, g_variant_new("(^as)", paths));
+    return true;
+}
+
+static bool
+throw_in_use(const VtdTarget *target, char **paths, GError **error)
+{
+    g_autoptr(GString) names = g_string_new(NULL);
+    const guint count = g_strv_length(paths);
+
+    for (guint i = 0; i < MIN(count, NAMED_MAX); i++)
+        g_string_append_printf(names, "%s'%s'", i > 0 ? ", " : "", paths[i]);
+    if (count > NAMED_MAX)
+        g_string_append_printf(names, " and %u more", count - NAMED_MAX);
+    return vt_throw(error, VT_ERROR_BUSY, "%s@%s is needed by %u clone%s: %s", target->name,
+                    target->version, count, count == 1 ? "" : "s", names->str);
+}
+
+/* Whether a clone is being made, whose file nobody can see yet */
+static bool
+check_pending(const VtdTarget *target, GError **error)
+{
+    GHashTableIter iter;
+    gpointer path;
+
+    g_hash_table_iter_init(&iter, target->pool->pending);
+    if (g_hash_table_iter_next(&iter, &path, NULL))
+        return vt_throw(error, VT_ERROR_BUSY, "a clone is being made at '%s': try again",
+                        (const char *)path);
+    return true;
+}
+
+bool
+vtd_method_evict(VtdCall *call, GError **error)
+{
+    const VtCatalogEntry *entry;
+    g_autoptr(VtPool) files = NULL;
+    g_auto(GStrv) paths = NULL;
+    VtdTarget target;
+    VtDigest index;
+
+    if (!vtd_call_target(call, &target, error) || !resolve(&target, &entry, error) ||
+        !vt_pool_open(target.target, &files, error))
+        return false;
+    if (vtd_jobs_involves(call->daemon->jobs, target.target, target.name, target.version))
+        return vt_throw(error, VT_ERROR_BUSY, "a job works on %s@%s: cancel it, or wait for it",
+                        target.name, target.version);
+    if (!vt_pool_find_layer(files, target.name, target.version, &index, error) ||
+        !find_clones(&target, files, &index, &paths, error))
+        return false;
+    if (*paths)
+        return throw_in_use(&target, paths, error);
+    if (!check_pending(&target, error) || !vt_pool_evict(files, target.name, target.version, &index,
+                                                         entry ? &entry->manifest : NULL, error))
+        return false;
+    if (entry)
+        vtd_pool_forget_verdict(target.pool, &entry->manifest);
+    vtd_call_return(call, NULL);
+    return true;
+}

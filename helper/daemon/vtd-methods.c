@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtd-methods.c: the methods of virttemplate.Helper1: arguments, pools and jobs */
+#include "vtd-methods.h"
+
+#include "vt-name.h"
+#include "vt-policy-file.h"
+
+#include <limits.h>
+#include <string.h>
+
+/* JobWait and ListTemplates answer within this and 5 s */
+#define WAIT_MAX_MS 10000
+
+/* ---- calls ---- */
+
+void
+vtd_call_return(VtdCall *call, GVariant *values)
+{
+    g_dbus_method_invocation_return_value(call->invocation, values);
+    g_free(call);
+}
+
+void
+vtd_call_throw(VtdCall *call, GError *error)
+{
+    if (error->domain == VT_ERROR)
+        g_dbus_method_invocation_return_dbus_error(call->invocation,
+                                                   vt_error_dbus_name(error->code), error->message);
+    else
+        g_dbus_method_invocation_return_gerror(call->invocation, error);
+    g_error_free(error);
+    g_free(call);
+}
+
+/* ---- arguments: whatever a peer sends has its grammar, before it is used for anything ---- */
+
+bool
+vtd_check_path(const char *path, GError **error)
+{
+    if (path[0] != '/' || strlen(path) >= PATH_MAX || !g_utf8_validate(path, -1, NULL))
+        return vt_throw(error, VT_ERROR_INVALID, "a path must be absolute and valid UTF-8");
+    for (const char *at = path; *at; at++) {
+        if (g_ascii_iscntrl(*at))
+            return vt_throw(error, VT_ERROR_INVALID, "the path has a control character");
+        if (at[0] == '/' && (at[1] == '/' || (at[1] == '\0' && at != path)))
+            return vt_throw(error, VT_ERROR_INVALID, "the path '%s' has an empty part", path);
+        if (at[0] == '/' && at[1] == '.' &&
+            (at[2] == '/' || at[2] == '\0' || (at[2] == '.' && (at[3] == '/' || at[3] == '\0'))))
+            return vt_throw(error, VT_ERROR_INVALID, "the path '%s' has a part '.' or '..'", path);
+    }
+    return true;
+}
+
+static const char *
+string_argument(VtdCall *call, gsize number)
+{
+    g_autoptr(GVariant) value = g_variant_get_child_value(call->arguments, number);
+
+    /* belongs to call->arguments */
+    return g_variant_get_string(value, NULL);
+}
+
+bool
+vtd_call_target(VtdCall *call, VtdTarget *ret_target, GError **error)
+{
+    VtdTarget target = {.target = string_argument(call, 0),
+                        .name = string_argument(call, 1),
+                        .version = string_argument(call, 2)};
+
+    if (!vtd_check_path(target.target, error) || !vt_name_check(target.name, error))
+        return false;
+    if (*target.version && !vt_version_check(target.version, error))
+        return false;
+    if (!vtd_daemon_pool(call->daemon, target.target, &target.pool, error))
+        return false;
+    *ret_target = target;
+    return true;
+}
+
+static bool
+check_no_options(VtdCall *call, gsize number, GError **error)
+{
+    g_autoptr(GVariant) options = g_variant_get_child_value(call->arguments, number);
+    g_autofree char *key = NULL;
+
+    if (g_variant_n_children(options) == 0)
+        return true;
+    g_variant_get_child(options, 0, "{sv}", &key, NULL);
+    return vt_throw(error, VT_ERROR_INVALID, "unknown option '%s'", key);
+}
+
+/* ---- pools ---- */
+
+static bool
+method_hello(VtdCall *call, GError **error)
+{
+    vtd_call_return(call, g_variant_new("(s)", VT_VERSION));
+    return true;
+}
+
+static const struct {
+    const char *key;
+    gsize offset;
+} text_settings[] = {
+    {"name", G_STRUCT_OFFSET(VtPoolSettings, name)},
+    {"uuid", G_STRUCT_OFFSET(VtPoolSettings, uuid)},
+    {"store", G_STRUCT_OFFSET(VtPoolSettings, store)},
+    {"policy", G_STRUCT_OFFSET(VtPoolSettings, policy)},
+    {"strategy", G_STRUCT_OFFSET(VtPoolSettings, strategy)},
+};
+
+static bool
+take_setting(VtPoolSettings *settings, const char *key, GVariant *value, GError **error)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(text_settings); i++) {
+        char **field = G_STRUCT_MEMBER_P(settings, text_settings[i].offset);
+
+        if (!g_str_equal(text_settings[i].key, key))
+            continue;
+        if (!g_variant_is_of_type(value, G_VARIANT_TYPE_STRING))
+            return vt_throw(error, VT_ERROR_INVALID, "setting '%s' is not a string", key);
+        g_free(*field);
+        *field = g_variant_dup_string(value, NULL);
+        return true;
+    }
+    if (!g_str_equal(key, "cache-max"))
+        return vt_throw(error, VT_ERROR_INVALID, "unknown setting '%s'", key);
+    if (!g_variant_is_of_type(value, G_VARIANT_TYPE_UINT64))
+        return vt_throw(error, VT_ERROR_INVALID, "setting 'cache-max' is not a number (t)");
+    settings->cache_max = g_variant_get_uint64(value);
+    return true;
+}
+
+static bool
+check_settings(VtPoolSettings *settings, GError **error)
+{
+    g_autoptr(VtStoreUrl) url = NULL;
+
+    if (!settings->store)
+        return vt_throw(error, VT_ERROR_INVALID, "the setting 'store' is missing");
+    if (!vt_store_url_parse(settings->store, &url, error))
+        return false;
+    if (!settings->policy || !*settings->policy) {
+        g_free(settings->policy);
+        settings->policy = g_strdup(VT_POLICY_DEFAULT_PATH);
+    }
+    if (!vtd_check_path(settings->policy, error)) {
+        g_prefix_error(error, "setting 'policy': ");
+        return false;
+    }
+    if (!settings->strategy)
+        settings->strategy = g_strdup("linked");
+    if (!g_str_equal(settings->strategy, "linked") && !g_str_equal(settings->strategy, "full"))
+        return vt_throw(error, VT_ERROR_INVALID, "strategy '%s' is neither 'linked' nor 'full'",
+                        settings->strategy);
+    if (!settings->name)
+        settings->name = g_strdup("");
+    if (!settings->uuid)
+        settings->uuid = g_strdup("");
+    return true;
+}
+
+static bool
+method_register_pool(VtdCall *call, GError **error)
+{
+    g_autoptr(VtPoolSettings) settings = g_new0(VtPoolSettings, 1);
+    g_autoptr(GVariantIter) iter = NULL;
+    const char *target;
+    const char *key;
+    GVariant *value;
+
+    g_variant_get(call->arguments, "(&sa{sv})", &target, &iter);
+    if (!vtd_check_path(target, error))
+        return false;
+    settings->target = g_strdup(target);
+    while (g_variant_iter_next(iter, "{&sv}", &key, &value)) {
+        bool ok = take_setting(settings, key, value, error);
+
+        g_variant_unref(value);
+        if (!ok)
+            return false;
+    }
+    if (!check_settings(settings, error) ||
+        !vtd_daemon_register(call->daemon, g_steal_pointer(&settings), error))
+        return false;
+    vtd_call_return(call, NULL);
+    return true;
+}
+
+static bool
+method_forget_pool(VtdCall *call, GError **error)
+{
+    const char *target = string_argument(call, 0);
+
+    if (!vtd_check_path(target, error) || !vtd_daemon_forget(call->daemon, target, error))
+        return false;
+    vtd_call_return(call, NULL);
+    return true;
+}
+
+static bool
+method_list_pools(VtdCall *call, GError **error)
+{
+    GVariantBuilder pools;
+    GHashTableIter iter;
+    gpointer value;
+
+    g_variant_builder_init(&pools, G_VARIANT_TYPE("a(sa{sv})"));
+    g_hash_table_iter_init(&iter, call->daemon->pools);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const VtPoolSettings *settings = ((const VtdPool *)value)->settings;
+
+        g_variant_builder_open(&pools, G_VARIANT_TYPE("(sa{sv})"));
+        g_variant_builder_add(&pools, "s", settings->target);
+        g_variant_builder_open(&pools, G_VARIANT_TYPE("a{sv}"));
+        for (gsize i = 0; i < G_N_ELEMENTS(text_settings); i++)
+            g_variant_builder_add(
+                &pools, "{sv}", text_settings[i].key,
+                g_variant_new_string(G_STRUCT_MEMBER(char *, settings, text_settings[i].offset)));
+        g_variant_builder_add(&pools, "{sv}", "cache-max",
+                              g_variant_new_uint64(settings->cache_max));
+        g_variant_builder_close(&pools);
+        g_variant_builder_close(&pools);
+    }
+    vtd_call_return(call, g_variant_new("(a(sa{sv}))", &pools));
+    return true;
+}
+
+/* ---- jobs ---- */
+
+static bool
+start_job(VtdCall *call, const char *kind,
+          bool (*start)(VtdDaemon *, VtdPool *, const VtdJobSpec *, uint64_t *, GError **),
+          GError **error)
+{
+    VtdTarget target;
+    uint64_t id;
+
+    if (!vtd_call_target(call, &target, error))
+        return false;
+    if (!start(call->daemon, target.pool,
+               &(const VtdJobSpec){0, kind, target.target, target.name, target.version,
+                                   call->peer_uid},
+               &id, error))
+        return false;
+    vtd_call_return(call, g_variant_new("(t)", id));
+    return true;
+}
+
+static bool
+method_fetch(VtdCall *call, GError **error)
+{
+    return check_no_options(call, 3, error) && start_job(call, "fetch", vtd_daemon_fetch, error);
+}
+
+static bool
+method_verify(VtdCall *call, GError **error)
+{
+    return start_job(call, "verify", vtd_daemon_verify, error);
+}
+
+static void
+job_waited(void *user, GVariant *status)
+{
+    vtd_call_return(user, g_variant_new("(@a{sv})", status));
+}
+
+static bool
+method_job_wait(VtdCall *call, GError **error)
+{
+    guint64 id;
+    guint wait_ms;
+
+    g_variant_get(call->arguments, "(tu)", &id, &wait_ms);
+    return vtd_jobs_wait(call->daemon->jobs, id, MIN(wait_ms, WAIT_MAX_MS), job_waited, call,
+                         error);
+}
+
+static bool
+method_list_jobs(VtdCall *call, GError **error)
+{
+    GVariant *list;
+
+    if (!vtd_jobs_list(call->daemon->jobs, &list, error))
+        return false;
+    vtd_call_return(call, g_variant_new("(@aa{sv})", list));
+    return true;
+}
+
+static bool
+method_cancel_job(VtdCall *call, GError **error)
+{
+    guint64 id;
+
+    g_variant_get(call->arguments, "(t)", &id);
+    if (!vtd_jobs_cancel(call->daemon->jobs, id, call->peer_uid, error))
+        return false;
+    vtd_call_return(call, NULL);
+    return true;
+}
+
+/* ---- the table ---- */
+
+static const VtdMethod methods[] = {
+    {"Hello", false, method_hello},
+    {"RegisterPool", true, method_register_pool},
+    {"ForgetPool", true, method_forget_pool},
+    {"ListPools", false, method_list_pools},
+    {"ListTemplates", false, vtd_method_list_templates},
+    {"GetTemplate", false, vtd_method_get_template},
+    {"Fetch", true, method_fetch},
+    {"Verify", true, method_verify},
+    {"JobWait", false, method_job_wait},
+    {"ListJobs", false, method_list_jobs},
+    {"CancelJob", true, method_cancel_job},
+    {"MakeOverlay", true, vtd_method_make_overlay},
+    {"RecordClone", true, vtd_method_record_clone},
+    {"ListClones", false, vtd_method_list_clones},
+    {"Evict", true, vtd_method_evict},
+};
+
+const VtdMethod *
+vtd_method_find(const char *name)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(methods); i++) {
+        if (g_str_equal(methods[i].name, name))
+            return &methods[i];
+    }
+    return NULL;
+}

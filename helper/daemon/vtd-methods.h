@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtd-methods.h: the methods of virttemplate.Helper1 */
+#pragma once
+
+#include "vtd-daemon.h"
+
+/**
+ * VtdCall: one call; freed by vtd_call_return() or vtd_call_throw()
+ * @peer_uid: from the kernel
+ */
+typedef struct {
+    VtdDaemon *daemon;
+    GDBusMethodInvocation *invocation;
+    GVariant *arguments;
+    uint32_t peer_uid;
+} VtdCall;
+
+/** vtd_call_return: @values: (nullable): floating tuple */
+void vtd_call_return(VtdCall *call, GVariant *values);
+/** vtd_call_throw: @error: (transfer full) */
+void vtd_call_throw(VtdCall *call, GError *error);
+
+/**
+ * VtdMethod:
+ * @changes: needs the socket that only root may use
+ * @run: checks the arguments; on false nothing was answered yet
+ */
+typedef struct {
+    const char *name;
+    bool changes;
+    bool (*run)(VtdCall *call, GError **error);
+} VtdMethod;
+
+/** vtd_method_find: Returns: (nullable) */
+const VtdMethod *vtd_method_find(const char *name);
+
+/** vtd_check_path: %VT_ERROR_INVALID unless @path is absolute and plain: no `.` or `..`, no `//`,
+ *  no control character, valid UTF-8, short enough */
+bool vtd_check_path(const char *path, GError **error);
+
+/* vtd-methods-list.c */
+bool vtd_method_list_templates(VtdCall *call, GError **error);
+bool vtd_method_get_template(VtdCall *call, GError **error);
+/* vtd-methods-clone.c */
+bool vtd_method_make_overlay(VtdCall *call, GError **error);
+bool vtd_method_record_clone(VtdCall *call, GError **error);
+bool vtd_method_list_clones(VtdCall *call, GError **error);
+bool vtd_method_evict(VtdCall *call, GError **error);
+
+/**
+ * VtdTarget: the first arguments of most methods, checked: `(sss` target, name, version
+ * @version: "" is the current one
+ */
+typedef struct {
+    VtdPool *pool;
+    const char *target;
+    const char *name;
+    const char *version;
+} VtdTarget;
+bool vtd_call_target(VtdCall *call, VtdTarget *ret_target, GError **error);

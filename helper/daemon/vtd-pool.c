@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtd-pool.c: a registered pool: its catalog, and the decision whether a template may be used */
+#include "vtd-pool.h"
+
+#include "vt-manifest.h"
+#include "vt-name.h"
+#include "vt-sha256.h"
+#include "vtd-catalog.h"
+#include "vtd-proofs.h"
+
+#include <string.h>
+
+/* Clients often list twice in a row */
+#define FRESH_TIME (G_USEC_PER_SEC * 1)
+/* A store that is away is asked again after this time; nobody waits for it meanwhile */
+#define BACK_OFF_TIME (G_USEC_PER_SEC * 30)
+
+/* What the daemon has to know of a kept manifest; its signatures are in @verdict */
+typedef struct {
+    VtdVerdict *verdict;
+    VtDigest index;
+    uint64_t size;
+} Kept;
+
+static void
+kept_free(gpointer data)
+{
+    Kept *kept = data;
+
+    vtd_verdict_free(kept->verdict);
+    g_free(kept);
+}
+
+typedef struct {
+    VtdRefreshDone done;
+    void *user;
+} Waiter;
+
+static guint
+digest_hash(gconstpointer key)
+{
+    guint hash;
+
+    memcpy(&hash, ((const VtDigest *)key)->bytes, sizeof(hash));
+    return hash;
+}
+
+static gboolean
+digest_same(gconstpointer a, gconstpointer b)
+{
+    return vt_digest_equal(a, b);
+}
+
+static void
+set_catalog(VtdPool *pool, VtCatalog *catalog, const VtDigest *manifest, GBytes *proofs)
+{
+    vt_catalog_free(pool->catalog);
+    g_clear_pointer(&pool->proofs, g_bytes_unref);
+    g_clear_pointer(&pool->catalog_verdict, vtd_verdict_free);
+    pool->catalog = catalog;
+    pool->manifest = *manifest;
+    pool->proofs = g_bytes_ref(proofs);
+}
+
+/* What is kept was verified, and is verified again before it is used. A damaged copy is no copy. */
+static void
+load_catalog(VtdPool *pool)
+{
+    g_auto(VtDbCatalog) kept = {0};
+    g_autoptr(VtCatalog) catalog = NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (!vt_db_get_catalog(pool->db, pool->settings->target, &kept, NULL) ||
+        !g_str_equal(kept.store, pool->settings->store))
+        return;
+    if (!vt_catalog_parse(kept.document, &catalog, &error)) {
+        g_warning("kept catalog of '%s': %s", pool->settings->target, error->message);
+        return;
+    }
+    set_catalog(pool, g_steal_pointer(&catalog), &kept.manifest, kept.proofs);
+}
+
+VtdPool *
+vtd_pool_new(const VtdConfig *config, VtDb *db, VtPoolSettings *settings)
+{
+    VtdPool *pool = g_new0(VtdPool, 1);
+
+    pool->references = 1;
+    pool->config = config;
+    pool->db = db;
+    pool->settings = settings;
+    /* The settings were checked; a URL from an older database that is not one finds no store */
+    if (!vt_store_url_parse(settings->store, &pool->url, NULL))
+        vt_store_url_parse("oci:/nonexistent", &pool->url, NULL);
+    pool->verdicts = g_hash_table_new_full(digest_hash, digest_same, g_free, kept_free);
+    pool->refusals = g_hash_table_new_full(digest_hash, digest_same, g_free, g_free);
+    pool->pending = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    pool->waiters = g_ptr_array_new_with_free_func(g_free);
+    load_catalog(pool);
+    return pool;
+}
+
+VtdPool *
+vtd_pool_ref(VtdPool *pool)
+{
+    pool->references++;
+    return pool;
+}
+
+void
+vtd_pool_unref(VtdPool *pool)
+{
+    if (!pool || --pool->references > 0)
+        return;
+    vt_pool_settings_free(pool->settings);
+    vt_store_url_free(pool->url);
+    vt_catalog_free(pool->catalog);
+    g_clear_pointer(&pool->proofs, g_bytes_unref);
+    vtd_verdict_free(pool->catalog_verdict);
+    g_hash_table_unref(pool->verdicts);
+    g_hash_table_unref(pool->refusals);
+    g_hash_table_unref(pool->pending);
+    g_ptr_array_unref(pool->waiters);
+    g_free(pool->failure);
+    g_free(pool);
+}
+
+/* ---- refresh ---- */
+
+static void
+ask_in_thread(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+{
+    VtdCatalogAnswer *answer = NULL;
+    GError *error = NULL;
+
+    if (vtd_catalog_ask(data, cancellable, &answer, &error))
+        g_task_return_pointer(task, answer, (GDestroyNotify)vtd_catalog_answer_free);
+    else
+        g_task_return_error(task, error);
+}
+
+static void
+keep_catalog(VtdPool *pool, VtdCatalogAnswer *answer)
+{
+    const VtDbCatalog row = {.store = pool->settings->store,
+                             .manifest = answer->manifest,
+                             .document = answer->document,
+                             .proofs = answer->proofs,
+                             .checked = g_get_real_time()};
+    g_autoptr(GError) error = NULL;
+
+    if (!vt_db_put_catalog(pool->db, pool->settings->target, &row, &error))
+        g_warning("catalog of '%s' is not kept: %s", pool->settings->target, error->message);
+    set_catalog(pool, g_steal_pointer(&answer->catalog), &answer->manifest, answer->proofs);
+    pool->catalog_verdict = g_steal_pointer(&answer->verdict);
+}
+
+static void
+refreshed(GObject *source, GAsyncResult *result, gpointer data)
+{
+    g_autoptr(VtdPool) pool = data;
+    g_autoptr(GPtrArray) waiters = NULL;
+    g_autoptr(VtdCatalogAnswer) answer = NULL;
+    g_autoptr(GError) error = NULL;
+
+    answer = g_task_propagate_pointer(G_TASK(result), &error);
+    g_clear_pointer(&pool->failure, g_free);
+    if (answer) {
+        if (answer->catalog)
+            keep_catalog(pool, answer);
+        pool->checked = g_get_monotonic_time();
+        pool->failed = 0;
+    } else {
+        pool->failed = g_get_monotonic_time();
+        pool->failure = g_strdup(error->message);
+        g_message("catalog of pool '%s': %s", pool->settings->target, error->message);
+    }
+    pool->refreshing = false;
+    waiters = g_steal_pointer(&pool->waiters);
+    pool->waiters = g_ptr_array_new_with_free_func(g_free);
+    for (guint i = 0; i < waiters->len; i++) {
+        const Waiter *waiter = waiters->pdata[i];
+
+        waiter->done(waiter->user);
+    }
+}
+
+static void
+start_refresh(VtdPool *pool)
+{
+    VtdCatalogQuery *query = g_new0(VtdCatalogQuery, 1);
+    g_autoptr(GTask) task = g_task_new(NULL, NULL, refreshed, vtd_pool_ref(pool));
+
+    query->workers = &pool->config->workers;
+    vt_store_url_parse(pool->settings->store, &query->url, NULL);
+    query->policy = g_strdup(pool->settings->policy);
+    /* Signatures are read again when the present policy refuses those that are kept */
+    if (vtd_pool_check_catalog(pool, NULL))
+        query->known = g_memdup2(&pool->manifest, sizeof(pool->manifest));
+    pool->refreshing = true;
+    g_task_set_task_data(task, query, (GDestroyNotify)vtd_catalog_query_free);
+    g_task_run_in_thread(task, ask_in_thread);
+}
+
+static bool
+within(gint64 then, gint64 time)
+{
+    return then > 0 && g_get_monotonic_time() - then < time;
+}
+
+void
+vtd_pool_refresh(VtdPool *pool, VtdRefreshDone done, void *user)
+{
+    bool patient = !within(pool->failed, BACK_OFF_TIME);
+    Waiter *waiter;
+
+    if (!pool->refreshing && within(pool->checked, FRESH_TIME)) {
+        done(user);
+        return;
+    }
+    if (!pool->refreshing && !within(pool->failed, FRESH_TIME))
+        start_refresh(pool);
+    if (!patient) {
+        done(user);
+        return;
+    }
+    waiter = g_new0(Waiter, 1);
+    *waiter = (Waiter){done, user};
+    g_ptr_array_add(pool->waiters, waiter);
+}
+
+char *
+vtd_pool_warning(const VtdPool *pool)
+{
+    if (pool->failure)
+        return g_strdup_printf("%s: %s", pool->settings->store, pool->failure);
+    return pool->catalog ? NULL : g_strdup_printf("%s: not asked yet", pool->settings->store);
+}
+
+/* ---- decisions ---- */
+
+static bool
+decide_again(VtdPool *pool, const VtSubject *subject, GBytes *proofs, VtdVerdict **verdict,
+             GError **error)
+{
+    g_autoptr(VtdReplay) replay = NULL;
+    VtdVerdict *fresh = NULL;
+
+    if (!vtd_replay_new(proofs, &replay, error) ||
+        !vtd_verdict_decide(pool->settings->policy, subject, vtd_replay_source(replay), &fresh,
+                            error))
+        return false;
+    vtd_verdict_free(*verdict);
+    *verdict = fresh;
+    return true;
+}
+
+bool
+vtd_pool_check_catalog(VtdPool *pool, GError **error)
+{
+    const VtSubject subject = {.url = pool->url, .name = VT_CATALOG_NAME, .digest = pool->manifest};
+
+    if (!pool->catalog)
+        return vt_throw(error, VT_ERROR_NOT_FOUND, "the catalog of '%s' is not known%s%s",
+                        pool->settings->store, pool->failure ? ": " : " yet",
+                        pool->failure ? pool->failure : "");
+    if (!vtd_verdict_holds(pool->catalog_verdict) &&
+        !decide_again(pool, &subject, pool->proofs, &pool->catalog_verdict, error))
+        return false;
+    return vtd_verdict_check(pool->catalog_verdict, error);
+}
+
+bool
+vtd_pool_find(VtdPool *pool, const char *name, const char *version,
+              const VtCatalogEntry **ret_entry, GError **error)
+{
+    const bool current = !version || !*version;
+
+    if (!vtd_pool_check_catalog(pool, error))
+        return false;
+    *ret_entry = vt_catalog_find(pool->catalog, name, current ? NULL : version);
+    if (!*ret_entry)
+        return vt_throw(error, VT_ERROR_NOT_FOUND, "'%s%s%s' is not in the catalog of '%s'", name,
+                        current ? "" : "@", current ? "" : version, pool->settings->store);
+    return true;
+}
+
+static bool
+read_kept(GBytes *bytes, const VtDigest *digest, Kept *kept, GError **error)
+{
+    g_autoptr(GPtrArray) layers = NULL;
+    g_autoptr(VtManifest) manifest = NULL;
+    const VtTemplateLayer *top;
+    VtDigest actual;
+
+    vt_sha256_data(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), &actual);
+    if (!vt_digest_equal(&actual, digest))
+        return vt_throw(error, VT_ERROR_CORRUPT, "the kept manifest is damaged: fetch again");
+    if (!vt_manifest_parse(bytes, &manifest, error) ||
+        !vt_template_layers(manifest, &layers, error))
+        return false;
+    top = layers->pdata[layers->len - 1];
+    kept->index = top->index->digest;
+    for (guint i = 0; i < manifest->layers->len; i++)
+        kept->size += ((const VtDescriptor *)manifest->layers->pdata[i])->size;
+    return true;
+}
+
+static bool
+load_kept(VtdPool *pool, VtPool *files, const VtSubject *subject, Kept **ret_kept, GError **error)
+{
+    Kept *kept = g_hash_table_lookup(pool->verdicts, &subject->digest);
+    g_autoptr(GBytes) manifest = NULL;
+    g_autoptr(GBytes) proofs = NULL;
+    Kept *fresh;
+
+    *ret_kept = kept;
+    if (kept && vtd_verdict_holds(kept->verdict))
+        return true;
+    if (!vt_pool_read_manifest(files, &subject->digest, &manifest, &proofs, error)) {
+        g_prefix_error(error, "%s@%s: ", subject->name, subject->version);
+        return false;
+    }
+    fresh = g_new0(Kept, 1);
+    if (!read_kept(manifest, &subject->digest, fresh, error) ||
+        !decide_again(pool, subject, proofs, &fresh->verdict, error)) {
+        kept_free(fresh);
+        return false;
+    }
+    g_hash_table_insert(pool->verdicts, g_memdup2(&subject->digest, sizeof(VtDigest)), fresh);
+    *ret_kept = fresh;
+    return true;
+}
+
+bool
+vtd_pool_use(VtdPool *pool, VtPool *files, const char *name, const char *version,
+             VtdLocal *ret_local, GError **error)
+{
+    VtSubject subject = {.url = pool->url, .name = name, .named_by_catalog = true};
+    const VtCatalogEntry *entry;
+    Kept *kept;
+
+    if (!vtd_pool_find(pool, name, version, &entry, error))
+        return false;
+    subject.version = entry->version;
+    subject.digest = entry->manifest;
+    if (!vt_pool_stat_version(files, name, entry->version, NULL))
+        return vt_throw(error, VT_ERROR_NOT_FOUND, "%s@%s is not on this host: fetch it first",
+                        name, entry->version);
+    if (!load_kept(pool, files, &subject, &kept, error))
+        return false;
+    if (!vtd_verdict_check(kept->verdict, error)) {
+        vtd_pool_refuse(pool, &entry->manifest, kept->verdict->refusal->message);
+        return false;
+    }
+    if (!vt_pool_check_version(files, name, entry->version, &kept->index, error))
+        return false;
+    *ret_local = (VtdLocal){entry, kept->index, kept->size, kept->verdict->signed_by};
+    return true;
+}
+
+void
+vtd_pool_forget_verdict(VtdPool *pool, const VtDigest *manifest)
+{
+    g_hash_table_remove(pool->verdicts, manifest);
+}
+
+void
+vtd_pool_refuse(VtdPool *pool, const VtDigest *manifest, const char *reason)
+{
+    if (reason)
+        g_hash_table_insert(pool->refusals, g_memdup2(manifest, sizeof(*manifest)),
+                            g_strdup(reason));
+    else
+        g_hash_table_remove(pool->refusals, manifest);
+}
+
+void
+vtd_pool_review(VtdPool *pool)
+{
+    struct stat st = {0};
+    gint64 changed = 0;
+
+    if (stat(pool->settings->policy, &st) == 0)
+        changed = st.st_ctim.tv_sec * G_USEC_PER_SEC + st.st_ctim.tv_nsec / 1000;
+    if (changed != pool->refusals_policy)
+        g_hash_table_remove_all(pool->refusals);
+    pool->refusals_policy = changed;
+}

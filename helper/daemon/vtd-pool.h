@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtd-pool.h: a registered pool: its catalog, and the decision whether a template may be used */
+#pragma once
+
+#include "vt-catalog.h"
+#include "vt-clones.h"
+#include "vt-db.h"
+#include "vtd-config.h"
+#include "vtd-verdict.h"
+
+/**
+ * VtdPool: belongs to the main thread
+ * @catalog: (nullable): verified when it came; vtd_pool_check_catalog() tells whether it still is
+ * @verdicts: of the manifests of local versions, by digest
+ * @refusals: why a manifest was refused last, by digest
+ * @refusals_policy: when the policy was changed that refused them
+ * @pending: paths of clones that have no name yet, with the time when they must have one
+ * @failure: (nullable): why the last refresh failed
+ */
+typedef struct {
+    gint references;
+    const VtdConfig *config;
+    VtDb *db;
+    VtPoolSettings *settings;
+    VtStoreUrl *url;
+    VtCatalog *catalog;
+    VtDigest manifest;
+    GBytes *proofs;
+    VtdVerdict *catalog_verdict;
+    GHashTable *verdicts;
+    GHashTable *refusals;
+    gint64 refusals_policy;
+    GHashTable *pending;
+    gint64 checked;
+    gint64 failed;
+    char *failure;
+    bool refreshing;
+    GPtrArray *waiters;
+} VtdPool;
+
+/** vtd_pool_new: @settings: (transfer full): checked. Loads the catalog that the database has */
+VtdPool *vtd_pool_new(const VtdConfig *config, VtDb *db, VtPoolSettings *settings);
+VtdPool *vtd_pool_ref(VtdPool *pool);
+void vtd_pool_unref(VtdPool *pool);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtdPool, vtd_pool_unref)
+
+/**
+ * vtd_pool_refresh:
+ * @wait: called in the main thread when the refresh ends; at once when nothing is asked: checked
+ *   less than a second ago, or failed less than half a minute ago
+ *
+ * Starts, or joins, asking the store for its catalog.
+ */
+typedef void (*VtdRefreshDone)(void *user);
+void vtd_pool_refresh(VtdPool *pool, VtdRefreshDone done, void *user);
+
+/** vtd_pool_warning: Returns: (transfer full) (nullable): why the catalog may be old */
+char *vtd_pool_warning(const VtdPool *pool);
+
+/** vtd_pool_check_catalog: Whether the policy, as it is now, trusts the catalog;
+ * %VT_ERROR_NOT_FOUND if none is known */
+bool vtd_pool_check_catalog(VtdPool *pool, GError **error);
+
+/**
+ * vtd_pool_find:
+ * @version: "" or %NULL is the current one
+ * @error: %VT_ERROR_NOT_FOUND naming what the catalog lacks
+ */
+bool vtd_pool_find(VtdPool *pool, const char *name, const char *version,
+                   const VtCatalogEntry **ret_entry, GError **error);
+
+/**
+ * VtdLocal: a version that may be used
+ * @entry: in the catalog
+ * @size: bytes of its blobs
+ * @signed_by: (nullable): belongs to the pool
+ */
+typedef struct {
+    const VtCatalogEntry *entry;
+    VtDigest index;
+    uint64_t size;
+    const char *signed_by;
+} VtdLocal;
+
+/**
+ * vtd_pool_use:
+ * @files: the pool's directory, opened
+ *
+ * Whether a version may be used here and now: trusted catalog that has it, kept manifest with the
+ * catalog's digest, signatures that the present policy accepts, the layer that the manifest names.
+ * Reads nothing but file attributes as long as nothing has changed.
+ */
+bool vtd_pool_use(VtdPool *pool, VtPool *files, const char *name, const char *version,
+                  VtdLocal *ret_local, GError **error);
+
+/** vtd_pool_forget_verdict: A job has brought new signatures */
+void vtd_pool_forget_verdict(VtdPool *pool, const VtDigest *manifest);
+/** vtd_pool_refuse: Remembers why a manifest is refused; @reason: (nullable): it is not, any more
+ */
+void vtd_pool_refuse(VtdPool *pool, const VtDigest *manifest, const char *reason);
+/** vtd_pool_review: Forgets what an older policy refused */
+void vtd_pool_review(VtdPool *pool);

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtd-server.c: connections: who may speak, and which methods he may call */
+#include "vtd-server.h"
+
+#include "vt-fs.h"
+#include "vtd-interface.h"
+#include "vtd-methods.h"
+
+#include <errno.h>
+#include <gio/gunixconnection.h>
+#include <gio/gunixfdlist.h>
+#include <gio/gunixsocketaddress.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* Everybody may connect to the read-only socket */
+#define CONNECTIONS_MAX         256
+#define CONNECTIONS_PER_UID_MAX 64
+/* Until a peer has authenticated itself */
+#define HANDSHAKE_S 10
+
+struct VtdServer {
+    VtdDaemon *daemon;
+    GSocketService *service;
+    bool read_only;
+    /* (element-type Peer) */
+    GPtrArray *peers;
+};
+
+typedef struct {
+    VtdServer *server;
+    GDBusConnection *connection;
+    GCancellable *handshake;
+    uint32_t uid;
+    guint timer;
+    guint registration;
+} Peer;
+
+/* A peer whose handshake is still under way is freed by its end */
+static void
+peer_leave(gpointer data)
+{
+    Peer *peer = data;
+
+    g_clear_handle_id(&peer->timer, g_source_remove);
+    peer->server->daemon->clients--;
+    peer->server->daemon->busy_until = g_get_monotonic_time();
+    peer->server = NULL;
+    if (!peer->connection) {
+        g_cancellable_cancel(peer->handshake);
+        return;
+    }
+    g_signal_handlers_disconnect_by_data(peer->connection, peer);
+    g_dbus_connection_unregister_object(peer->connection, peer->registration);
+    g_dbus_connection_close(peer->connection, NULL, NULL, NULL);
+    g_object_unref(peer->connection);
+    g_object_unref(peer->handshake);
+    g_free(peer);
+}
+
+static void
+peer_gone(Peer *peer)
+{
+    g_ptr_array_remove_fast(peer->server->peers, peer);
+}
+
+static void
+connection_closed(GDBusConnection *connection, gboolean vanished, GError *error, gpointer data)
+{
+    peer_gone(data);
+}
+
+/* ---- calls ---- */
+
+static bool
+dispatch(const Peer *peer, const char *name, VtdCall *call, GError **error)
+{
+    const VtdMethod *method = vtd_method_find(name);
+
+    if (!method)
+        return vt_throw(error, VT_ERROR_UNSUPPORTED, "there is no method '%s'", name);
+    if (method->changes && peer->server->read_only)
+        return vt_throw(error, VT_ERROR_DENIED,
+                        "%s is not for the read-only socket: use '" VTD_SOCKET_NAME "' as root",
+                        name);
+    return method->run(call, error);
+}
+
+static void
+on_call(GDBusConnection *connection, const char *sender, const char *object_path,
+        const char *interface_name, const char *method_name, GVariant *arguments,
+        GDBusMethodInvocation *invocation, gpointer data)
+{
+    Peer *peer = data;
+    VtdCall *call = g_new0(VtdCall, 1);
+    GError *error = NULL;
+
+    peer->server->daemon->busy_until = g_get_monotonic_time();
+    *call = (VtdCall){peer->server->daemon, invocation, arguments, peer->uid};
+    if (!dispatch(peer, method_name, call, &error))
+        vtd_call_throw(call, error);
+}
+
+/* ---- connections ---- */
+
+static gboolean
+allow_mechanism(GDBusAuthObserver *observer, const char *mechanism, gpointer data)
+{
+    return g_strcmp0(mechanism, "EXTERNAL") == 0;
+}
+
+static gboolean
+authorize_peer(GDBusAuthObserver *observer, GIOStream *stream, GCredentials *credentials,
+               gpointer data)
+{
+    return credentials != NULL;
+}
+
+static gboolean
+handshake_timed_out(gpointer data)
+{
+    Peer *peer = data;
+
+    peer->timer = 0;
+    g_cancellable_cancel(peer->handshake);
+    return G_SOURCE_REMOVE;
+}
+
+static void
+connected(GObject *source, GAsyncResult *result, gpointer data)
+{
+    static const GDBusInterfaceVTable vtable = {.method_call = on_call};
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GDBusConnection) connection = g_dbus_connection_new_finish(result, &error);
+    Peer *peer = data;
+
+    if (peer->server && connection) {
+        g_clear_handle_id(&peer->timer, g_source_remove);
+        peer->registration = g_dbus_connection_register_object(
+            connection, VTD_OBJECT_PATH, (GDBusInterfaceInfo *)&vtd_helper1_interface, &vtable,
+            peer, NULL, &error);
+    }
+    if (!peer->registration) {
+        if (error)
+            g_debug("connection of uid %u: %s", peer->uid, error->message);
+        if (peer->server)
+            peer_gone(peer);
+        g_object_unref(peer->handshake);
+        g_free(peer);
+        return;
+    }
+    peer->connection = g_steal_pointer(&connection);
+    g_signal_connect(peer->connection, "closed", G_CALLBACK(connection_closed), peer);
+    /* The object is there before the first call is looked at */
+    g_dbus_connection_start_message_processing(peer->connection);
+}
+
+static guint
+connections_of(const VtdServer *server, uint32_t uid)
+{
+    guint count = 0;
+
+    for (guint i = 0; i < server->peers->len; i++)
+        count += ((const Peer *)server->peers->pdata[i])->uid == uid;
+    return count;
+}
+
+static gboolean
+incoming(GSocketService *service, GSocketConnection *stream, GObject *source, gpointer data)
+{
+    VtdServer *server = data;
+    g_autoptr(GCredentials) credentials =
+        g_socket_get_credentials(g_socket_connection_get_socket(stream), NULL);
+    g_autoptr(GDBusAuthObserver) observer = NULL;
+    g_autofree char *guid = NULL;
+    uid_t uid = credentials ? g_credentials_get_unix_user(credentials, NULL) : (uid_t)-1;
+    Peer *peer;
+
+    if (uid == (uid_t)-1 || server->peers->len >= CONNECTIONS_MAX ||
+        (uid != 0 && connections_of(server, uid) >= CONNECTIONS_PER_UID_MAX))
+        return TRUE;
+    guid = g_dbus_generate_guid();
+    observer = g_dbus_auth_observer_new();
+    g_signal_connect(observer, "allow-mechanism", G_CALLBACK(allow_mechanism), NULL);
+    g_signal_connect(observer, "authorize-authenticated-peer", G_CALLBACK(authorize_peer), NULL);
+    peer = g_new0(Peer, 1);
+    peer->server = server;
+    peer->uid = uid;
+    peer->handshake = g_cancellable_new();
+    peer->timer = g_timeout_add_seconds(HANDSHAKE_S, handshake_timed_out, peer);
+    server->daemon->clients++;
+    g_ptr_array_add(server->peers, peer);
+    g_dbus_connection_new(G_IO_STREAM(stream), guid,
+                          G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_SERVER |
+                              G_DBUS_CONNECTION_FLAGS_DELAY_MESSAGE_PROCESSING,
+                          observer, peer->handshake, connected, peer);
+    return TRUE;
+}
+
+bool
+vtd_server_new(VtdDaemon *daemon, int listen_fd, bool read_only, VtdServer **ret_server,
+               GError **error)
+{
+    g_autoptr(GSocket) socket = g_socket_new_from_fd(listen_fd, error);
+    g_autoptr(VtdServer) server = NULL;
+
+    if (!socket) {
+        close(listen_fd);
+        return false;
+    }
+    server = g_new0(VtdServer, 1);
+    server->daemon = daemon;
+    server->read_only = read_only;
+    server->peers = g_ptr_array_new_with_free_func(peer_leave);
+    server->service = g_socket_service_new();
+    if (!g_socket_listener_add_socket(G_SOCKET_LISTENER(server->service), socket, NULL, error))
+        return false;
+    g_signal_connect(server->service, "incoming", G_CALLBACK(incoming), server);
+    *ret_server = g_steal_pointer(&server);
+    return true;
+}
+
+void
+vtd_server_free(VtdServer *server)
+{
+    if (!server)
+        return;
+    g_signal_handlers_disconnect_by_data(server->service, server);
+    g_socket_service_stop(server->service);
+    g_socket_listener_close(G_SOCKET_LISTENER(server->service));
+    g_object_unref(server->service);
+    g_ptr_array_unref(server->peers);
+    g_free(server);
+}
+
+/* Whether somebody answers there */
+static bool
+is_alive(const struct sockaddr_un *address)
+{
+    vt_autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    return fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0;
+}
+
+bool
+vtd_server_listen(const char *path, mode_t mode, int *ret_fd, GError **error)
+{
+    vt_autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    mode_t mask;
+    int result;
+
+    if (g_strlcpy(address.sun_path, path, sizeof(address.sun_path)) >= sizeof(address.sun_path))
+        return vt_throw(error, VT_ERROR_INVALID, "the path of the socket '%s' is too long", path);
+    if (is_alive(&address))
+        return vt_throw(error, VT_ERROR_BUSY, "another virttemplated answers at '%s'", path);
+    if (unlink(path) < 0 && errno != ENOENT)
+        return vt_throw_errno(error, errno, "cannot replace '%s'", path);
+    /* Nobody connects between bind() and chmod() */
+    mask = umask(0177);
+    result = fd < 0 ? -1 : bind(fd, (const struct sockaddr *)&address, sizeof(address));
+    umask(mask);
+    if (result < 0 || listen(fd, SOMAXCONN) < 0 || chmod(path, mode) < 0)
+        return vt_throw_errno(error, errno, "cannot listen at '%s'", path);
+    *ret_fd = vt_steal_fd(&fd);
+    return true;
+}
