@@ -233,9 +233,9 @@ test_layout(Layout *layout, gconstpointer data)
 {
     g_autofree char *first_data = NULL, *second_data = NULL, *third_data = NULL;
     g_autoptr(VtKey) first = key_new(&first_data), second = key_new(&second_data);
-    g_autoptr(VtKey) third = key_new(&third_data);
     g_autoptr(GError) error = NULL;
 
+    vt_key_free(key_new(&third_data));
     check_counts(layout, 0, 0);
     g_assert_false(is_trusted(layout, first_data, "web"));
     g_assert_true(
