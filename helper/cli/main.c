@@ -7,9 +7,9 @@
 #include <string.h>
 
 static const VtcVerb *const verbs[] = {
-    &vtc_verb_list,    &vtc_verb_info,       &vtc_verb_pull,
-    &vtc_verb_verify,  &vtc_verb_evict,      &vtc_verb_jobs,
-    &vtc_verb_publish, &vtc_verb_store_init, &vtc_verb_key_generate,
+    &vtc_verb_list,       &vtc_verb_info,         &vtc_verb_pull,   &vtc_verb_verify,
+    &vtc_verb_evict,      &vtc_verb_jobs,         &vtc_verb_doctor, &vtc_verb_publish,
+    &vtc_verb_store_init, &vtc_verb_key_generate,
 };
 
 static void
