@@ -111,6 +111,7 @@ vt_layer_map_new(const VtIndex *index, VtLayerMap **ret_map, GError **error)
     g_autoptr(VtLayerMap) map = g_new0(VtLayerMap, 1);
 
     map->frame_blocks = index->frame_blocks;
+    map->frame_count = index->frame_count;
     map->layout = vt_qcow2_layout_new(index);
     map->primary.all = g_array_new(false, false, sizeof(VtTarget));
     map->copies.all = g_array_new(false, false, sizeof(VtTarget));

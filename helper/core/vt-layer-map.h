@@ -29,11 +29,13 @@ typedef struct {
 /**
  * VtLayerMap:
  * @frame_blocks: blocks of content in each frame but the last
+ * @frame_count: frames
  * @primary: covers each block of the literal space exactly once
  * @copies: further places of blocks that occur more than once
  */
 typedef struct {
     uint64_t frame_blocks;
+    uint64_t frame_count;
     VtQcow2Layout *layout;
     VtTargets primary;
     VtTargets copies;

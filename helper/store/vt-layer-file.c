@@ -75,50 +75,6 @@ vt_layer_file_begin(int fd, const VtLayerMap *map, GError **error)
     return true;
 }
 
-/* Writes targets [from, to), which are ordered by source; neighbours in both go out at once */
-static bool
-write_targets(int fd, const VtTargets *targets, const uint8_t *content, uint64_t first_block,
-              const guint range[2], GError **error)
-{
-    for (guint i = range[0]; i < range[1];) {
-        VtTarget run = g_array_index(targets->all, VtTarget, i);
-
-        for (i++; i < range[1]; i++) {
-            const VtTarget *next = &g_array_index(targets->all, VtTarget, i);
-
-            if (next->source != run.source + run.blocks ||
-                next->offset != run.offset + run.blocks * BLOCK)
-                break;
-            run.blocks += next->blocks;
-        }
-        if (!pwrite_all(fd, content + (run.source - first_block) * BLOCK, run.blocks * BLOCK,
-                        run.offset, error))
-            return false;
-    }
-    return true;
-}
-
-bool
-vt_layer_file_write(int fd, const VtLayerMap *map, const uint8_t *content, uint64_t first_frame,
-                    uint64_t frame_count, GError **error)
-{
-    const uint64_t first_block = first_frame * map->frame_blocks, end = first_frame + frame_count;
-    const guint primary[2] = {map->primary.first[first_frame], map->primary.first[end]};
-    const guint copies[2] = {map->copies.first[first_frame], map->copies.first[end]};
-
-    return write_targets(fd, &map->primary, content, first_block, primary, error) &&
-           write_targets(fd, &map->copies, content, first_block, copies, error);
-}
-
-bool
-vt_layer_file_write_copies(int fd, const VtLayerMap *map, const uint8_t *content, uint64_t frame,
-                           GError **error)
-{
-    const guint copies[2] = {map->copies.first[frame], map->copies.first[frame + 1]};
-
-    return write_targets(fd, &map->copies, content, frame * map->frame_blocks, copies, error);
-}
-
 bool
 vt_layer_file_read_frame(int fd, const VtLayerMap *map, uint64_t frame, uint8_t *buffer,
                          GError **error)

@@ -20,19 +20,6 @@ uint8_t *vt_aligned_new(size_t size);
 bool vt_layer_file_begin(int fd, const VtLayerMap *map, GError **error);
 
 /**
- * vt_layer_file_write:
- * @content: of @frame_count frames from @first_frame on, aligned to %VT_DIRECT_ALIGN
- *
- * Writes their blocks to all their places. Called by several threads at once.
- */
-bool vt_layer_file_write(int fd, const VtLayerMap *map, const uint8_t *content,
-                         uint64_t first_frame, uint64_t frame_count, GError **error);
-
-/** vt_layer_file_write_copies: Writes only the places of @frame's blocks that are not primary */
-bool vt_layer_file_write_copies(int fd, const VtLayerMap *map, const uint8_t *content,
-                                uint64_t frame, GError **error);
-
-/**
  * vt_layer_file_read_frame:
  * @buffer: (out): the content of @frame, from its primary places
  */

@@ -5,6 +5,7 @@
 #include "vt-frame-decoder.h"
 #include "vt-fs.h"
 #include "vt-layer-file.h"
+#include "vt-layer-writer.h"
 #include "vt-sha256.h"
 
 #include <errno.h>
@@ -43,6 +44,7 @@ struct Unpacker {
     const VtUnpackJob *job;
     const VtIndex *index;
     const VtLayerMap *map;
+    VtLayerWriter *writer;
     uint8_t *ring;
     int wake_fd;
     GThreadPool *pool;
@@ -102,8 +104,7 @@ process_range(Unpacker *unpacker, const Range *range, VtFrameDecoder *decoder, u
             vt_index_frame(unpacker->index, number + i, &frame);
             compressed += frame.size;
         }
-        if (!vt_layer_file_write(unpacker->job->output_fd, unpacker->map, content, number, count,
-                                 error))
+        if (!vt_layer_writer_add(unpacker->writer, content, number, count, error))
             return false;
         number += count;
     }
@@ -311,8 +312,7 @@ find_present(Unpacker *unpacker, GError **error)
         vt_sha256_data(content, (size_t)frame.blocks * VT_INDEX_BLOCK_SIZE, &digest);
         if (!vt_digest_equal(&digest, &frame.content_digest))
             continue;
-        ok = vt_layer_file_write_copies(unpacker->job->output_fd, unpacker->map, content, number,
-                                        error);
+        ok = vt_layer_writer_keep(unpacker->writer, content, number, error);
         unpacker->present[number] = 1;
         unpacker->blocks_done += frame.blocks;
     }
@@ -352,6 +352,7 @@ unpacker_clear(Unpacker *unpacker)
     g_clear_error(&unpacker->failure);
     g_ptr_array_unref(unpacker->decoders);
     g_free(unpacker->present);
+    vt_layer_writer_free(unpacker->writer);
     g_mutex_clear(&unpacker->lock);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Unpacker, unpacker_clear)
@@ -372,7 +373,8 @@ unpack(Unpacker *unpacker, GError **error)
         g_propagate_error(error, g_steal_pointer(&unpacker->failure));
         return false;
     }
-    return ok && vt_layer_file_finish(unpacker->job->output_fd, error);
+    return ok && vt_layer_writer_finish(unpacker->writer, error) &&
+           vt_layer_file_finish(unpacker->job->output_fd, error);
 }
 
 bool
@@ -390,6 +392,7 @@ vt_unpack_run(const VtUnpackJob *job, GError **error)
         return false;
     unpacker.index = index;
     unpacker.map = map;
+    unpacker.writer = vt_layer_writer_new(job->output_fd, map);
     unpacker.present = g_malloc0(MAX(index->frame_count, 1));
     return unpack(&unpacker, error);
 }
