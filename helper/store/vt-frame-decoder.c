@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vt-frame-decoder.c: frames of a layer, checked before they are decoded */
 #include "vt-frame-decoder.h"
+#include "vt-fs.h"
 #include "vt-sha256.h"
 
-#include <string.h>
 #include <zstd.h>
 
 /* 8 MiB: RFC 8878 asks every decoder for it; no frame has more than 4 MiB of content */
@@ -40,7 +40,7 @@ vt_frame_decoder_free(VtFrameDecoder *decoder)
 }
 
 bool
-vt_frame_decode(VtFrameDecoder *decoder, uint64_t number, const uint8_t *shared, uint8_t *content,
+vt_frame_decode(VtFrameDecoder *decoder, uint64_t number, int fd, uint64_t offset, uint8_t *content,
                 GError **error)
 {
     VtFrame frame;
@@ -48,7 +48,9 @@ vt_frame_decode(VtFrameDecoder *decoder, uint64_t number, const uint8_t *shared,
     size_t expected, size;
 
     vt_index_frame(decoder->index, number, &frame);
-    memcpy(decoder->copy, shared, frame.size);
+    /* Read, not mapped: memory that somebody truncates would end the process */
+    if (!vt_fs_pread_all(fd, decoder->copy, frame.size, (off_t)offset, "the shared memory", error))
+        return false;
     vt_sha256_data(decoder->copy, frame.size, &digest);
     if (!vt_digest_equal(&digest, &frame.digest))
         return vt_throw(error, VT_ERROR_CORRUPT,

@@ -18,9 +18,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtFrameDecoder, vt_frame_decoder_free)
 /**
  * vt_frame_decode:
  * @number: of the frame
- * @shared: its compressed bytes, which may change while this runs
+ * @fd: memory shared with whoever fetched it, who may change or truncate it at any time
+ * @offset: of its compressed bytes there
  * @content: (out): frame_blocks blocks
  * @error: %VT_ERROR_CORRUPT naming the frame and its blob
  */
-bool vt_frame_decode(VtFrameDecoder *decoder, uint64_t number, const uint8_t *shared,
+bool vt_frame_decode(VtFrameDecoder *decoder, uint64_t number, int fd, uint64_t offset,
                      uint8_t *content, GError **error);

@@ -56,19 +56,62 @@ set_direct_io(int fd, bool on)
         (void)fcntl(fd, F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT);
 }
 
-bool
-vt_layer_file_begin(int fd, const VtLayerMap *map, GError **error)
+/* Reserving says early that the disk is full, keeps the file in one piece, and lets writes of
+ * several threads go on side by side, which they cannot where each one allocates. */
+static bool
+reserve(int fd, uint64_t offset, uint64_t bytes, GError **error)
 {
-    const uint64_t size = map->layout->file_size;
+    int result;
+
+    do
+        result = fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)bytes);
+    while (result < 0 && errno == EINTR);
+    /* Not every file system can; the writes allocate then */
+    if (result < 0 && errno != EOPNOTSUPP && errno != ENOSYS)
+        return vt_throw_errno(error, errno,
+                              "cannot reserve %" G_GUINT64_FORMAT " bytes for the layer", bytes);
+    return true;
+}
+
+/* Space for what is not zero; zeros stay holes */
+static bool
+reserve_data(int fd, const VtIndex *index, const VtQcow2Layout *layout, GError **error)
+{
+    uint64_t start = 0, end = layout->metadata_clusters * VT_QCOW2_LAYOUT_CLUSTER;
+    VtExtentIter iter;
+    VtExtent extent;
+
+    vt_extent_iter_init(&iter, index);
+    while (vt_extent_iter_next(&iter, &extent)) {
+        uint64_t offset;
+
+        if (extent.kind == VT_EXTENT_ZERO)
+            continue;
+        offset = vt_qcow2_layout_offset(layout, extent.guest);
+        if (offset != end) {
+            if (!reserve(fd, start, end - start, error))
+                return false;
+            start = offset;
+        }
+        end = offset + (uint64_t)extent.length * BLOCK;
+    }
+    return reserve(fd, start, end - start, error);
+}
+
+bool
+vt_layer_file_begin(int fd, const VtIndex *index, const VtQcow2Layout *layout, GError **error)
+{
     const uint32_t cluster = VT_QCOW2_LAYOUT_CLUSTER;
     __attribute__((cleanup(vt_aligned_free))) uint8_t *buffer = vt_aligned_new(cluster);
 
-    if (ftruncate(fd, (off_t)size) < 0)
+    if (ftruncate(fd, (off_t)layout->file_size) < 0)
         return vt_throw_errno(error, errno, "cannot make a layer of %" G_GUINT64_FORMAT " bytes",
-                              size);
+                              layout->file_size);
+    if (!reserve_data(fd, index, layout, error))
+        return false;
     set_direct_io(fd, true);
-    for (uint64_t i = 0; i < map->layout->metadata_clusters; i++) {
-        vt_qcow2_layout_metadata(map->layout, i, buffer);
+    for (uint64_t i = 0; i < layout->metadata_clusters; i++) {
+        vt_qcow2_layout_metadata(layout, i, buffer);
         if (!pwrite_all(fd, buffer, cluster, i * cluster, error))
             return false;
     }

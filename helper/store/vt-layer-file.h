@@ -14,10 +14,10 @@ uint8_t *vt_aligned_new(size_t size);
  * vt_layer_file_begin:
  * @fd: regular file, opened read-write
  *
- * Gives the file its size and space, turns on O_DIRECT where the file system has it, and writes the
- * metadata clusters. %VT_ERROR_NO_SPACE
+ * Gives the file its size, and space for what is not zero where the file system can reserve it;
+ * turns on O_DIRECT where it has that; writes the metadata clusters. %VT_ERROR_NO_SPACE
  */
-bool vt_layer_file_begin(int fd, const VtLayerMap *map, GError **error);
+bool vt_layer_file_begin(int fd, const VtIndex *index, const VtQcow2Layout *layout, GError **error);
 
 /**
  * vt_layer_file_read_frame:

@@ -9,7 +9,8 @@
  * SOCK_SEQPACKET socket pair. Unpack sends a request that names a free slot and a range of a blob;
  * fetch fills the slot from its first byte and answers. Answers come in any order. Unpack owns a
  * slot until it sends a request for it, and again from the answer on. Fetch may write into a slot
- * at any time if it is hostile: unpack copies a frame out before it hashes it.
+ * at any time if it is hostile: unpack reads a frame out with pread() before it hashes it, so that
+ * neither a change nor a truncation of the memfd does harm.
  *
  * Blobs are numbered as in the layer index; the daemon told fetch their digests. Integers are in
  * host byte order, both ends are one program.

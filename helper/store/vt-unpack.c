@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 
 /*
@@ -26,9 +25,12 @@
 /* One request: a registry of Go spends some ms on each, whatever its length; a slot holds no more */
 #define RANGE_TARGET (4u << 20)
 /* Decoded frames are gathered to writes of this size; bytes */
-#define WRITE_TARGET (1u << 20)
-#define THREADS_MAX  64
-#define PROGRESS_MS  100
+#define WRITE_TARGET (2u << 20)
+/* A thread has at most one slot */
+#define THREADS_MAX VT_RING_SLOTS
+/* Threads wait for the disk about as long as they decode */
+#define THREADS_PER_CPU 4
+#define PROGRESS_MS     100
 
 typedef struct Unpacker Unpacker;
 
@@ -45,7 +47,6 @@ struct Unpacker {
     const VtIndex *index;
     const VtLayerMap *map;
     VtLayerWriter *writer;
-    uint8_t *ring;
     int wake_fd;
     GThreadPool *pool;
     GMutex lock;
@@ -89,7 +90,7 @@ static bool
 process_range(Unpacker *unpacker, const Range *range, VtFrameDecoder *decoder, uint8_t *content,
               GError **error)
 {
-    const uint8_t *compressed = unpacker->ring + (size_t)range->slot * VT_RING_SLOT_SIZE;
+    uint64_t at = (uint64_t)range->slot * VT_RING_SLOT_SIZE;
     uint64_t frame_bytes = (uint64_t)unpacker->index->frame_blocks * VT_INDEX_BLOCK_SIZE;
     uint64_t batch = MAX(WRITE_TARGET / frame_bytes, 1), number = range->first;
 
@@ -99,10 +100,11 @@ process_range(Unpacker *unpacker, const Range *range, VtFrameDecoder *decoder, u
         for (uint64_t i = 0; i < count; i++) {
             VtFrame frame;
 
-            if (!vt_frame_decode(decoder, number + i, compressed, content + i * frame_bytes, error))
+            if (!vt_frame_decode(decoder, number + i, unpacker->job->ring_fd, at,
+                                 content + i * frame_bytes, error))
                 return false;
             vt_index_frame(unpacker->index, number + i, &frame);
-            compressed += frame.size;
+            at += frame.size;
         }
         if (!vt_layer_writer_add(unpacker->writer, content, number, count, error))
             return false;
@@ -323,13 +325,10 @@ find_present(Unpacker *unpacker, GError **error)
 static bool
 unpacker_start(Unpacker *unpacker, GError **error)
 {
-    unsigned threads = unpacker->job->threads ? unpacker->job->threads : g_get_num_processors();
-    void *ring = mmap(NULL, (size_t)VT_RING_SLOTS * VT_RING_SLOT_SIZE, PROT_READ, MAP_SHARED,
-                      unpacker->job->ring_fd, 0);
+    unsigned threads = unpacker->job->threads;
 
-    if (ring == MAP_FAILED)
-        return vt_throw_errno(error, errno, "cannot map the ring");
-    unpacker->ring = ring;
+    if (threads == 0)
+        threads = g_get_num_processors() * THREADS_PER_CPU;
     unpacker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (unpacker->wake_fd < 0)
         return vt_throw_errno(error, errno, "cannot make an eventfd");
@@ -345,8 +344,6 @@ unpacker_clear(Unpacker *unpacker)
 {
     if (unpacker->pool)
         g_thread_pool_free(unpacker->pool, false, true);
-    if (unpacker->ring)
-        munmap(unpacker->ring, (size_t)VT_RING_SLOTS * VT_RING_SLOT_SIZE);
     vt_close_fd(&unpacker->wake_fd);
     g_queue_clear(&unpacker->free_slots);
     g_clear_error(&unpacker->failure);
@@ -362,7 +359,8 @@ unpack(Unpacker *unpacker, GError **error)
 {
     bool ok;
 
-    if (!vt_layer_file_begin(unpacker->job->output_fd, unpacker->map, error) ||
+    if (!vt_layer_file_begin(unpacker->job->output_fd, unpacker->index, unpacker->map->layout,
+                             error) ||
         !unpacker_start(unpacker, error) ||
         (unpacker->job->resume && !find_present(unpacker, error)))
         return false;

@@ -14,7 +14,7 @@
  * @output_fd: regular file, read-write; O_DIRECT is set and cleared as the file system allows
  * @ring_fd: memfd of VT_RING_SLOTS * VT_RING_SLOT_SIZE bytes
  * @socket_fd: the unpack end of the ring's socket
- * @threads: 0 is one for each CPU
+ * @threads: 0 is as many as the number of CPUs and the ring ask for
  * @resume: @output_fd may hold frames of an earlier attempt: those whose content digest matches are
  *   not fetched again
  * @progress: (nullable): called about ten times a second: guest bytes present of @total, bytes
