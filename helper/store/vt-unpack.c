@@ -22,7 +22,8 @@
  * then.
  */
 
-/* One request: a registry of Go spends some ms on each, whatever its length; a slot holds no more */
+/* One request: a registry of Go spends some ms on each, whatever its length; a slot holds no more
+ */
 #define RANGE_TARGET (4u << 20)
 /* Decoded frames are gathered to writes of this size; bytes */
 #define WRITE_TARGET (2u << 20)
@@ -206,8 +207,9 @@ send_requests(Unpacker *unpacker, GError **error)
         unpacker->asked[slot] = range;
         unpacker->outstanding[slot] = true;
         unpacker->in_flight++;
-        if (send(unpacker->job->socket_fd, &request, sizeof(request), MSG_NOSIGNAL) !=
-            (ssize_t)sizeof(request))
+        /* When it is gone, what it said last may still be in the socket: take_answer() finds out */
+        if (send(unpacker->job->socket_fd, &request, sizeof(request), MSG_NOSIGNAL) < 0 &&
+            errno != EPIPE && errno != ECONNRESET)
             return vt_throw_errno(error, errno, "cannot ask the fetch worker");
     }
     return true;

@@ -181,7 +181,7 @@ static const Made made[] = {
     {"-f qcow2 -o lazy_refcounts=on,refcount_bits=1 x 10M", NULL},
     {"-f qcow2 -o data_file=y x 10M", "data in another file"},
     {"-f qcow2 -u -b y -F raw x 10M", "backing file"},
-    {"-f qcow2 --object secret,id=s,data=x -o encrypt.format=luks,encrypt.key-secret=s x 10M",
+    {"-f qcow2 --object secret,id=s,data=x -o encrypt.format=aes,encrypt.key-secret=s x 10M",
      "encrypted"},
     {"-f qcow2 x 10M && qemu-img snapshot -c s x", "1 internal snapshots"},
     {"-f qcow2 x 10M && qemu-img bitmap --add x b", "autoclear_features"},
