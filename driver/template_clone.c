@@ -97,12 +97,23 @@ virStorageTemplateWriteOverlay(const virStorageTemplateRef *ref, virStorageVolDe
                                   "(s)", fds);
 }
 
+/* The helper checks at each MakeOverlay that the template is complete and trusted, so one that
+ * seems to be here is not asked for first: that would double the time of a clone. */
+static int
+virStorageTemplateFetchMissing(const virStorageTemplateRef *ref)
+{
+    return access(ref->path, F_OK) == 0 ? 0 : virStorageTemplateFetch(ref);
+}
+
 static int
 virStorageTemplateMakeLinked(virStoragePoolObj *pool, virStorageVolDef *vol,
                              const virStorageTemplateRef *ref)
 {
-    VIR_AUTOCLOSE fd = virStorageTemplateCreateFile(pool, vol);
+    VIR_AUTOCLOSE fd = -1;
 
+    if (virStorageTemplateFetchMissing(ref) < 0)
+        return -1;
+    fd = virStorageTemplateCreateFile(pool, vol);
     if (fd < 0)
         return -1;
     /* As libvirt: only an empty file can be taken out of copy-on-write */
@@ -118,11 +129,10 @@ int
 virStorageTemplateBuildOver(virStoragePoolObj *pool, virStorageVolDef *vol,
                             const virStorageTemplateRef *ref, unsigned int flags)
 {
-    if (virStorageTemplateFetch(ref) < 0)
-        return -1;
     if (virStorageTemplateIsPlainOverlay(vol, flags))
         return virStorageTemplateMakeLinked(pool, vol, ref);
-    if (virStorageTemplateStockOf(pool)->buildVol(pool, vol, flags) < 0)
+    if (virStorageTemplateFetch(ref) < 0 ||
+        virStorageTemplateStockOf(pool)->buildVol(pool, vol, flags) < 0)
         return -1;
     if (virStorageTemplateTell(
             ref, "RecordClone",
@@ -187,13 +197,13 @@ virStorageTemplateBuildFrom(virStoragePoolObj *pool, virStorageVolDef *vol,
                        vol->name, ref->path, NULLSTR(vol->target.backingStore->path));
         return -1;
     }
-    if (virStorageTemplateFetch(ref) < 0)
-        return -1;
     if (!ref->pool->full && virStorageTemplateIsPlainOverlay(vol, flags)) {
         if (virStorageTemplateMakeLinked(pool, vol, ref) < 0)
             return -1;
         virStorageTemplateSetBacking(pool, vol, ref);
         return 0;
     }
+    if (virStorageTemplateFetch(ref) < 0)
+        return -1;
     return virStorageTemplateCopy(pool, vol, inputvol, ref, flags);
 }

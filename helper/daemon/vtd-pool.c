@@ -10,9 +10,9 @@
 
 #include <string.h>
 
-/* Clients often list twice in a row */
-#define FRESH_TIME (G_USEC_PER_SEC * 1)
-/* A store that is away is asked again after this time; nobody waits for it meanwhile */
+/* A store that is away is not asked again within this time, however often clients list */
+#define RETRY_TIME (G_USEC_PER_SEC * 1)
+/* and nobody waits for its answer within this one */
 #define BACK_OFF_TIME (G_USEC_PER_SEC * 30)
 
 /* What the daemon has to know of a kept manifest; its signatures are in @verdict */
@@ -214,11 +214,7 @@ vtd_pool_refresh(VtdPool *pool, VtdRefreshDone done, void *user)
     bool patient = !within(pool->failed, BACK_OFF_TIME);
     Waiter *waiter;
 
-    if (!pool->refreshing && within(pool->checked, FRESH_TIME)) {
-        done(user);
-        return;
-    }
-    if (!pool->refreshing && !within(pool->failed, FRESH_TIME))
+    if (!pool->refreshing && !within(pool->failed, RETRY_TIME))
         start_refresh(pool);
     if (!patient) {
         done(user);
