@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define BLOCK VT_INDEX_BLOCK_SIZE
 
@@ -56,46 +57,95 @@ set_direct_io(int fd, bool on)
         (void)fcntl(fd, F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT);
 }
 
-/* Reserving says early that the disk is full, keeps the file in one piece, and lets writes of
- * several threads go on side by side, which they cannot where each one allocates. */
+/* fallocate() of [@range[0], @range[1]); not every file system can: *@ret_can */
 static bool
-reserve(int fd, uint64_t offset, uint64_t bytes, GError **error)
+allocate(int fd, int mode, const uint64_t range[2], bool *ret_can, GError **error)
 {
     int result;
 
     do
-        result = fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)bytes);
+        result = fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)range[0],
+                           (off_t)(range[1] - range[0]));
     while (result < 0 && errno == EINTR);
-    /* Not every file system can; the writes allocate then */
     if (result < 0 && errno != EOPNOTSUPP && errno != ENOSYS)
         return vt_throw_errno(error, errno,
-                              "cannot reserve %" G_GUINT64_FORMAT " bytes for the layer", bytes);
+                              "cannot reserve %" G_GUINT64_FORMAT " bytes for the layer",
+                              range[1] - range[0]);
+    if (result < 0)
+        *ret_can = false;
     return true;
 }
 
-/* Space for what is not zero; zeros stay holes */
+/* The next stretch of the file that is not zero, from the extent after @iter on; false at the end
+ */
 static bool
-reserve_data(int fd, const VtIndex *index, const VtQcow2Layout *layout, GError **error)
+next_stretch(VtExtentIter *iter, const VtQcow2Layout *layout, uint64_t ret_range[2])
 {
-    uint64_t start = 0, end = layout->metadata_clusters * VT_QCOW2_LAYOUT_CLUSTER;
-    VtExtentIter iter;
+    VtExtentIter peek = *iter;
+    bool any = false;
     VtExtent extent;
 
-    vt_extent_iter_init(&iter, index);
-    while (vt_extent_iter_next(&iter, &extent)) {
+    for (; vt_extent_iter_next(&peek, &extent); *iter = peek) {
         uint64_t offset;
 
         if (extent.kind == VT_EXTENT_ZERO)
             continue;
         offset = vt_qcow2_layout_offset(layout, extent.guest);
-        if (offset != end) {
-            if (!reserve(fd, start, end - start, error))
-                return false;
-            start = offset;
-        }
-        end = offset + (uint64_t)extent.length * BLOCK;
+        if (!any)
+            ret_range[0] = offset;
+        else if (offset != ret_range[1])
+            return true;
+        ret_range[1] = offset + (uint64_t)extent.length * BLOCK;
+        any = true;
     }
-    return reserve(fd, start, end - start, error);
+    return any;
+}
+
+/* Applies one mode to what is data, or to what is between. Reserving data says early that the disk
+ * is full, keeps the file in one piece, and lets writes of several threads go on side by side,
+ * which they cannot where each one allocates. Between, an earlier attempt must not show. */
+static bool
+allocate_all(int fd, const VtIndex *index, const VtQcow2Layout *layout, bool data, bool *ret_can,
+             GError **error)
+{
+    uint64_t range[2], before = layout->metadata_clusters * VT_QCOW2_LAYOUT_CLUSTER;
+    VtExtentIter iter;
+
+    vt_extent_iter_init(&iter, index);
+    while (next_stretch(&iter, layout, range)) {
+        const uint64_t gap[2] = {before, range[0]};
+
+        if (data && !allocate(fd, 0, range, ret_can, error))
+            return false;
+        if (!data && gap[0] < gap[1] && !allocate(fd, FALLOC_FL_PUNCH_HOLE, gap, ret_can, error))
+            return false;
+        before = range[1];
+    }
+    if (!data && before < layout->file_size) {
+        const uint64_t rest[2] = {before, layout->file_size};
+
+        return allocate(fd, FALLOC_FL_PUNCH_HOLE, rest, ret_can, error);
+    }
+    return true;
+}
+
+static bool
+prepare_space(int fd, const VtIndex *index, const VtQcow2Layout *layout, GError **error)
+{
+    bool can_punch = true, can_reserve = true;
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return vt_throw_errno(error, errno, "cannot stat the layer");
+    if (st.st_size > 0 && !allocate_all(fd, index, layout, false, &can_punch, error))
+        return false;
+    /* Without holes there is no going on */
+    if (!can_punch && ftruncate(fd, 0) < 0)
+        return vt_throw_errno(error, errno, "cannot empty the layer");
+    if (ftruncate(fd, (off_t)layout->file_size) < 0)
+        return vt_throw_errno(error, errno, "cannot make a layer of %" G_GUINT64_FORMAT " bytes",
+                              layout->file_size);
+    return allocate_all(fd, index, layout, true, &can_reserve, error);
 }
 
 bool
@@ -104,10 +154,7 @@ vt_layer_file_begin(int fd, const VtIndex *index, const VtQcow2Layout *layout, G
     const uint32_t cluster = VT_QCOW2_LAYOUT_CLUSTER;
     __attribute__((cleanup(vt_aligned_free))) uint8_t *buffer = vt_aligned_new(cluster);
 
-    if (ftruncate(fd, (off_t)layout->file_size) < 0)
-        return vt_throw_errno(error, errno, "cannot make a layer of %" G_GUINT64_FORMAT " bytes",
-                              layout->file_size);
-    if (!reserve_data(fd, index, layout, error))
+    if (!prepare_space(fd, index, layout, error))
         return false;
     set_direct_io(fd, true);
     for (uint64_t i = 0; i < layout->metadata_clusters; i++) {

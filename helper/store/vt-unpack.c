@@ -221,6 +221,9 @@ take_answer(Unpacker *unpacker, GError **error)
     VtRingAnswer answer;
     ssize_t n = recv(unpacker->job->socket_fd, &answer, sizeof(answer), MSG_DONTWAIT);
 
+    /* A worker that ended with requests unread leaves this error in front of its last answers */
+    if (n < 0 && errno == ECONNRESET)
+        n = recv(unpacker->job->socket_fd, &answer, sizeof(answer), MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return true;
     if (n <= 0)

@@ -54,7 +54,7 @@ bool vt_unpack_run(const VtUnpackJob *job, GError **error);
  * Re-hashes the local layer: metadata must be the computed bytes, each frame's content must have
  * the digest that the index gives, and blocks that are zero must read as zero.
  *
- * @error: %VT_ERROR_CORRUPT naming the first bad guest offset
+ * @error: %VT_ERROR_CORRUPT naming the offset in the file, and the frame
  */
 bool vt_unpack_verify(GBytes *index, int layer_fd, unsigned threads,
                       void (*progress)(void *user, uint64_t done, uint64_t total), void *user,
