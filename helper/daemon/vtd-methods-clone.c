@@ -14,6 +14,8 @@
 /* A clone that is being made gets its name within this time; so long its record counts although
  * there is no such file */
 #define PENDING_TIME (G_USEC_PER_SEC * 10)
+/* What file systems allocate at least */
+#define OVERLAY_BLOCK ((gsize)4096)
 /* Clones that an error names */
 #define NAMED_MAX 8
 
@@ -68,8 +70,27 @@ take_subclusters(GVariant *options, bool *ret_subclusters, GError **error)
 }
 
 static bool
+pwrite_all(int fd, const uint8_t *data, gsize size, gsize offset, GError **error)
+{
+    while (size > 0) {
+        ssize_t n = pwrite(fd, data, size, (off_t)offset);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return vt_throw_errno(error, errno, "cannot write the overlay");
+        data += n;
+        offset += (gsize)n;
+        size -= (gsize)n;
+    }
+    return true;
+}
+
+/* Three of its blocks are not zeros; all others stay holes, which is quicker and takes no space */
+static bool
 write_overlay(int fd, const VtQcow2Overlay *overlay, GError **error)
 {
+    static const uint8_t zeros[OVERLAY_BLOCK];
     g_autoptr(GBytes) bytes = NULL;
     const uint8_t *data;
     uint64_t file_size;
@@ -78,32 +99,32 @@ write_overlay(int fd, const VtQcow2Overlay *overlay, GError **error)
     if (!vt_qcow2_overlay_encode(overlay, &bytes, &file_size, error))
         return false;
     data = g_bytes_get_data(bytes, &size);
-    for (gsize at = 0; at < size;) {
-        ssize_t n = pwrite(fd, data + at, size - at, (off_t)at);
+    for (gsize at = 0; at < size; at += OVERLAY_BLOCK) {
+        const gsize length = MIN(size - at, OVERLAY_BLOCK);
 
-        if (n < 0 && errno != EINTR)
-            return vt_throw_errno(error, errno, "cannot write the overlay");
-        at += n > 0 ? (gsize)n : 0;
+        if (memcmp(data + at, zeros, length) != 0 && !pwrite_all(fd, data + at, length, at, error))
+            return false;
     }
-    if (file_size > size && ftruncate(fd, (off_t)file_size) < 0)
+    if (ftruncate(fd, (off_t)MAX(file_size, size)) < 0)
         return vt_throw_errno(error, errno, "cannot set the size of the overlay");
     return true;
 }
 
 /* A clone that is written under another name first is not "gone" until it has its own */
 static void
-remember_pending(VtdPool *pool, const char *path, int fd)
+remember_pending(const VtdTarget *target, const char *version, const char *path, int fd)
 {
+    VtdPending *pending;
     struct stat named;
     struct stat st;
-    gint64 *until;
 
     if (fd >= 0 && stat(path, &named) == 0 && fstat(fd, &st) == 0 && named.st_ino == st.st_ino &&
         named.st_dev == st.st_dev)
         return;
-    until = g_new(gint64, 1);
-    *until = g_get_monotonic_time() + PENDING_TIME;
-    g_hash_table_insert(pool->pending, g_strdup(path), until);
+    pending = g_new0(VtdPending, 1);
+    pending->until = g_get_monotonic_time() + PENDING_TIME;
+    pending->reference = g_strdup_printf("%s@%s", target->name, version);
+    g_hash_table_insert(target->pool->pending, g_strdup(path), pending);
 }
 
 static bool
@@ -149,7 +170,7 @@ vtd_method_make_overlay(VtdCall *call, GError **error)
     if (!vt_clones_record(files, target.name, local.entry->version, path, error) ||
         !write_overlay(fd, &overlay, error))
         return false;
-    remember_pending(target.pool, path, fd);
+    remember_pending(&target, local.entry->version, path, fd);
     vtd_daemon_count_clone(call->daemon, target.target, target.name, local.entry->version);
     vtd_call_return(call, g_variant_new("(s)", backing));
     return true;
@@ -175,7 +196,7 @@ vtd_method_record_clone(VtdCall *call, GError **error)
     if (!vt_pool_open(target.target, &files, error) ||
         !vt_clones_record(files, target.name, target.version, path, error))
         return false;
-    remember_pending(target.pool, path, -1);
+    remember_pending(&target, target.version, path, -1);
     vtd_daemon_count_clone(call->daemon, target.target, target.name, target.version);
     vtd_call_return(call, NULL);
     return true;
@@ -200,11 +221,11 @@ resolve(VtdTarget *target, const VtCatalogEntry **ret_entry, GError **error)
 
 /* Paths of clones that may still get their name; forgets the others */
 static gboolean
-is_over(gpointer path, gpointer until, gpointer now)
+is_over(gpointer path, gpointer pending, gpointer now)
 {
     struct stat st;
 
-    return *(gint64 *)until < *(gint64 *)now || stat(path, &st) == 0;
+    return ((VtdPending *)pending)->until < *(gint64 *)now || stat(path, &st) == 0;
 }
 
 static bool
@@ -256,13 +277,17 @@ throw_in_use(const VtdTarget *target, char **paths, GError **error)
 static bool
 check_pending(const VtdTarget *target, GError **error)
 {
+    g_autofree char *reference = g_strdup_printf("%s@%s", target->name, target->version);
     GHashTableIter iter;
+    gpointer pending;
     gpointer path;
 
     g_hash_table_iter_init(&iter, target->pool->pending);
-    if (g_hash_table_iter_next(&iter, &path, NULL))
-        return vt_throw(error, VT_ERROR_BUSY, "a clone is being made at '%s': try again",
-                        (const char *)path);
+    while (g_hash_table_iter_next(&iter, &path, &pending)) {
+        if (g_str_equal(((const VtdPending *)pending)->reference, reference))
+            return vt_throw(error, VT_ERROR_BUSY, "a clone is being made at '%s': try again",
+                            (const char *)path);
+    }
     return true;
 }
 

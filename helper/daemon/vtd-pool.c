@@ -31,6 +31,15 @@ kept_free(gpointer data)
     g_free(kept);
 }
 
+static void
+pending_free(gpointer data)
+{
+    VtdPending *pending = data;
+
+    g_free(pending->reference);
+    g_free(pending);
+}
+
 typedef struct {
     VtdRefreshDone done;
     void *user;
@@ -94,7 +103,7 @@ vtd_pool_new(const VtdConfig *config, VtDb *db, VtPoolSettings *settings)
         vt_store_url_parse("oci:/nonexistent", &pool->url, NULL);
     pool->verdicts = g_hash_table_new_full(digest_hash, digest_same, g_free, kept_free);
     pool->refusals = g_hash_table_new_full(digest_hash, digest_same, g_free, g_free);
-    pool->pending = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    pool->pending = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, pending_free);
     pool->waiters = g_ptr_array_new_with_free_func(g_free);
     load_catalog(pool);
     return pool;

@@ -14,7 +14,7 @@
  * @verdicts: of the manifests of local versions, by digest
  * @refusals: why a manifest was refused last, by digest
  * @refusals_policy: when the policy was changed that refused them
- * @pending: paths of clones that have no name yet, with the time when they must have one
+ * @pending: clones that have no name yet: path, and a #VtdPending
  * @failure: (nullable): why the last refresh failed
  */
 typedef struct {
@@ -37,6 +37,16 @@ typedef struct {
     bool refreshing;
     GPtrArray *waiters;
 } VtdPool;
+
+/**
+ * VtdPending: a clone that is being made
+ * @until: monotonic time; from then on a file that is not there is gone
+ * @reference: `NAME@VERSION` of its template
+ */
+typedef struct {
+    gint64 until;
+    char *reference;
+} VtdPending;
 
 /** vtd_pool_new: @settings: (transfer full): checked. Loads the catalog that the database has */
 VtdPool *vtd_pool_new(const VtdConfig *config, VtDb *db, VtPoolSettings *settings);
