@@ -30,11 +30,13 @@ enum {
 };
 static const struct {
     const char *name;
+    /* FileDescriptorName= of the socket unit */
+    const char *passed_name;
     mode_t mode;
     bool read_only;
 } sockets[SOCKET_COUNT] = {
-    {VTD_SOCKET_NAME, 0600, false},
-    {VTD_SOCKET_RO, 0666, true},
+    {VTD_SOCKET_NAME, "rw", 0600, false},
+    {VTD_SOCKET_RO, "ro", 0666, true},
 };
 
 typedef struct {
@@ -162,7 +164,7 @@ take_passed(int fds[SOCKET_COUNT])
 
         fcntl(fd, F_SETFD, FD_CLOEXEC);
         for (int j = 0; j < SOCKET_COUNT; j++) {
-            if (g_str_equal(parts[i], sockets[j].name))
+            if (g_str_equal(parts[i], sockets[j].passed_name))
                 fds[j] = fd;
         }
     }

@@ -182,6 +182,7 @@ refreshed(GObject *source, GAsyncResult *result, gpointer data)
     } else {
         pool->failed = g_get_monotonic_time();
         pool->failure = g_strdup(error->message);
+        pool->failure_code = error->domain == VT_ERROR ? error->code : VT_ERROR_FAILED;
         g_message("catalog of pool '%s': %s", pool->settings->target, error->message);
     }
     pool->refreshing = false;
@@ -265,10 +266,12 @@ vtd_pool_check_catalog(VtdPool *pool, GError **error)
 {
     const VtSubject subject = {.url = pool->url, .name = VT_CATALOG_NAME, .digest = pool->manifest};
 
+    if (!pool->catalog && pool->failure)
+        return vt_throw(error, (VtError)pool->failure_code, "no catalog of '%s' is known: %s",
+                        pool->settings->store, pool->failure);
     if (!pool->catalog)
-        return vt_throw(error, VT_ERROR_NOT_FOUND, "the catalog of '%s' is not known%s%s",
-                        pool->settings->store, pool->failure ? ": " : " yet",
-                        pool->failure ? pool->failure : "");
+        return vt_throw(error, VT_ERROR_NOT_FOUND, "the catalog of '%s' is not known yet",
+                        pool->settings->store);
     if (!vtd_verdict_holds(pool->catalog_verdict) &&
         !decide_again(pool, &subject, pool->proofs, &pool->catalog_verdict, error))
         return false;

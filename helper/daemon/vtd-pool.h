@@ -15,7 +15,7 @@
  * @refusals: why a manifest was refused last, by digest
  * @refusals_policy: when the policy was changed that refused them
  * @pending: clones that have no name yet: path, and a #VtdPending
- * @failure: (nullable): why the last refresh failed
+ * @failure: (nullable): why the last refresh failed; @failure_code: its #VtError
  */
 typedef struct {
     gint references;
@@ -34,6 +34,7 @@ typedef struct {
     gint64 checked;
     gint64 failed;
     char *failure;
+    int failure_code;
     bool refreshing;
     GPtrArray *waiters;
 } VtdPool;
