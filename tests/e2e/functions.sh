@@ -47,8 +47,9 @@ vt_print_logs() {
     local log
     for log in "$LOGS"/*; do
         [ -s "$log" ] || continue
-        echo "--- $(basename "$log") (last 60 lines)"
-        tail -n 60 "$log"
+        echo "--- $(basename "$log") (last 40 lines)"
+        # The registry writes each request twice; the short form is enough
+        grep -v 'level=.*http.request' "$log" | tail -n 40 | cut -c -300
     done
 }
 
