@@ -67,7 +67,6 @@ vt_libvirtd_conf() {
 listen_tls = 0
 auth_unix_rw = "none"
 auth_unix_ro = "none"
-log_filters = "4:util.netdev 4:util.dmi 4:node_device"
 log_outputs = "2:file:$LOGS/libvirtd.log"
 END
 }
