@@ -19,7 +19,6 @@
 #define WRITE_BEHIND (8u << 20)
 
 typedef struct {
-    ZSTD_CCtx *context;
     uint8_t *content;
     size_t content_size;
     uint8_t *frame;
@@ -28,7 +27,6 @@ typedef struct {
     VtDigest digest;
     VtDigest content_digest;
     bool done;
-    VtFrameEncoder *owner;
 } Slot;
 
 struct VtFrameEncoder {
@@ -38,6 +36,8 @@ struct VtFrameEncoder {
     GThreadPool *pool;
     GMutex lock;
     GCond ready;
+    /* idle ZSTD_CCtx, guarded by lock: one for each thread, the last used first, as it is cached */
+    GPtrArray *contexts;
     Slot *slots;
     guint slot_count;
     uint64_t next;
@@ -58,14 +58,19 @@ compress_slot(gpointer data, gpointer user)
 {
     VtFrameEncoder *encoder = user;
     Slot *slot = data;
+    ZSTD_CCtx *context;
 
-    slot->frame_size = ZSTD_compress2(slot->context, slot->frame, slot->frame_capacity,
-                                      slot->content, slot->content_size);
+    g_mutex_lock(&encoder->lock);
+    context = g_ptr_array_steal_index(encoder->contexts, encoder->contexts->len - 1);
+    g_mutex_unlock(&encoder->lock);
+    slot->frame_size = ZSTD_compress2(context, slot->frame, slot->frame_capacity, slot->content,
+                                      slot->content_size);
     if (!ZSTD_isError(slot->frame_size)) {
         vt_sha256_data(slot->frame, slot->frame_size, &slot->digest);
         vt_sha256_data(slot->content, slot->content_size, &slot->content_digest);
     }
     g_mutex_lock(&encoder->lock);
+    g_ptr_array_add(encoder->contexts, context);
     slot->done = true;
     g_cond_signal(&encoder->ready);
     g_mutex_unlock(&encoder->lock);
@@ -74,15 +79,27 @@ compress_slot(gpointer data, gpointer user)
 static void
 slot_init(VtFrameEncoder *encoder, Slot *slot)
 {
-    slot->owner = encoder;
-    slot->context = ZSTD_createCCtx();
-    g_assert(slot->context);
-    ZSTD_CCtx_setParameter(slot->context, ZSTD_c_compressionLevel, encoder->options.level);
-    ZSTD_CCtx_setParameter(slot->context, ZSTD_c_contentSizeFlag, 1);
-    ZSTD_CCtx_setParameter(slot->context, ZSTD_c_checksumFlag, 0);
     slot->content = g_malloc(encoder->options.frame_size);
     slot->frame_capacity = ZSTD_compressBound(encoder->options.frame_size);
     slot->frame = g_malloc(slot->frame_capacity);
+}
+
+static void
+free_context(gpointer context)
+{
+    ZSTD_freeCCtx(context);
+}
+
+static ZSTD_CCtx *
+new_context(int level)
+{
+    ZSTD_CCtx *context = ZSTD_createCCtx();
+
+    g_assert(context);
+    ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, level);
+    ZSTD_CCtx_setParameter(context, ZSTD_c_contentSizeFlag, 1);
+    ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 0);
+    return context;
 }
 
 VtFrameEncoder *
@@ -102,6 +119,9 @@ vt_frame_encoder_new(const VtEncodeOptions *options, VtBlobSink *sink, VtIndexBu
     encoder->slots = g_new0(Slot, encoder->slot_count);
     for (guint i = 0; i < encoder->slot_count; i++)
         slot_init(encoder, &encoder->slots[i]);
+    encoder->contexts = g_ptr_array_new_with_free_func(free_context);
+    for (guint i = 0; i < options->threads; i++)
+        g_ptr_array_add(encoder->contexts, new_context(options->level));
     encoder->pool = g_thread_pool_new(compress_slot, encoder, (int)options->threads, false, NULL);
     return encoder;
 }
@@ -113,11 +133,11 @@ vt_frame_encoder_free(VtFrameEncoder *encoder)
         return;
     g_thread_pool_free(encoder->pool, true, true);
     for (guint i = 0; i < encoder->slot_count; i++) {
-        ZSTD_freeCCtx(encoder->slots[i].context);
         g_free(encoder->slots[i].content);
         g_free(encoder->slots[i].frame);
     }
     g_free(encoder->slots);
+    g_ptr_array_unref(encoder->contexts);
     vt_close_fd(&encoder->blob_fd);
     vt_sha256_free(encoder->blob_hash);
     g_array_unref(encoder->digests);
