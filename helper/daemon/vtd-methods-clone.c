@@ -235,8 +235,9 @@ find_clones(VtdTarget *target, VtPool *files, const VtDigest *index, char ***ret
     gint64 now = g_get_monotonic_time();
 
     g_hash_table_foreach_remove(target->pool->pending, is_over, &now);
-    return vt_clones_list(files, target->name, target->version, index, target->pool->pending,
-                          ret_paths, error);
+    return vt_clones_list(
+        files, &(const VtClonesQuery){target->name, target->version, index, target->pool->pending},
+        ret_paths, error);
 }
 
 bool

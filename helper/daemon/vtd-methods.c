@@ -34,19 +34,28 @@ vtd_call_throw(VtdCall *call, GError *error)
 
 /* ---- arguments: whatever a peer sends has its grammar, before it is used for anything ---- */
 
+static bool
+has_control(const char *text)
+{
+    while (*text && !g_ascii_iscntrl(*text))
+        text++;
+    return *text != '\0';
+}
+
 bool
 vtd_check_path(const char *path, GError **error)
 {
+    g_auto(GStrv) parts = NULL;
+
     if (path[0] != '/' || strlen(path) >= PATH_MAX || !g_utf8_validate(path, -1, NULL))
         return vt_throw(error, VT_ERROR_INVALID, "a path must be absolute and valid UTF-8");
-    for (const char *at = path; *at; at++) {
-        if (g_ascii_iscntrl(*at))
-            return vt_throw(error, VT_ERROR_INVALID, "the path has a control character");
-        if (at[0] == '/' && (at[1] == '/' || (at[1] == '\0' && at != path)))
-            return vt_throw(error, VT_ERROR_INVALID, "the path '%s' has an empty part", path);
-        if (at[0] == '/' && at[1] == '.' &&
-            (at[2] == '/' || at[2] == '\0' || (at[2] == '.' && (at[3] == '/' || at[3] == '\0'))))
-            return vt_throw(error, VT_ERROR_INVALID, "the path '%s' has a part '.' or '..'", path);
+    if (has_control(path))
+        return vt_throw(error, VT_ERROR_INVALID, "the path has a control character");
+    parts = g_strsplit(path + 1, "/", -1);
+    for (char **part = parts; *part; part++) {
+        if (**part == '\0' || g_str_equal(*part, ".") || g_str_equal(*part, ".."))
+            return vt_throw(error, VT_ERROR_INVALID,
+                            "the path '%s' has a part that is empty, '.' or '..'", path);
     }
     return true;
 }

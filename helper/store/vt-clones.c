@@ -189,13 +189,12 @@ compare_paths(gconstpointer a, gconstpointer b)
 }
 
 bool
-vt_clones_list(VtPool *pool, const char *name, const char *version, const VtDigest *index,
-               GHashTable *keep, char ***ret_paths, GError **error)
+vt_clones_list(VtPool *pool, const VtClonesQuery *query, char ***ret_paths, GError **error)
 {
-    g_autofree char *prefix = g_strdup_printf("%s@%s~", name, version);
+    g_autofree char *prefix = g_strdup_printf("%s@%s~", query->name, query->version);
     g_auto(Search) search = {
-        .version_path = vt_pool_version_path(pool, name, version),
-        .layer_path = index ? vt_pool_layer_path(pool, index) : NULL,
+        .version_path = vt_pool_version_path(pool, query->name, query->version),
+        .layer_path = query->index ? vt_pool_layer_path(pool, query->index) : NULL,
         .paths = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
         .dirs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
     };
@@ -204,7 +203,8 @@ vt_clones_list(VtPool *pool, const char *name, const char *version, const VtDige
     gpointer path;
 
     /* A pool on a read-only file system may have no records at all */
-    if (vt_pool_dirs(pool, false, NULL) && !look_at_records(pool, &search, prefix, keep, error))
+    if (vt_pool_dirs(pool, false, NULL) &&
+        !look_at_records(pool, &search, prefix, query->keep, error))
         return false;
     look_into(&search, pool->target);
     g_hash_table_iter_init(&iter, search.paths);

@@ -15,15 +15,23 @@ bool vt_clones_record(VtPool *pool, const char *name, const char *version, const
                       GError **error);
 
 /**
- * vt_clones_list:
+ * VtClonesQuery:
  * @index: (nullable): the version's layer; its path counts as a backing file, too
- * @keep: (nullable) (element-type utf8 utf8): paths whose record stays although there is no such
- *   file yet
+ * @keep: (nullable): a set of paths whose record stays although there is no such file yet
+ */
+typedef struct {
+    const char *name;
+    const char *version;
+    const VtDigest *index;
+    GHashTable *keep;
+} VtClonesQuery;
+
+/**
+ * vt_clones_list:
  * @ret_paths: (out) (transfer full) (array zero-terminated=1): sorted
  *
  * Looks at the recorded files, and at all files `*.qcow2` in the target and in the directories of
  * recorded files of any version. Records of files that are gone, or have another backing file, are
  * removed.
  */
-bool vt_clones_list(VtPool *pool, const char *name, const char *version, const VtDigest *index,
-                    GHashTable *keep, char ***ret_paths, GError **error);
+bool vt_clones_list(VtPool *pool, const VtClonesQuery *query, char ***ret_paths, GError **error);

@@ -183,10 +183,14 @@ run(VtDb *db, GError **error, const char *sql, const char *types, ...)
     return ok || throw_db(db, error);
 }
 
-/* Calls @row for each row of a query */
+typedef struct {
+    void (*read)(sqlite3_stmt *row, void *user);
+    void *user;
+} Rows;
+
+/* Calls @rows->read for each row of a query */
 static bool
-query(VtDb *db, void (*row)(sqlite3_stmt *statement, void *user), void *user, GError **error,
-      const char *sql, const char *types, ...)
+query(VtDb *db, const Rows *rows, GError **error, const char *sql, const char *types, ...)
 {
     sqlite3_stmt *statement = NULL;
     va_list arguments;
@@ -199,7 +203,7 @@ query(VtDb *db, void (*row)(sqlite3_stmt *statement, void *user), void *user, GE
     if (!ok)
         return false;
     while ((result = sqlite3_step(statement)) == SQLITE_ROW)
-        row(statement, user);
+        rows->read(statement, rows->user);
     sqlite3_finalize(statement);
     return result == SQLITE_DONE || throw_db(db, error);
 }
@@ -288,7 +292,8 @@ vt_db_list_pools(VtDb *db, GPtrArray **ret_pools, GError **error)
     g_autoptr(GPtrArray) pools =
         g_ptr_array_new_with_free_func((GDestroyNotify)vt_pool_settings_free);
 
-    if (!query(db, read_pool, pools, error, "SELECT * FROM pools ORDER BY target", ""))
+    if (!query(db, &(const Rows){read_pool, pools}, error, "SELECT * FROM pools ORDER BY target",
+               ""))
         return false;
     *ret_pools = g_steal_pointer(&pools);
     return true;
@@ -334,7 +339,7 @@ vt_db_get_catalog(VtDb *db, const char *target, VtDbCatalog *ret_catalog, GError
 {
     VtDbCatalog catalog = {0};
 
-    if (!query(db, read_catalog, &catalog, error,
+    if (!query(db, &(const Rows){read_catalog, &catalog}, error,
                "SELECT store, manifest, document, proofs, checked FROM catalogs WHERE target=?",
                "s", target))
         return false;
@@ -413,8 +418,8 @@ vt_db_list_jobs(VtDb *db, unsigned limit, GPtrArray **ret_jobs, GError **error)
 {
     g_autoptr(GPtrArray) jobs = g_ptr_array_new_with_free_func((GDestroyNotify)vt_db_job_free);
 
-    if (!query(db, read_job, jobs, error, "SELECT * FROM jobs ORDER BY id DESC LIMIT ?", "i",
-               (int64_t)limit))
+    if (!query(db, &(const Rows){read_job, jobs}, error,
+               "SELECT * FROM jobs ORDER BY id DESC LIMIT ?", "i", (int64_t)limit))
         return false;
     *ret_jobs = g_steal_pointer(&jobs);
     return true;
@@ -425,7 +430,8 @@ vt_db_get_job(VtDb *db, uint64_t id, VtDbJob **ret_job, GError **error)
 {
     g_autoptr(GPtrArray) jobs = g_ptr_array_new_with_free_func((GDestroyNotify)vt_db_job_free);
 
-    if (!query(db, read_job, jobs, error, "SELECT * FROM jobs WHERE id=?", "i", (int64_t)id))
+    if (!query(db, &(const Rows){read_job, jobs}, error, "SELECT * FROM jobs WHERE id=?", "i",
+               (int64_t)id))
         return false;
     if (jobs->len == 0)
         return vt_throw(error, VT_ERROR_NOT_FOUND, "there is no job %" PRIu64, id);

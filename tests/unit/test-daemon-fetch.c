@@ -481,7 +481,7 @@ test_disk_full(DaemonFixture *f, gconstpointer data)
     g_assert_cmpint(mount("tmpfs", f->pool, "tmpfs", MS_REMOUNT, "size=64m,mode=0755"), ==, 0);
     assert_fetched(f, "1.0.1");
     assert_clone(f, "1.0.1", "clone.qcow2");
-    g_assert_cmpint(umount(f->pool), ==, 0);
+    g_assert_cmpint(umount2(f->pool, MNT_DETACH), ==, 0);
 }
 
 static void
@@ -494,7 +494,7 @@ test_read_only_pool(DaemonFixture *f, gconstpointer data)
     g_assert_cmpuint(daemon_flags(f, "1.0.1", 10000, NULL), ==, CURRENT);
     status = daemon_fetch(f, "1.0.1");
     g_assert_cmpint(daemon_job_error(status, "Read-only"), ==, VT_ERROR_FAILED);
-    g_assert_cmpint(umount(f->pool), ==, 0);
+    g_assert_cmpint(umount2(f->pool, MNT_DETACH), ==, 0);
 }
 
 static void

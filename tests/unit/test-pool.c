@@ -261,7 +261,8 @@ assert_clones(Fixture *fixture, GHashTable *keep, const char *const *expected)
     g_auto(GStrv) paths = NULL;
     g_autoptr(GError) error = NULL;
 
-    vt_clones_list(fixture->pool, "debian-12", "1.0.0", NULL, keep, &paths, &error);
+    vt_clones_list(fixture->pool, &(const VtClonesQuery){"debian-12", "1.0.0", NULL, keep}, &paths,
+                   &error);
     g_assert_no_error(error);
     g_assert_true(g_strv_equal((const char *const *)paths, expected));
 }
