@@ -18,26 +18,26 @@ check_helper(VtcReport *report, const char *socket)
 
     if (!vtc_client_open(socket, false, &client, &error) ||
         !vtc_client_call(client, "Hello", NULL, "(s)", &reply, &error)) {
-        vtc_report_add(report, VTC_LEVEL_FAIL, "helper",
-                       "'systemctl enable --now virttemplated.socket virttemplated-ro.socket'; "
-                       "'journalctl -u virttemplated' has its messages",
-                       "%s", error->message);
+        vtc_report_fail(report, "helper",
+                        "'systemctl enable --now virttemplated.socket virttemplated-ro.socket'; "
+                        "'journalctl -u virttemplated' has its messages",
+                        "%s", error->message);
         return NULL;
     }
     g_variant_get(reply, "(&s)", &version);
     if (strcmp(version, VT_VERSION) == 0)
         vtc_report_ok(report, "helper", "version %s at %s", version, vtc_client_socket(client));
     else
-        vtc_report_add(report, VTC_LEVEL_FAIL, "helper", "'systemctl restart virttemplated'",
-                       "virttemplated has version %s, virt-template %s", version, VT_VERSION);
+        vtc_report_fail(report, "helper", "'systemctl restart virttemplated'",
+                        "virttemplated has version %s, virt-template %s", version, VT_VERSION);
     return g_steal_pointer(&client);
 }
 
 static void
 print_human(const VtcReport *report)
 {
-    for (unsigned i = 0; i < report->len; i++) {
-        const VtcFinding *finding = report->pdata[i];
+    for (unsigned i = 0; i < report->findings->len; i++) {
+        const VtcFinding *finding = report->findings->pdata[i];
         g_autofree char *found = vtc_print_plain(finding->found);
 
         g_print("%-4s  %s: %s\n", vtc_level_name(finding->level), finding->what, found);
@@ -51,8 +51,8 @@ print_json(const VtcReport *report, unsigned failures)
 {
     json_t *checks = json_array();
 
-    for (unsigned i = 0; i < report->len; i++) {
-        const VtcFinding *finding = report->pdata[i];
+    for (unsigned i = 0; i < report->findings->len; i++) {
+        const VtcFinding *finding = report->findings->pdata[i];
         g_autofree char *found = g_utf8_make_valid(finding->found, -1);
         json_t *check = json_pack("{s:s, s:s, s:s}", "level", vtc_level_name(finding->level),
                                   "check", finding->what, "found", found);
@@ -69,15 +69,16 @@ count_failures(const VtcReport *report)
 {
     unsigned failures = 0;
 
-    for (unsigned i = 0; i < report->len; i++)
-        failures += ((const VtcFinding *)report->pdata[i])->level == VTC_LEVEL_FAIL ? 1 : 0;
+    for (unsigned i = 0; i < report->findings->len; i++)
+        failures +=
+            ((const VtcFinding *)report->findings->pdata[i])->level == VTC_LEVEL_FAIL ? 1 : 0;
     return failures;
 }
 
 static bool
 run(const VtcVerb *self, char **argv, GError **error)
 {
-    g_autoptr(GPtrArray) report = g_ptr_array_new_with_free_func((GDestroyNotify)vtc_finding_free);
+    g_autoptr(VtcReport) report = vtc_report_new();
     g_autofree char *socket = NULL;
     g_auto(GStrv) words = NULL;
     g_autoptr(VtcClient) client = NULL;
@@ -102,7 +103,8 @@ run(const VtcVerb *self, char **argv, GError **error)
     else
         print_human(report);
     if (failures > 0)
-        return vt_throw(error, VT_ERROR_FAILED, "%u of %u checks failed", failures, report->len);
+        return vt_throw(error, VT_ERROR_FAILED, "%u of %u checks failed", failures,
+                        report->findings->len);
     return true;
 }
 

@@ -126,6 +126,11 @@ print_summary(const VtPublisher *publisher, const VtPublishRequest *request,
                          : 0;
     char manifest[VT_DIGEST_STRING_MAX];
 
+    if (result->unchanged) {
+        g_print("%s@%s is in %s already, with the same content; nothing was uploaded\n",
+                request->name, request->version, store);
+        return;
+    }
     g_print("%s@%s is published in %s\n"
             "  disk      %s, %s of data, %s unique\n"
             "  stored    %s (%.1f %% of the data)\n"

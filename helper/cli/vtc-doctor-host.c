@@ -58,9 +58,9 @@ check_qemu(VtcReport *report)
     char *end;
 
     if (!version) {
-        vtc_report_add(report, VTC_LEVEL_FAIL, "qemu-img",
-                       "install it (Debian: qemu-utils); full copies and qcow2 images need it",
-                       "qemu-img is not installed");
+        vtc_report_fail(report, "qemu-img",
+                        "install it (Debian: qemu-utils); full copies and qcow2 images need it",
+                        "qemu-img is not installed");
         return;
     }
     version += strlen("version ");
@@ -70,9 +70,9 @@ check_qemu(VtcReport *report)
     if (vtc_qemu_is_safe(version))
         vtc_report_ok(report, "qemu-img", "%s", version);
     else
-        vtc_report_add(report, VTC_LEVEL_WARN, "qemu-img",
-                       "upgrade it, unless your distribution's changelog names the fix",
-                       "%s is not known to have the fix of CVE-2024-4467", version);
+        vtc_report_warn(report, "qemu-img",
+                        "upgrade it, unless your distribution's changelog names the fix",
+                        "%s is not known to have the fix of CVE-2024-4467", version);
 }
 
 static void
@@ -82,8 +82,8 @@ check_users(VtcReport *report)
 
     for (size_t i = 0; i < G_N_ELEMENTS(users); i++) {
         if (!getpwnam(users[i])) {
-            vtc_report_add(report, VTC_LEVEL_FAIL, "users", "run 'systemd-sysusers'",
-                           "there is no user '%s' for the worker processes", users[i]);
+            vtc_report_fail(report, "users", "run 'systemd-sysusers'",
+                            "there is no user '%s' for the worker processes", users[i]);
             return;
         }
     }
@@ -108,12 +108,12 @@ check_apparmor(VtcReport *report)
     if (strstr(profile, "/**.qcow{,2} r,"))
         vtc_report_ok(report, "AppArmor", "enabled; virt-aa-helper may read *.qcow2");
     else
-        vtc_report_add(report, VTC_LEVEL_WARN, "AppArmor",
-                       "add '/**.qcow2 r,' to /etc/apparmor.d/local/"
-                       "usr.lib.libvirt.virt-aa-helper",
-                       "%s does not let virt-aa-helper read *.qcow2, so guests may be denied "
-                       "their templates",
-                       AA_HELPER);
+        vtc_report_warn(report, "AppArmor",
+                        "add '/**.qcow2 r,' to /etc/apparmor.d/local/"
+                        "usr.lib.libvirt.virt-aa-helper",
+                        "%s does not let virt-aa-helper read *.qcow2, so guests may be denied "
+                        "their templates",
+                        AA_HELPER);
 }
 
 void

@@ -50,20 +50,19 @@ check_module(VtcReport *report)
     g_autofree char *path = NULL;
 
     if (!version) {
-        vtc_report_add(report, VTC_LEVEL_FAIL, "libvirt",
-                       "install libvirt (Debian: libvirt-daemon-system)",
-                       "neither libvirtd nor virtstoraged is installed");
+        vtc_report_fail(report, "libvirt", "install libvirt (Debian: libvirt-daemon-system)",
+                        "neither libvirtd nor virtstoraged is installed");
         return;
     }
     path = g_strdup_printf(VT_MODULE_DIR "/virt-template/%s.so", version);
     if (access(path, R_OK) == 0)
         vtc_report_ok(report, "module", "libvirt %s: %s", version, path);
     else
-        vtc_report_add(report, VTC_LEVEL_FAIL, "module",
-                       "install virt-template built for this libvirt; until then libvirt runs "
-                       "as if the module were not there",
-                       "there is no module for libvirt %s (%s)", version,
-                       *built ? built : "none is installed");
+        vtc_report_fail(report, "module",
+                        "install virt-template built for this libvirt; until then libvirt runs "
+                        "as if the module were not there",
+                        "there is no module for libvirt %s (%s)", version,
+                        *built ? built : "none is installed");
 }
 
 /* The distribution's folder: where the links of ours lead */
@@ -94,12 +93,11 @@ check_links(VtcReport *report)
     }
     list = g_string_free(missing, FALSE);
     if (!dir || access(VT_MODULE_DIR "/" LOADER, R_OK) < 0)
-        vtc_report_add(report, VTC_LEVEL_FAIL, "loader", "install virt-template again",
-                       "%s has no loader, or no links to libvirt's own backends", VT_MODULE_DIR);
+        vtc_report_fail(report, "loader", "install virt-template again",
+                        "%s has no loader, or no links to libvirt's own backends", VT_MODULE_DIR);
     else if (*list)
-        vtc_report_add(report, VTC_LEVEL_FAIL, "loader",
-                       "link them there, or install virt-template again",
-                       "libvirt cannot find these backends in %s: %s", VT_MODULE_DIR, list);
+        vtc_report_fail(report, "loader", "link them there, or install virt-template again",
+                        "libvirt cannot find these backends in %s: %s", VT_MODULE_DIR, list);
     else
         vtc_report_ok(report, "loader", "%s, with links to %s", VT_MODULE_DIR, folder);
 }
@@ -121,8 +119,8 @@ check_dropin(VtcReport *report)
             return;
         }
     }
-    vtc_report_add(
-        report, VTC_LEVEL_WARN, "drop-in",
+    vtc_report_warn(
+        report, "drop-in",
         "install virt-template into the prefix that systemd reads, then "
         "'systemctl daemon-reload' and " RESTART,
         "no virt-template.conf of libvirtd.service or virtstoraged.service sets " VARIABLE
@@ -151,10 +149,10 @@ check_mapped(VtcReport *report, const char *name, const char *pid)
         strstr(maps, VT_MODULE_DIR "/virt-template/"))
         vtc_report_ok(report, "loaded", "%s (process %s) has loaded the module", name, pid);
     else
-        vtc_report_add(report, VTC_LEVEL_FAIL, "loaded",
-                       "its log says why ('journalctl -u libvirtd -u virtstoraged'); after "
-                       "a repair, " RESTART,
-                       "%s (process %s) looks for the module, but has not loaded it", name, pid);
+        vtc_report_fail(report, "loaded",
+                        "its log says why ('journalctl -u libvirtd -u virtstoraged'); after "
+                        "a repair, " RESTART,
+                        "%s (process %s) looks for the module, but has not loaded it", name, pid);
 }
 
 static void
@@ -165,20 +163,20 @@ check_process(VtcReport *report, const char *name, const char *pid)
     gsize length = 0;
 
     if (!g_file_get_contents(path, &data, &length, NULL)) {
-        vtc_report_add(report, VTC_LEVEL_WARN, "loaded", "run 'virt-template doctor' as root",
-                       "you may not look into %s (process %s)", name, pid);
+        vtc_report_warn(report, "loaded", "run 'virt-template doctor' as root",
+                        "you may not look into %s (process %s)", name, pid);
         return;
     }
     folder = find_variable(data, length, VARIABLE);
     if (folder && strcmp(folder, VT_MODULE_DIR) == 0)
         check_mapped(report, name, pid);
     else if (folder)
-        vtc_report_add(report, VTC_LEVEL_FAIL, "loaded",
-                       "another drop-in sets the variable; see 'systemctl cat libvirtd'",
-                       "%s (process %s) looks for its backends in %s", name, pid, folder);
+        vtc_report_fail(report, "loaded",
+                        "another drop-in sets the variable; see 'systemctl cat libvirtd'",
+                        "%s (process %s) looks for its backends in %s", name, pid, folder);
     else
-        vtc_report_add(report, VTC_LEVEL_FAIL, "loaded", RESTART,
-                       "%s (process %s) was started without the drop-in", name, pid);
+        vtc_report_fail(report, "loaded", RESTART,
+                        "%s (process %s) was started without the drop-in", name, pid);
 }
 
 static void
@@ -200,9 +198,8 @@ check_running(VtcReport *report)
         }
     }
     if (!found)
-        vtc_report_add(report, VTC_LEVEL_WARN, "loaded",
-                       "any libvirt client starts it, e.g. 'virsh pool-list'",
-                       "neither libvirtd nor virtstoraged is running");
+        vtc_report_warn(report, "loaded", "any libvirt client starts it, e.g. 'virsh pool-list'",
+                        "neither libvirtd nor virtstoraged is running");
 }
 
 void

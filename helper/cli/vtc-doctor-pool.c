@@ -29,21 +29,6 @@ typedef struct {
     const VtcPool *pool;
 } Visit;
 
-G_GNUC_PRINTF(5, 6)
-static void
-add(const Visit *visit, VtcLevel level, const char *part, const char *advice, const char *format,
-    ...)
-{
-    g_autofree char *what = g_strdup_printf("pool %s: %s", visit->pool->name, part);
-    g_autofree char *found = NULL;
-    va_list args;
-
-    va_start(args, format);
-    found = g_strdup_vprintf(format, args);
-    va_end(args);
-    vtc_report_add(visit->report, level, what, advice, "%s", found);
-}
-
 static void
 check_seal(const Visit *visit, int dir_fd)
 {
@@ -52,16 +37,17 @@ check_seal(const Visit *visit, int dir_fd)
     VtSeal seal = VT_SEAL_NONE;
 
     if (!vt_seal_probe(dir_fd, &seal, &reason, &error))
-        add(visit, VTC_LEVEL_FAIL, "seal",
-            "run 'virt-template doctor' as root; if that fails, "
-            "use a file system that can be written to",
-            "no file can be made in %s: %s", visit->pool->target, error->message);
+        vtc_report_fail(visit->report, "seal",
+                        "run 'virt-template doctor' as root; if that fails, "
+                        "use a file system that can be written to",
+                        "no file can be made in %s: %s", visit->pool->target, error->message);
     else if (seal == VT_SEAL_NONE)
-        add(visit, VTC_LEVEL_WARN, "seal",
-            "use a file system with fs-verity (ext4: 'tune2fs -O verity') or chattr +i",
-            "layers are protected by their mode alone (%s)", reason ? reason : "no reason given");
+        vtc_report_warn(visit->report, "seal",
+                        "use a file system with fs-verity (ext4: 'tune2fs -O verity') or chattr +i",
+                        "layers are protected by their mode alone (%s)",
+                        reason ? reason : "no reason given");
     else
-        add(visit, VTC_LEVEL_OK, "seal", NULL, "%s", vt_seal_name(seal));
+        vtc_report_ok(visit->report, "seal", "%s", vt_seal_name(seal));
 }
 
 static void
@@ -73,26 +59,26 @@ check_directory(const Visit *visit)
     struct statvfs info;
 
     if (dir_fd < 0 || fstatvfs(dir_fd, &info) < 0) {
-        add(visit, VTC_LEVEL_FAIL, "directory", "'virsh pool-build' makes it", "%s: %s", target,
-            g_strerror(errno));
+        vtc_report_fail(visit->report, "directory", "'virsh pool-build' makes it", "%s: %s", target,
+                        g_strerror(errno));
         return;
     }
     if (info.f_flag & ST_RDONLY) {
-        add(visit, VTC_LEVEL_FAIL, "directory", "mount it writable",
-            "%s is on a file system that is mounted read-only", target);
+        vtc_report_fail(visit->report, "directory", "mount it writable",
+                        "%s is on a file system that is mounted read-only", target);
         return;
     }
     space = vtc_print_size((uint64_t)info.f_bavail * info.f_frsize);
     for (size_t i = 0; i < G_N_ELEMENTS(refused_by_libvirt); i++) {
         if (g_str_has_prefix(target, refused_by_libvirt[i])) {
-            add(visit, VTC_LEVEL_WARN, "directory",
-                "move the pool, e.g. below /var/lib/libvirt/images",
-                "%s: libvirt's AppArmor driver refuses disks below %s", target,
-                refused_by_libvirt[i]);
+            vtc_report_warn(visit->report, "directory",
+                            "move the pool, e.g. below /var/lib/libvirt/images",
+                            "%s: libvirt's AppArmor driver refuses disks below %s", target,
+                            refused_by_libvirt[i]);
             return;
         }
     }
-    add(visit, VTC_LEVEL_OK, "directory", NULL, "%s, %s free", target, space);
+    vtc_report_ok(visit->report, "directory", "%s, %s free", target, space);
     check_seal(visit, dir_fd);
 }
 
@@ -104,13 +90,14 @@ check_expiry(const Visit *visit, const VtCatalog *catalog)
     g_autofree char *now = vt_publish_now(0), *soon = vt_publish_now(EXPIRES_SOON_DAYS);
 
     if (strcmp(catalog->expires, now) <= 0)
-        add(visit, VTC_LEVEL_FAIL, "catalog", advice, "it expired at %s", catalog->expires);
+        vtc_report_fail(visit->report, "catalog", advice, "it expired at %s", catalog->expires);
     else if (strcmp(catalog->expires, soon) <= 0)
-        add(visit, VTC_LEVEL_WARN, "catalog", advice, "it expires soon, at %s", catalog->expires);
+        vtc_report_warn(visit->report, "catalog", advice, "it expires soon, at %s",
+                        catalog->expires);
     else
-        add(visit, VTC_LEVEL_OK, "catalog", NULL,
-            "serial %" G_GUINT64_FORMAT ", %u templates, valid until %s", catalog->serial,
-            catalog->templates->len, catalog->expires);
+        vtc_report_ok(visit->report, "catalog",
+                      "serial %" G_GUINT64_FORMAT ", %u templates, valid until %s", catalog->serial,
+                      catalog->templates->len, catalog->expires);
 }
 
 static void
@@ -127,9 +114,9 @@ check_catalog(const Visit *visit, const VtPolicy *policy)
         !vt_store_open(url, &options, &store, &error) ||
         !vt_publish_catalog_read(&(VtPublisher){.url = url, .store = store, .policy = policy},
                                  &catalog, &digest, &error))
-        add(visit, VTC_LEVEL_FAIL, "catalog",
-            "see the reason; 'virt-template list --store URL' asks the same question", "%s: %s",
-            visit->pool->store, error->message);
+        vtc_report_fail(visit->report, "catalog",
+                        "see the reason; 'virt-template list --store URL' asks the same question",
+                        "%s: %s", visit->pool->store, error->message);
     else
         check_expiry(visit, catalog);
 }
@@ -142,10 +129,11 @@ check_policy(const Visit *visit)
     g_autoptr(GError) error = NULL;
 
     if (!vt_policy_load(file, &policy, &error)) {
-        add(visit, VTC_LEVEL_FAIL, "policy", "see virt-template-policy(5)", "%s", error->message);
+        vtc_report_fail(visit->report, "policy", "see virt-template-policy(5)", "%s",
+                        error->message);
         return;
     }
-    add(visit, VTC_LEVEL_OK, "policy", NULL, "%s", file);
+    vtc_report_ok(visit->report, "policy", "%s", file);
     check_catalog(visit, policy);
 }
 
@@ -162,7 +150,7 @@ check_templates(const Visit *visit, VtcClient *client)
     if (!vtc_client_call(client, "ListTemplates",
                          g_variant_new("(su)", visit->pool->target, WAIT_MS), "(a(ssttus)s)",
                          &reply, &error)) {
-        add(visit, VTC_LEVEL_FAIL, "store", "see the reason", "%s", error->message);
+        vtc_report_fail(visit->report, "store", "see the reason", "%s", error->message);
         return;
     }
     list = g_variant_get_child_value(reply, 0);
@@ -171,14 +159,14 @@ check_templates(const Visit *visit, VtcClient *client)
     while (g_variant_iter_next(&iter, "(ssttus)", NULL, NULL, NULL, NULL, &flags, NULL))
         refused += flags & FLAG_REFUSED ? 1 : 0;
     if (*warning)
-        add(visit, VTC_LEVEL_FAIL, "store", "see the reason; what is here can still be cloned",
-            "%s", warning);
+        vtc_report_fail(visit->report, "store", "see the reason; what is here can still be cloned",
+                        "%s", warning);
     else if (refused > 0)
-        add(visit, VTC_LEVEL_WARN, "store", "'virt-template list' says why",
-            "%u of its templates are refused", refused);
+        vtc_report_warn(visit->report, "store", "'virt-template list' says why",
+                        "%u of its templates are refused", refused);
     else
-        add(visit, VTC_LEVEL_OK, "store", NULL, "%s, %" G_GSIZE_FORMAT " versions",
-            visit->pool->store, g_variant_n_children(list));
+        vtc_report_ok(visit->report, "store", "%s, %" G_GSIZE_FORMAT " versions",
+                      visit->pool->store, g_variant_n_children(list));
 }
 
 void
@@ -188,18 +176,19 @@ vtc_doctor_pools(VtcReport *report, VtcClient *client)
     g_autoptr(GError) error = NULL;
 
     if (!vtc_pool_list(client, &pools, &error)) {
-        vtc_report_add(report, VTC_LEVEL_FAIL, "pools", "see the reason", "%s", error->message);
+        vtc_report_fail(report, "pools", "see the reason", "%s", error->message);
         return;
     }
     if (pools->len == 0)
-        vtc_report_add(report, VTC_LEVEL_WARN, "pools",
-                       "define and start one, see virt-template-pool(5)",
-                       "virttemplated knows no pool");
+        vtc_report_warn(report, "pools", "define and start one, see virt-template-pool(5)",
+                        "virttemplated knows no pool");
     for (unsigned i = 0; i < pools->len; i++) {
         const Visit visit = {report, pools->pdata[i]};
 
+        vtc_report_set_prefix(report, visit.pool->name);
         check_directory(&visit);
         check_templates(&visit, client);
         check_policy(&visit);
     }
+    vtc_report_set_prefix(report, NULL);
 }

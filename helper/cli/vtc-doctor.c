@@ -2,13 +2,39 @@
 /* vtc-doctor.c: the report that the checks write into */
 #include "vtc-doctor.h"
 
-void
-vtc_finding_free(VtcFinding *finding)
+static void
+finding_free(VtcFinding *finding)
 {
     g_free(finding->what);
     g_free(finding->found);
     g_free(finding->advice);
     g_free(finding);
+}
+
+VtcReport *
+vtc_report_new(void)
+{
+    VtcReport *report = g_new0(VtcReport, 1);
+
+    report->findings = g_ptr_array_new_with_free_func((GDestroyNotify)finding_free);
+    return report;
+}
+
+void
+vtc_report_free(VtcReport *report)
+{
+    if (!report)
+        return;
+    g_ptr_array_unref(report->findings);
+    g_free(report->prefix);
+    g_free(report);
+}
+
+void
+vtc_report_set_prefix(VtcReport *report, const char *pool)
+{
+    g_free(report->prefix);
+    report->prefix = pool ? g_strdup_printf("pool %s: ", pool) : NULL;
 }
 
 const char *
@@ -19,14 +45,24 @@ vtc_level_name(VtcLevel level)
     return names[level];
 }
 
-G_GNUC_PRINTF(3, 0)
+/* Fills in @finding (transfer full), whose level and advice are set */
+G_GNUC_PRINTF(4, 0)
 static void
-add(VtcReport *report, VtcFinding finding, const char *format, va_list args)
+add(VtcReport *report, VtcFinding *finding, const char *what, const char *format, va_list args)
 {
-    finding.what = g_strdup(finding.what);
-    finding.found = g_strdup_vprintf(format, args);
-    finding.advice = g_strdup(finding.advice);
-    g_ptr_array_add(report, g_memdup2(&finding, sizeof(finding)));
+    finding->what = g_strconcat(report->prefix ? report->prefix : "", what, NULL);
+    finding->found = g_strdup_vprintf(format, args);
+    g_ptr_array_add(report->findings, finding);
+}
+
+static VtcFinding *
+finding_new(VtcLevel level, const char *advice)
+{
+    VtcFinding *finding = g_new0(VtcFinding, 1);
+
+    finding->level = level;
+    finding->advice = g_strdup(advice);
+    return finding;
 }
 
 void
@@ -35,19 +71,27 @@ vtc_report_ok(VtcReport *report, const char *what, const char *found, ...)
     va_list args;
 
     va_start(args, found);
-    add(report, (VtcFinding){VTC_LEVEL_OK, (char *)(uintptr_t)what, NULL, NULL}, found, args);
+    add(report, finding_new(VTC_LEVEL_OK, NULL), what, found, args);
     va_end(args);
 }
 
 void
-vtc_report_add(VtcReport *report, VtcLevel level, const char *what, const char *advice,
-               const char *found, ...)
+vtc_report_warn(VtcReport *report, const char *what, const char *advice, const char *found, ...)
 {
     va_list args;
 
     va_start(args, found);
-    add(report, (VtcFinding){level, (char *)(uintptr_t)what, NULL, (char *)(uintptr_t)advice},
-        found, args);
+    add(report, finding_new(VTC_LEVEL_WARN, advice), what, found, args);
+    va_end(args);
+}
+
+void
+vtc_report_fail(VtcReport *report, const char *what, const char *advice, const char *found, ...)
+{
+    va_list args;
+
+    va_start(args, found);
+    add(report, finding_new(VTC_LEVEL_FAIL, advice), what, found, args);
     va_end(args);
 }
 

@@ -25,17 +25,31 @@ typedef struct {
     char *found;
     char *advice;
 } VtcFinding;
-void vtc_finding_free(VtcFinding *finding);
 
-/** VtcReport: findings in the order of the checks (element-type VtcFinding) */
-typedef GPtrArray VtcReport;
+/**
+ * VtcReport: findings in the order of the checks
+ * @prefix: (nullable): of a pool: put before what is checked
+ * @findings: (element-type VtcFinding)
+ */
+typedef struct {
+    char *prefix;
+    GPtrArray *findings;
+} VtcReport;
+VtcReport *vtc_report_new(void);
+void vtc_report_free(VtcReport *report);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtcReport, vtc_report_free)
+
+/** vtc_report_set_prefix: What follows is about @pool; %NULL: about the host */
+void vtc_report_set_prefix(VtcReport *report, const char *pool);
 
 /** vtc_report_ok: Adds a check that is fine; @found is a printf format */
 void vtc_report_ok(VtcReport *report, const char *what, const char *found, ...) G_GNUC_PRINTF(3, 4);
 
-/** vtc_report_add: Adds a check that is not; @found is a printf format */
-void vtc_report_add(VtcReport *report, VtcLevel level, const char *what, const char *advice,
-                    const char *found, ...) G_GNUC_PRINTF(5, 6);
+/** vtc_report_warn: Adds a check that should be better; vtc_report_fail(): one that must be */
+void vtc_report_warn(VtcReport *report, const char *what, const char *advice, const char *found,
+                     ...) G_GNUC_PRINTF(4, 5);
+void vtc_report_fail(VtcReport *report, const char *what, const char *advice, const char *found,
+                     ...) G_GNUC_PRINTF(4, 5);
 
 /** vtc_level_name: Returns: (transfer none): `OK`, `WARN`, `FAIL` */
 const char *vtc_level_name(VtcLevel level);

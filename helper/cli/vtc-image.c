@@ -11,6 +11,7 @@
 
 #include "vt-fs.h"
 #include "vt-qcow2.h"
+#include "vtc-print.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,8 +30,12 @@
 #define CONVERT_CPU_GIB_S 30
 #define CONVERT_FILES     64
 /* Where the child finds its two files */
-#define CHILD_INPUT  3
-#define CHILD_OUTPUT 4
+#define CHILD_INPUT       3
+#define CHILD_INPUT_PATH  "/proc/self/fd/3"
+#define CHILD_OUTPUT      4
+#define CHILD_OUTPUT_PATH "/proc/self/fd/4"
+/* Descriptors from here on are not among those two */
+#define CHILD_FREE 10
 /* What qemu-img may say in an error */
 #define SHOWN_MAX 400
 
@@ -142,8 +147,25 @@ open_temporary(uint64_t capacity, int *ret_fd, GError **error)
     return true;
 }
 
+/**
+ * Conversion: one run of qemu-img after the other, over the same two files
+ * @path: of the image, for messages
+ * @capacity: of the disk, bytes
+ */
+typedef struct {
+    const char *program;
+    const char *path;
+    uint64_t capacity;
+    int input_fd;
+    int output_fd;
+} Conversion;
+
+/* Exit status of `qemu-img check` for clusters that nothing refers to: they do no harm */
+#define CHECK_LEAKED 3
+
+/* @ret_said: (transfer full): what the child wrote to its standard error */
 static bool
-check_child(GSubprocess *child, const char *path, GError **error)
+read_reason(GSubprocess *child, char **ret_said, GError **error)
 {
     g_autoptr(GBytes) said = NULL;
     gsize length = 0;
@@ -151,49 +173,70 @@ check_child(GSubprocess *child, const char *path, GError **error)
 
     if (!g_subprocess_communicate(child, NULL, NULL, NULL, &said, error))
         return false;
-    if (g_subprocess_get_successful(child))
-        return true;
     text = g_bytes_get_data(said, &length);
+    *ret_said = g_strndup(length > 0 ? text : "", length);
+    g_strchomp(*ret_said);
+    return true;
+}
+
+static bool
+judge_child(GSubprocess *child, const Conversion *conversion, GError **error)
+{
+    g_autofree char *said = NULL, *shown = NULL;
+
+    if (!read_reason(child, &said, error))
+        return false;
     if (g_subprocess_get_if_signaled(child))
         return vt_throw(error, VT_ERROR_FAILED,
                         "qemu-img was ended by signal %d while it read '%s': the image wants "
                         "more CPU time or space than its size allows",
-                        g_subprocess_get_term_sig(child), path);
-    return vt_throw(error, VT_ERROR_INVALID, "qemu-img cannot read '%s': %.*s", path,
-                    (int)MIN(length, SHOWN_MAX), length > 0 ? text : "no reason given");
+                        g_subprocess_get_term_sig(child), conversion->path);
+    if (g_subprocess_get_successful(child) || g_subprocess_get_exit_status(child) == CHECK_LEAKED)
+        return true;
+    shown = vtc_print_plain(*said ? said : "nothing");
+    return vt_throw(error, VT_ERROR_INVALID, "image '%s' is damaged, qemu-img says: %.*s",
+                    conversion->path, SHOWN_MAX, shown);
 }
 
 static bool
-convert(int input_fd, const char *path, uint64_t capacity, int output_fd, GError **error)
+run_qemu_img(const Conversion *conversion, const char *const *argv, GError **error)
 {
-    g_autoptr(GSubprocessLauncher) launcher =
-        g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDERR_PIPE);
-    char *const environment[] = {(char *)"LC_ALL=C", (char *)"PATH=/usr/bin:/bin", NULL};
-    g_autofree char *program = g_find_program_in_path("qemu-img");
+    g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(
+        G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_PIPE);
+    char *environment[] = {(char *)(uintptr_t) "LC_ALL=C", NULL};
+    uint64_t capacity = conversion->capacity;
     g_autoptr(GSubprocess) child = NULL;
 
-    if (!program)
-        return vt_throw(error, VT_ERROR_NOT_FOUND,
-                        "'%s' is qcow2, and qemu-img, which reads it, is not installed (Debian: "
-                        "qemu-utils)",
-                        path);
-    g_subprocess_launcher_set_environ(launcher, (char **)environment);
+    g_subprocess_launcher_set_environ(launcher, environment);
     g_subprocess_launcher_set_child_setup(launcher, limit_child, &capacity, NULL);
-    g_subprocess_launcher_take_fd(launcher, fcntl(input_fd, F_DUPFD_CLOEXEC, 10), CHILD_INPUT);
-    g_subprocess_launcher_take_fd(launcher, fcntl(output_fd, F_DUPFD_CLOEXEC, 10), CHILD_OUTPUT);
-    child = g_subprocess_launcher_spawn(launcher, error, program, "convert", "-n", "-W", "-m", "8",
-                                        "--target-is-zero", "-f", "qcow2", "-O", "raw",
-                                        "/proc/self/fd/3", "/proc/self/fd/4", NULL);
-    return child && check_child(child, path, error);
+    g_subprocess_launcher_take_fd(
+        launcher, fcntl(conversion->input_fd, F_DUPFD_CLOEXEC, CHILD_FREE), CHILD_INPUT);
+    g_subprocess_launcher_take_fd(
+        launcher, fcntl(conversion->output_fd, F_DUPFD_CLOEXEC, CHILD_FREE), CHILD_OUTPUT);
+    child = g_subprocess_launcher_spawnv(launcher, argv, error);
+    return child && judge_child(child, conversion, error);
+}
+
+/* A file that was cut off reads as zeros where it ends; only the check notices */
+static bool
+convert(const Conversion *conversion, GError **error)
+{
+    const char *const check[] = {conversion->program, "check", "-q", "-f", "qcow2",
+                                 CHILD_INPUT_PATH,    NULL};
+    const char *const copy[] = {
+        conversion->program, "convert", "-n",    "-W", "-m",  "8",
+        "--target-is-zero",  "-f",      "qcow2", "-O", "raw", CHILD_INPUT_PATH,
+        CHILD_OUTPUT_PATH,   NULL};
+
+    return run_qemu_img(conversion, check, error) && run_qemu_img(conversion, copy, error);
 }
 
 static bool
-open_qcow2(int input_fd, const char *path, int *ret_fd, GError **error)
+check_header(int input_fd, const char *path, uint64_t *ret_capacity, GError **error)
 {
     g_autofree uint8_t *header = g_malloc(VT_QCOW2_HEADER_MAX);
     ssize_t length = pread(input_fd, header, VT_QCOW2_HEADER_MAX, 0);
     g_auto(VtQcow2Info) info = {0};
-    vt_autofd output_fd = -1;
 
     if (length < 0)
         return vt_throw_errno(error, errno, "cannot read '%s'", path);
@@ -202,8 +245,26 @@ open_qcow2(int input_fd, const char *path, int *ret_fd, GError **error)
         g_prefix_error(error, "image '%s': ", path);
         return false;
     }
-    if (!open_temporary(info.capacity, &output_fd, error) ||
-        !convert(input_fd, path, info.capacity, output_fd, error))
+    *ret_capacity = info.capacity;
+    return true;
+}
+
+static bool
+open_qcow2(int input_fd, const char *path, int *ret_fd, GError **error)
+{
+    g_autofree char *program = g_find_program_in_path("qemu-img");
+    vt_autofd output_fd = -1;
+    uint64_t capacity = 0;
+
+    if (!check_header(input_fd, path, &capacity, error))
+        return false;
+    if (!program)
+        return vt_throw(error, VT_ERROR_NOT_FOUND,
+                        "'%s' is qcow2, and qemu-img, which reads it, is not installed (Debian: "
+                        "qemu-utils)",
+                        path);
+    if (!open_temporary(capacity, &output_fd, error) ||
+        !convert(&(Conversion){program, path, capacity, input_fd, output_fd}, error))
         return false;
     *ret_fd = vt_steal_fd(&output_fd);
     return true;

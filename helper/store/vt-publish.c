@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vt-publish.c: an image becomes a signed template of a store */
+/* vt-publish.c: an image becomes a signed template of a store
+ *
+ * Theory of operation. The image is encoded into blobs that go to the store as they are complete;
+ * then index, configuration, manifest and signatures; then the tag; then the catalog, which makes
+ * it visible. When the catalog has the version already, the image is encoded into nothing, just to
+ * learn the digest of its index: versions do not change, but to publish one again does no harm.
+ */
 #include "vt-publish.h"
 
 #include "vt-encode.h"
 #include "vt-fs.h"
 #include "vt-index.h"
+#include "vt-json.h"
 #include "vt-name.h"
 #include "vt-publish-catalog.h"
 #include "vt-sha256.h"
@@ -12,6 +19,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
+
+/* Each round lost means that another publisher has won */
+#define CATALOG_ROUNDS 8
 
 typedef struct {
     VtBlobSink sink; /* first: the sink is this */
@@ -40,15 +50,30 @@ sink_commit(VtBlobSink *sink, int given_fd, const VtDigest *digest, uint64_t siz
 }
 
 static bool
-encode(const VtPublisher *publisher, const VtPublishRequest *request, VtEncodeResult *ret,
-       GError **error)
+nowhere_begin(VtBlobSink *sink, int *ret_fd, GError **error)
+{
+    int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return vt_throw_errno(error, errno, "cannot open /dev/null");
+    *ret_fd = fd;
+    return true;
+}
+
+static bool
+nowhere_commit(VtBlobSink *sink, int fd, const VtDigest *digest, uint64_t size, GError **error)
+{
+    close(fd);
+    return true;
+}
+
+static bool
+encode(const VtPublishRequest *request, VtBlobSink *sink, VtEncodeResult *ret, GError **error)
 {
     const VtEncodeOptions options = {
         .level = request->level, .progress = request->progress, .user = request->user};
-    g_autofree char *repository = vt_store_url_repository(publisher->url, request->name);
-    StoreSink sink = {{sink_begin, sink_commit}, publisher, repository};
 
-    return vt_encode_image(request->image_fd, &options, &sink.sink, ret, error);
+    return vt_encode_image(request->image_fd, &options, sink, ret, error);
 }
 
 static bool
@@ -156,55 +181,182 @@ lock_store(const VtPublisher *publisher, int *ret_fd, GError **error)
     return true;
 }
 
-/* What a registry can do instead: notice. The catalog must be the one that was just written. */
-static bool
-check_not_overtaken(const VtPublisher *publisher, const VtCatalog *written, GError **error)
-{
-    g_autoptr(VtCatalog) now = NULL;
-    VtDigest digest;
+/* ---- the catalog ---- */
 
-    if (!vt_publish_catalog_read(publisher, &now, &digest, error))
-        return false;
-    if (now->serial != written->serial)
-        return vt_throw(error, VT_ERROR_BUSY,
-                        "somebody else published at the same time and the catalog (serial "
-                        "%" G_GUINT64_FORMAT ") may lack this version; publish again",
-                        now->serial);
-    return true;
+static VtCatalogEntry *
+copy_entry(const VtCatalogEntry *entry)
+{
+    VtCatalogEntry *copy = g_new0(VtCatalogEntry, 1);
+
+    *copy = *entry;
+    copy->version = g_strdup(entry->version);
+    copy->format = g_strdup(entry->format);
+    copy->os = g_strdup(entry->os);
+    copy->architecture = g_strdup(entry->architecture);
+    copy->created = g_strdup(entry->created);
+    return copy;
 }
 
 static bool
-refuse_existing(const VtCatalog *catalog, const VtPublishRequest *request, GError **error)
+extend_once(const VtPublisher *publisher, const VtPublishRequest *request,
+            const VtCatalogEntry *entry, uint64_t *ret_serial, GError **error)
 {
-    if (vt_catalog_find(catalog, request->name, request->version))
-        return vt_throw(error, VT_ERROR_EXISTS,
-                        "%s@%s is published already, and a version never changes; nothing was "
-                        "uploaded: choose a new version",
-                        request->name, request->version);
-    return true;
-}
-
-static bool
-extend_catalog(const VtPublisher *publisher, const VtPublishRequest *request, VtCatalogEntry *entry,
-               uint64_t *ret_serial, GError **error)
-{
-    g_autoptr(VtCatalogEntry) owned = entry;
     g_autoptr(VtCatalog) catalog = NULL;
-    vt_autofd lock = -1;
     VtDigest digest;
 
-    if (!lock_store(publisher, &lock, error) ||
-        !vt_publish_catalog_read(publisher, &catalog, &digest, error) ||
-        !refuse_existing(catalog, request, error))
+    if (!vt_publish_catalog_read(publisher, &catalog, &digest, error))
         return false;
     catalog->serial++;
-    if (!vt_catalog_add(catalog, request->name, g_steal_pointer(&owned), !request->keep_current,
-                        error) ||
-        !vt_publish_catalog_write(publisher, catalog, error) ||
-        !check_not_overtaken(publisher, catalog, error))
+    if (!vt_catalog_add(catalog, request->name, copy_entry(entry), !request->keep_current, error) ||
+        !vt_publish_catalog_write(publisher, catalog, error))
         return false;
     *ret_serial = catalog->serial;
     return true;
+}
+
+/* What a registry can do in place of a lock: look whether the version is there afterwards,
+ * whoever wrote the catalog last. Serials do not tell: two publishers may write the same one. */
+static bool
+has_entry(const VtPublisher *publisher, const VtPublishRequest *request,
+          const VtCatalogEntry *entry, bool *ret_has, GError **error)
+{
+    g_autoptr(VtCatalog) catalog = NULL;
+    const VtCatalogEntry *found;
+    VtDigest digest;
+
+    if (!vt_publish_catalog_read(publisher, &catalog, &digest, error))
+        return false;
+    found = vt_catalog_find(catalog, request->name, request->version);
+    *ret_has = found && vt_digest_equal(&found->manifest, &entry->manifest);
+    return true;
+}
+
+static bool
+extend_catalog(const VtPublisher *publisher, const VtPublishRequest *request,
+               const VtCatalogEntry *entry, uint64_t *ret_serial, GError **error)
+{
+    vt_autofd lock = -1;
+
+    if (!lock_store(publisher, &lock, error))
+        return false;
+    for (int round = 0; round < CATALOG_ROUNDS; round++) {
+        uint64_t serial = 0;
+        bool has = false;
+
+        if (!extend_once(publisher, request, entry, &serial, error) ||
+            !has_entry(publisher, request, entry, &has, error))
+            return false;
+        if (has) {
+            *ret_serial = serial;
+            return true;
+        }
+    }
+    return vt_throw(error, VT_ERROR_BUSY,
+                    "others published at the same time and replaced the catalog %d times; publish "
+                    "again when they are done",
+                    CATALOG_ROUNDS);
+}
+
+/* ---- a version that is there already ---- */
+
+static bool
+read_index_digest(const VtPublisher *publisher, const VtPublishRequest *request,
+                  const VtCatalogEntry *entry, VtDigest *ret_digest, GError **error)
+{
+    g_autofree char *repository = vt_store_url_repository(publisher->url, request->name);
+    VtSource *source = vt_store_source(publisher->store);
+    g_autoptr(VtManifest) manifest = NULL;
+    g_autoptr(GPtrArray) layers = NULL;
+    g_autoptr(GBytes) bytes = NULL;
+    char text[VT_DIGEST_STRING_MAX];
+    VtDigest digest;
+
+    vt_digest_format(&entry->manifest, text);
+    if (!source->get_manifest(source, repository, text, &bytes, error))
+        return false;
+    vt_sha256_bytes(bytes, digest.bytes);
+    if (!vt_digest_equal(&digest, &entry->manifest))
+        return vt_throw(error, VT_ERROR_CORRUPT,
+                        "the store's manifest of %s@%s does not have its digest %s: it is damaged "
+                        "or was changed",
+                        request->name, request->version, text);
+    if (!vt_manifest_parse(bytes, &manifest, error) ||
+        !vt_template_layers(manifest, &layers, error))
+        return false;
+    *ret_digest = ((const VtTemplateLayer *)layers->pdata[layers->len - 1])->index->digest;
+    return true;
+}
+
+static VtPublishResult
+result_of(const VtEncodeResult *layer, const VtCatalogEntry *entry)
+{
+    return (VtPublishResult){.capacity = layer->capacity,
+                             .data_bytes = layer->data_bytes,
+                             .unique_bytes = layer->unique_bytes,
+                             .stored_bytes = layer->stored_bytes,
+                             .index_bytes = g_bytes_get_size(layer->index),
+                             .manifest = entry->manifest};
+}
+
+/* The same image again is fine, and changes nothing; another one is refused */
+static bool
+compare_existing(const VtPublisher *publisher, const VtPublishRequest *request,
+                 const VtCatalogEntry *entry, VtPublishResult *ret_result, GError **error)
+{
+    VtBlobSink nowhere = {nowhere_begin, nowhere_commit};
+    g_auto(VtEncodeResult) layer = {0};
+    VtDigest published;
+
+    if (!read_index_digest(publisher, request, entry, &published, error) ||
+        !encode(request, &nowhere, &layer, error))
+        return false;
+    if (!vt_digest_equal(&published, &layer.index_digest))
+        return vt_throw(error, VT_ERROR_EXISTS,
+                        "%s@%s exists with other content (or another level), and versions are "
+                        "immutable; nothing was uploaded: publish it under a new version",
+                        request->name, request->version);
+    *ret_result = result_of(&layer, entry);
+    ret_result->unchanged = true;
+    return true;
+}
+
+/* ---- */
+
+static bool
+publish_new(const VtPublisher *publisher, const VtPublishRequest *request,
+            VtPublishResult *ret_result, GError **error)
+{
+    g_autofree char *repository = vt_store_url_repository(publisher->url, request->name);
+    StoreSink sink = {{sink_begin, sink_commit}, publisher, repository};
+    g_auto(VtEncodeResult) layer = {0};
+    g_autoptr(VtCatalogEntry) entry = NULL;
+    uint64_t serial = 0;
+
+    if (!encode(request, &sink.sink, &layer, error) ||
+        !publish_version(publisher, request, &layer, &entry, error) ||
+        !extend_catalog(publisher, request, entry, &serial, error))
+        return false;
+    *ret_result = result_of(&layer, entry);
+    ret_result->serial = serial;
+    return true;
+}
+
+/* Before anything is uploaded: what the catalog would refuse in the end */
+static bool
+check_request(const VtPublishRequest *request, GError **error)
+{
+    const struct {
+        const char *what;
+        const char *word;
+    } words[] = {{"os", request->os}, {"architecture", request->architecture}};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {
+        if (!vt_json_is_word(words[i].word))
+            return vt_throw(error, VT_ERROR_INVALID,
+                            "the %s is not a word of at most %d characters [A-Za-z0-9._+-]",
+                            words[i].what, VT_JSON_WORD_MAX);
+    }
+    return vt_name_check(request->name, error) && vt_version_check(request->version, error);
 }
 
 bool
@@ -212,24 +364,19 @@ vt_publish_image(const VtPublisher *publisher, const VtPublishRequest *request,
                  VtPublishResult *ret_result, GError **error)
 {
     g_autoptr(VtCatalog) catalog = NULL;
-    g_auto(VtEncodeResult) layer = {0};
-    VtCatalogEntry *entry = NULL;
+    const VtCatalogEntry *entry;
     VtPublishResult result = {0};
     VtDigest digest;
 
-    /* before the work, and again before the catalog is written */
-    if (!vt_publish_catalog_read(publisher, &catalog, &digest, error) ||
-        !refuse_existing(catalog, request, error) || !encode(publisher, request, &layer, error) ||
-        !publish_version(publisher, request, &layer, &entry, error))
+    if (!check_request(request, error) ||
+        !vt_publish_catalog_read(publisher, &catalog, &digest, error))
         return false;
-    result = (VtPublishResult){.capacity = layer.capacity,
-                               .data_bytes = layer.data_bytes,
-                               .unique_bytes = layer.unique_bytes,
-                               .stored_bytes = layer.stored_bytes,
-                               .index_bytes = g_bytes_get_size(layer.index),
-                               .manifest = entry->manifest};
-    if (!extend_catalog(publisher, request, entry, &result.serial, error))
+    entry = vt_catalog_find(catalog, request->name, request->version);
+    if (entry ? !compare_existing(publisher, request, entry, &result, error)
+              : !publish_new(publisher, request, &result, error))
         return false;
+    if (entry)
+        result.serial = catalog->serial;
     *ret_result = result;
     return true;
 }

@@ -47,10 +47,12 @@ typedef struct {
 
 /**
  * VtPublishResult: sizes in bytes, as in #VtEncodeResult
+ * @unchanged: the version was there already, with the same content; nothing was written
  * @manifest: digest of the template's manifest
  * @serial: of the catalog that names it
  */
 typedef struct {
+    bool unchanged;
     uint64_t capacity;
     uint64_t data_bytes;
     uint64_t unique_bytes;
@@ -66,9 +68,9 @@ typedef struct {
  * Writes the layer, the manifest and its signatures, and at last the catalog: what fails before
  * leaves nothing that a host can see.
  *
- * @error: %VT_ERROR_EXISTS when the version is in the catalog: versions are immutable;
- *   %VT_ERROR_NOT_FOUND when the store has no catalog; %VT_ERROR_UNTRUSTED when the catalog is not
- *   signed as it should be; %VT_ERROR_BUSY when somebody else published meanwhile
+ * @error: %VT_ERROR_EXISTS when the version is in the catalog with other content: versions are
+ *   immutable; %VT_ERROR_NOT_FOUND when the store has no catalog; %VT_ERROR_UNTRUSTED when the
+ * catalog is not signed as it should be; %VT_ERROR_BUSY when others keep replacing the catalog
  */
 bool vt_publish_image(const VtPublisher *publisher, const VtPublishRequest *request,
                       VtPublishResult *ret_result, GError **error);

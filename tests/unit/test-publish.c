@@ -70,9 +70,10 @@ publisher_of(const Fixture *fixture)
 }
 
 static bool
-publish(const VtPublisher *publisher, const char *name, const char *version, GError **error)
+publish_blocks(const VtPublisher *publisher, const char *name, const char *version, guint blocks,
+               GError **error)
 {
-    vt_autofd image = layer_fixture_image(500);
+    vt_autofd image = layer_fixture_image(blocks);
     const VtPublishRequest request = {.name = name,
                                       .version = version,
                                       .os = "linux",
@@ -82,9 +83,15 @@ publish(const VtPublisher *publisher, const char *name, const char *version, GEr
 
     if (!vt_publish_image(publisher, &request, &result, error))
         return false;
-    g_assert_cmpuint(result.capacity, ==, 500 * 4096);
+    g_assert_cmpuint(result.capacity, ==, blocks * 4096);
     g_assert_cmpuint(result.unique_bytes, <, result.data_bytes);
     return true;
+}
+
+static bool
+publish(const VtPublisher *publisher, const char *name, const char *version, GError **error)
+{
+    return publish_blocks(publisher, name, version, 500, error);
 }
 
 static void
@@ -146,6 +153,23 @@ test_publish(Fixture *fixture, gconstpointer data)
     check_readable(fixture, entry);
 }
 
+/* The same image again is no error, and no change */
+static void
+test_again(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(VtCatalog) catalog = NULL;
+    g_autofree char *uuid = NULL;
+    VtPublisher publisher = publisher_of(fixture);
+
+    g_assert_true(vt_publish_init(&publisher, &uuid, &error));
+    g_assert_true(publish(&publisher, "web", "1.0.0", &error));
+    g_assert_true(publish(&publisher, "web", "1.0.0", &error));
+    g_assert_no_error(error);
+    read_catalog(fixture, &catalog);
+    g_assert_cmpuint(catalog->serial, ==, 2);
+}
+
 static void
 test_refuse(Fixture *fixture, gconstpointer data)
 {
@@ -160,7 +184,7 @@ test_refuse(Fixture *fixture, gconstpointer data)
     g_assert_false(vt_publish_init(&publisher, &uuid, &twice));
     g_assert_error(twice, VT_ERROR, VT_ERROR_EXISTS);
     g_assert_true(publish(&publisher, "web", "1.0.0", NULL));
-    g_assert_false(publish(&publisher, "web", "1.0.0", &again));
+    g_assert_false(publish_blocks(&publisher, "web", "1.0.0", 501, &again));
     g_assert_error(again, VT_ERROR, VT_ERROR_EXISTS);
     /* a catalog that this key did not sign is not extended: it would be signed as it is */
     publisher.key = fixture->other_key;
@@ -175,6 +199,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add("/publish/publish", Fixture, NULL, setup, test_publish, teardown);
+    g_test_add("/publish/again", Fixture, NULL, setup, test_again, teardown);
     g_test_add("/publish/refuse", Fixture, NULL, setup, test_refuse, teardown);
     return g_test_run();
 }
