@@ -69,7 +69,7 @@ vt_isolate_users() {
     local conf
     for conf in "$VT_STAGE"/usr/lib/sysusers.d/*.conf "$VT_STAGE"/usr/local/lib/sysusers.d/*.conf; do
         [ -f "$conf" ] || continue
-        systemd-sysusers "$conf"
+        systemd-sysusers "$conf" >>"$VT_SCRATCH/logs/sysusers.log" 2>&1
     done
 }
 

@@ -249,8 +249,8 @@ pool_xml() {
   <name>$1</name>
   <target><path>${3:-/var/lib/libvirt/images/$1}</path></target>
   <template:store url='$2'/>
-  <template:trust policy='$POLICY'/>
-  ${4:-}
+  <template:trust policy='$POLICY'/>${4:+
+  $4}
 </pool>
 END
 }

@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""table.py SAMPLES: medians and paired ratios of a benchmark, as a Markdown table.
+
+SAMPLES has lines "row<TAB>arm<TAB>round<TAB>value". The arm "ours" is set beside each other arm of
+its row. A ratio is taken within each round (both arms saw the same machine), then the median of the
+rounds is printed, with the lowest and the highest. Above 1 is better for us. Nothing is asserted.
+"""
+import collections
+import statistics
+import sys
+
+# row: (what, unit, {arm: (peer, to reach)})
+ROWS = {
+    'clone': ('linked clone, one client, in a row', 'ms', {
+        'backing': ('stock vol-create with backingStore', '>= 5'),
+        'copy': ('stock vol-create-from, full copy', '>= 50')}),
+    'clone-large': ('linked clone of a disk 16 times as large', 'ms', {
+        'small': ('linked clone of the disk above', 'same')}),
+    'writes-writeback': ('20,000 scattered 4 KiB first writes into a clone, synced', 's', {
+        'stock': ('stock overlay, 64 KiB clusters', '>= 2')}),
+    'writes-none': ('the same past the page cache (cache=none)', 's', {
+        'stock': ('stock overlay, 64 KiB clusters', '')}),
+    'growth': ('growth of the clone by them', 'MiB', {
+        'stock': ('stock overlay, 64 KiB clusters', '>= 10')}),
+    'pull': ('pull, empty cache, verified, durable', 's', {
+        'curl': ('curl to zstd -d, sync', '>= 1, aim 1.5'),
+        'convert': ('qemu-img convert of zlib qcow2', '>= 5'),
+        'convert-best': ('the same with -m 16 -W -t none', '>= 3'),
+        'casync': ('casync extract', '>= 8')}),
+    'pull-bytes': ('bytes from the registry', 'MB', {
+        'curl': ('qcow2.zst', '')}),
+    'again': ('pull again, everything present', 'ms', {
+        'first': ('the first pull', 'ours <= 50 ms')}),
+    'requests': ('requests of a pull again', '', {
+        'first': ('the first pull', 'ours = 1')}),
+    'publish': ('publish into a layout, level 3', 's', {
+        'zlib': ('qemu-img convert -c', '>= 5'),
+        'zstd': ('qemu-img convert -c -m 2 -W, zstd', '>= 1')}),
+    'publish-bytes': ('bytes of the published disk', 'MB', {
+        'zlib': ('qemu-img convert -c', '> 1'),
+        'zstd': ('qemu-img convert -c -m 2 -W, zstd', '> 1')}),
+    'refresh': ('pool-refresh + vol-list, 5,000 versions', 'ms', {
+        'stock': ('stock dir pool, 5,000 qcow2 files', '> 1')}),
+}
+
+
+def read(path):
+    """row -> arm -> round -> [values]"""
+    rows = collections.defaultdict(lambda: collections.defaultdict(
+        lambda: collections.defaultdict(list)))
+    with open(path, encoding='utf-8') as file:
+        for line in file:
+            row, arm, number, value = line.rstrip('\n').split('\t')
+            rows[row][arm][number].append(float(value))
+    return rows
+
+
+def medians(arm):
+    return {number: statistics.median(values) for number, values in arm.items()}
+
+
+def ratios(ours, peer):
+    return [peer[number] / ours[number] for number in ours if number in peer and ours[number] > 0]
+
+
+def figure(value):
+    return f'{value:,.0f}' if value >= 100 else f'{value:.3g}'
+
+
+def main(path):
+    rows = read(path)
+    print('| what | ours | peer | peer\'s | times better (lowest to highest) | to reach | rounds |')
+    print('|---|---|---|---|---|---|---|')
+    for row, (what, unit, peers) in ROWS.items():
+        for arm, (peer, goal) in peers.items():
+            if 'ours' not in rows[row] or arm not in rows[row]:
+                continue
+            ours, theirs = medians(rows[row]['ours']), medians(rows[row][arm])
+            paired = ratios(ours, theirs)
+            spread = 'no paired round'
+            if paired:
+                spread = (f'{statistics.median(paired):.3g} '
+                          f'({min(paired):.3g} to {max(paired):.3g})')
+            print(f'| {what} | {figure(statistics.median(ours.values()))} {unit} | {peer} '
+                  f'| {figure(statistics.median(theirs.values()))} {unit} | {spread} | {goal} '
+                  f'| {len(paired)} |')
+
+
+if __name__ == '__main__':
+    main(sys.argv[1])
