@@ -33,6 +33,39 @@ virStorageTemplateVolumeNew(const virStorageTemplatePool *pool, const virStorage
     return vol;
 }
 
+/* How far the fetch of a template is, in bytes; 0 if there is none */
+static guint64
+virStorageTemplateProgress(const virStorageTemplateRef *ref)
+{
+    virStorageTemplateCall call = {
+        .method = "ListJobs",
+        .reply_type = "(aa{sv})",
+        .arguments = g_variant_new("()"),
+        .deadline = virStorageTemplateDeadline(),
+    };
+    g_autoptr(GVariant) reply = NULL;
+    g_autoptr(GVariant) jobs = NULL;
+    guint64 done = 0;
+
+    if (!virStorageTemplateClientCall(virStorageTemplateDriverGet()->client, &call, &reply, NULL))
+        return 0;
+    jobs = g_variant_get_child_value(reply, 0);
+    for (size_t i = 0; i < g_variant_n_children(jobs); i++) {
+        g_autoptr(GVariant) job = g_variant_get_child_value(jobs, i);
+        const char *kind = "", *state = "", *target = "", *name = "", *version = "";
+
+        g_variant_lookup(job, "kind", "&s", &kind);
+        g_variant_lookup(job, "state", "&s", &state);
+        g_variant_lookup(job, "target", "&s", &target);
+        g_variant_lookup(job, "name", "&s", &name);
+        g_variant_lookup(job, "version", "&s", &version);
+        if (STREQ(kind, "fetch") && STREQ(state, "running") && STREQ(target, ref->pool->target) &&
+            STREQ(name, ref->name) && STREQ(version, ref->version))
+            g_variant_lookup(job, "done", "t", &done);
+    }
+    return done;
+}
+
 /* What the helper knows of a template whose file is not there; false if it does not answer */
 static bool
 virStorageTemplateAsk(const virStorageTemplateRef *ref, virStorageVolDef *vol)
@@ -47,6 +80,7 @@ virStorageTemplateAsk(const virStorageTemplateRef *ref, virStorageVolDef *vol)
     g_autoptr(GVariant) reply = NULL, info = NULL;
     g_autoptr(GError) error = NULL;
     guint64 size = 0;
+    guint32 flags = 0;
 
     if (!virStorageTemplatePoolCall(ref->pool, client, &call, &reply, &error)) {
         VIR_DEBUG("%s: %s", ref->path, error->message);
@@ -57,6 +91,9 @@ virStorageTemplateAsk(const virStorageTemplateRef *ref, virStorageVolDef *vol)
         vol->target.capacity = size;
     size = 0;
     g_variant_lookup(info, "allocation", "t", &size);
+    g_variant_lookup(info, "flags", "u", &flags);
+    if (size == 0 && flags & VIR_STORAGE_TEMPLATE_FETCHING)
+        size = virStorageTemplateProgress(ref);
     vol->target.allocation = vol->target.physical = size;
     return true;
 }
