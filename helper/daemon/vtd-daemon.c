@@ -199,7 +199,9 @@ vtd_daemon_fetch(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec, uint6
     VtdJobSpec exact = *spec;
     VtdJob *job;
 
-    if (vtd_pool_find(pool, spec->name, spec->version, &entry, NULL))
+    /* Which version is current is asked for; a version that is known never changes */
+    if ((*spec->version || vtd_pool_is_fresh(pool)) &&
+        vtd_pool_find(pool, spec->name, spec->version, &entry, NULL))
         exact.version = entry->version;
     job = vtd_jobs_find(daemon->jobs, &exact);
     if (job) {

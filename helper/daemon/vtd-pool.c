@@ -14,6 +14,8 @@
 #define RETRY_TIME (G_USEC_PER_SEC * 1)
 /* and nobody waits for its answer within this one */
 #define BACK_OFF_TIME (G_USEC_PER_SEC * 30)
+/* Who lists and then fetches what is current need not have it asked twice */
+#define FRESH_TIME (G_USEC_PER_SEC * 2)
 
 /* What the daemon has to know of a kept manifest; its signatures are in @verdict */
 typedef struct {
@@ -216,6 +218,12 @@ static bool
 within(gint64 then, gint64 time)
 {
     return then > 0 && g_get_monotonic_time() - then < time;
+}
+
+bool
+vtd_pool_is_fresh(const VtdPool *pool)
+{
+    return !pool->refreshing && within(pool->checked, FRESH_TIME);
 }
 
 void

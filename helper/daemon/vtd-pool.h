@@ -57,13 +57,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtdPool, vtd_pool_unref)
 
 /**
  * vtd_pool_refresh:
- * @wait: called in the main thread when the refresh ends; at once when nothing is asked: checked
- *   less than a second ago, or failed less than half a minute ago
+ * @done: called in the main thread when the refresh ends; at once when the store was away less than
+ *   half a minute ago
  *
  * Starts, or joins, asking the store for its catalog.
  */
 typedef void (*VtdRefreshDone)(void *user);
 void vtd_pool_refresh(VtdPool *pool, VtdRefreshDone done, void *user);
+
+/** vtd_pool_is_fresh: Returns: whether the store was asked a moment ago */
+bool vtd_pool_is_fresh(const VtdPool *pool);
 
 /** vtd_pool_warning: Returns: (transfer full) (nullable): why the catalog may be old */
 char *vtd_pool_warning(const VtdPool *pool);
