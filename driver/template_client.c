@@ -25,12 +25,16 @@ VIR_LOG_INIT("storage.template_client");
 /* After a time limit passed, those who can do without the helper do not ask for so long */
 #define HANGING_US (10 * G_USEC_PER_SEC)
 
+/* Questions that could do without an answer are asked 20 times a second at most */
+#define ASK_INTERVAL_US (G_USEC_PER_SEC / 20)
+
 struct _virStorageTemplateClient {
     GMutex lock;       /* of the fields below; short */
     GMutex connecting; /* held while one thread connects */
     GDBusConnection *connection;
     gint64 failed_at; /* the last connection attempt that failed, 0: none */
     gint64 hanging_until;
+    gint64 asked;
     GError *failure; /* of failed_at */
 };
 
@@ -208,6 +212,20 @@ virStorageTemplateClientIsHanging(virStorageTemplateClient *client)
     hanging = g_get_monotonic_time() < client->hanging_until;
     g_mutex_unlock(&client->lock);
     return hanging;
+}
+
+bool
+virStorageTemplateClientMayAsk(virStorageTemplateClient *client)
+{
+    gint64 now = g_get_monotonic_time();
+    bool may;
+
+    g_mutex_lock(&client->lock);
+    may = now >= client->hanging_until && now - client->asked >= ASK_INTERVAL_US;
+    if (may)
+        client->asked = now;
+    g_mutex_unlock(&client->lock);
+    return may;
 }
 
 static GVariant *

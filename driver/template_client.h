@@ -61,6 +61,15 @@ bool virStorageTemplateClientCall(virStorageTemplateClient *client,
  */
 bool virStorageTemplateClientIsHanging(virStorageTemplateClient *client);
 
+/**
+ * virStorageTemplateClientMayAsk:
+ *
+ * Returns: whether a question may be asked that could do with the list of the last refresh: not
+ * when the helper hangs, and 20 times a second at most. Who polls one fetch sees it move; who goes
+ * through thousands of volumes does not pay a call for each.
+ */
+bool virStorageTemplateClientMayAsk(virStorageTemplateClient *client);
+
 /** virStorageTemplateDeadline: Returns: now and the bound, for calls under the pool's lock */
 gint64 virStorageTemplateDeadline(void);
 

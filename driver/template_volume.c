@@ -101,6 +101,7 @@ virStorageTemplateAsk(const virStorageTemplateRef *ref, virStorageVolDef *vol)
 void
 virStorageTemplateVolumeRefresh(const virStorageTemplateRef *ref, virStorageVolDef *vol)
 {
+    virStorageTemplateClient *client = virStorageTemplateDriverGet()->client;
     const virStorageTemplate *entry = virStorageTemplateRefGet(ref);
     struct stat sb;
 
@@ -112,8 +113,9 @@ virStorageTemplateVolumeRefresh(const virStorageTemplateRef *ref, virStorageVolD
         vol->target.physical = sb.st_size;
         return;
     }
-    if (virStorageTemplateClientIsHanging(virStorageTemplateDriverGet()->client) ||
-        !virStorageTemplateAsk(ref, vol))
+    if (entry && !virStorageTemplateClientMayAsk(client))
+        return;
+    if (virStorageTemplateClientIsHanging(client) || !virStorageTemplateAsk(ref, vol))
         vol->target.allocation = vol->target.physical = 0;
 }
 
