@@ -242,7 +242,7 @@ run(const VtdConfig *config, int fds[SOCKET_COUNT], GError **error)
     if (ok) {
         g_info("virttemplated " VT_VERSION " is ready");
         g_main_loop_run(loop);
-        vtd_jobs_stop(daemon->jobs);
+        vtd_daemon_stop(daemon);
     }
     for (int i = 0; i < SOCKET_COUNT; i++)
         vtd_server_free(servers[i]);

@@ -377,12 +377,24 @@ vtd_daemon_new(const VtdConfig *config, VtdDaemon **ret_daemon, GError **error)
 }
 
 void
+vtd_daemon_stop(VtdDaemon *daemon)
+{
+    GHashTableIter iter;
+    gpointer pool;
+
+    g_hash_table_iter_init(&iter, daemon->pools);
+    while (g_hash_table_iter_next(&iter, NULL, &pool))
+        g_cancellable_cancel(((VtdPool *)pool)->cancellable);
+    if (daemon->jobs)
+        vtd_jobs_stop(daemon->jobs);
+}
+
+void
 vtd_daemon_free(VtdDaemon *daemon)
 {
     if (!daemon)
         return;
-    if (daemon->jobs)
-        vtd_jobs_stop(daemon->jobs);
+    vtd_daemon_stop(daemon);
     if (daemon->usage_timer)
         g_source_remove(daemon->usage_timer);
     if (daemon->db)

@@ -11,6 +11,7 @@
  * @usage: (element-type utf8 guint): clones made since they were last written to the database,
  *   by `TARGET\nNAME@VERSION`
  * @clients: connections
+ * @waiting: calls that are answered later; see vtd_call_may_wait()
  * @busy_until: monotonic time of the last sign of life
  */
 typedef struct {
@@ -22,11 +23,14 @@ typedef struct {
     guint usage_timer;
     guint clients;
     gint64 busy_until;
+    guint waiting;
 } VtdDaemon;
 
 /** vtd_daemon_new: Opens the database, knows its pools, resumes jobs that were interrupted */
 bool vtd_daemon_new(const VtdConfig *config, VtdDaemon **ret_daemon, GError **error);
-/** vtd_daemon_free: Stops the jobs, so that they are resumed, and closes the database */
+/** vtd_daemon_stop: Stops what runs, so that it is resumed the next time */
+void vtd_daemon_stop(VtdDaemon *daemon);
+/** vtd_daemon_free: Stops it, and closes the database */
 void vtd_daemon_free(VtdDaemon *daemon);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtdDaemon, vtd_daemon_free)
 

@@ -330,10 +330,8 @@ typedef struct {
 } Run;
 
 static void
-run_free(gpointer data)
+run_free(Run *run)
 {
-    Run *run = data;
-
     if (run->task.free_user)
         run->task.free_user(run->task.user);
     job_unref(run->job);
@@ -362,6 +360,7 @@ run_ended(GObject *source, GAsyncResult *result, gpointer data)
     if (run->task.ended)
         run->task.ended(run->task.user, error);
     vtd_job_finish(run->job, error);
+    run_free(run);
 }
 
 void
@@ -371,7 +370,8 @@ vtd_job_run(VtdJob *job, const VtdJobTask *what)
     Run *run = g_new0(Run, 1);
 
     *run = (Run){job_ref(job), *what};
-    g_task_set_task_data(task, run, run_free);
+    /* Freed by run_ended(): the last reference to the task may be dropped in the other thread */
+    g_task_set_task_data(task, run, NULL);
     g_task_run_in_thread(task, run_in_thread);
 }
 

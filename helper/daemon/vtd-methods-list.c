@@ -137,8 +137,10 @@ typedef struct {
 static void
 wait_answer(Wait *wait)
 {
-    if (!wait->answered)
+    if (!wait->answered) {
+        vtd_call_waited(wait->call);
         vtd_call_return(wait->call, list_templates(wait->call->daemon, wait->pool));
+    }
     wait->answered = true;
     g_clear_handle_id(&wait->timer, g_source_remove);
 }
@@ -174,7 +176,7 @@ vtd_method_list_templates(VtdCall *call, GError **error)
     g_variant_get(call->arguments, "(&su)", &target, &wait_ms);
     if (!vtd_check_path(target, error) || !vtd_daemon_pool(call->daemon, target, &pool, error))
         return false;
-    if (wait_ms == 0) {
+    if (wait_ms == 0 || !vtd_call_may_wait(call)) {
         vtd_call_return(call, list_templates(call->daemon, pool));
         return true;
     }

@@ -10,6 +10,8 @@
 
 /* JobWait and ListTemplates answer within this and 5 s */
 #define WAIT_MAX_MS 10000
+/* Calls that wait, of all clients together */
+#define WAITING_MAX 512
 
 /* ---- calls ---- */
 
@@ -30,6 +32,21 @@ vtd_call_throw(VtdCall *call, GError *error)
         g_dbus_method_invocation_return_gerror(call->invocation, error);
     g_error_free(error);
     g_free(call);
+}
+
+bool
+vtd_call_may_wait(VtdCall *call)
+{
+    if (call->daemon->waiting >= WAITING_MAX)
+        return false;
+    call->daemon->waiting++;
+    return true;
+}
+
+void
+vtd_call_waited(VtdCall *call)
+{
+    call->daemon->waiting--;
 }
 
 /* ---- arguments: whatever a peer sends has its grammar, before it is used for anything ---- */
@@ -269,9 +286,16 @@ method_verify(VtdCall *call, GError **error)
 }
 
 static void
-job_waited(void *user, GVariant *status)
+job_told(void *user, GVariant *status)
 {
     vtd_call_return(user, g_variant_new("(@a{sv})", status));
+}
+
+static void
+job_waited(void *user, GVariant *status)
+{
+    vtd_call_waited(user);
+    job_told(user, status);
 }
 
 static bool
@@ -281,8 +305,12 @@ method_job_wait(VtdCall *call, GError **error)
     guint wait_ms;
 
     g_variant_get(call->arguments, "(tu)", &id, &wait_ms);
-    return vtd_jobs_wait(call->daemon->jobs, id, MIN(wait_ms, WAIT_MAX_MS), job_waited, call,
-                         error);
+    if (wait_ms == 0 || !vtd_call_may_wait(call))
+        return vtd_jobs_wait(call->daemon->jobs, id, 0, job_told, call, error);
+    if (vtd_jobs_wait(call->daemon->jobs, id, MIN(wait_ms, WAIT_MAX_MS), job_waited, call, error))
+        return true;
+    vtd_call_waited(call);
+    return false;
 }
 
 static bool

@@ -20,6 +20,11 @@ void vtd_call_return(VtdCall *call, GVariant *values);
 /** vtd_call_throw: @error: (transfer full) */
 void vtd_call_throw(VtdCall *call, GError *error);
 
+/** vtd_call_may_wait: Returns: whether the answer may come later; if so, vtd_call_waited() is
+ * called before it. Everybody may call what waits: beyond a limit all are answered at once */
+bool vtd_call_may_wait(VtdCall *call);
+void vtd_call_waited(VtdCall *call);
+
 /**
  * VtdMethod:
  * @changes: needs the socket that only root may use

@@ -107,6 +107,7 @@ vtd_pool_new(const VtdConfig *config, VtDb *db, VtPoolSettings *settings)
     pool->refusals = g_hash_table_new_full(digest_hash, digest_same, g_free, g_free);
     pool->pending = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, pending_free);
     pool->waiters = g_ptr_array_new_with_free_func(g_free);
+    pool->cancellable = g_cancellable_new();
     load_catalog(pool);
     return pool;
 }
@@ -132,6 +133,7 @@ vtd_pool_unref(VtdPool *pool)
     g_hash_table_unref(pool->refusals);
     g_hash_table_unref(pool->pending);
     g_ptr_array_unref(pool->waiters);
+    g_object_unref(pool->cancellable);
     g_free(pool->failure);
     g_free(pool);
 }
@@ -201,7 +203,7 @@ static void
 start_refresh(VtdPool *pool)
 {
     VtdCatalogQuery *query = g_new0(VtdCatalogQuery, 1);
-    g_autoptr(GTask) task = g_task_new(NULL, NULL, refreshed, vtd_pool_ref(pool));
+    g_autoptr(GTask) task = g_task_new(NULL, pool->cancellable, refreshed, vtd_pool_ref(pool));
 
     query->workers = &pool->config->workers;
     vt_store_url_parse(pool->settings->store, &query->url, NULL);
@@ -328,15 +330,20 @@ load_kept(VtdPool *pool, VtPool *files, const VtSubject *subject, Kept **ret_kep
     Kept *kept = g_hash_table_lookup(pool->verdicts, &subject->digest);
     g_autoptr(GBytes) manifest = NULL;
     g_autoptr(GBytes) proofs = NULL;
+    g_autoptr(GError) local = NULL;
+    char text[VT_DIGEST_STRING_MAX];
     Kept *fresh;
 
     *ret_kept = kept;
     if (kept && vtd_verdict_holds(kept->verdict))
         return true;
-    if (!vt_pool_read_manifest(files, &subject->digest, &manifest, &proofs, error)) {
-        g_prefix_error(error, "%s@%s: ", subject->name, subject->version);
-        return false;
-    }
+    if (!vt_pool_read_manifest(files, &subject->digest, &manifest, &proofs, &local))
+        return vt_throw(
+            error, (VtError)local->code,
+            "the copy of %s@%s on this host was not made from the catalog's manifest %s: "
+            "fetch it again (%s)",
+            subject->name, subject->version, vt_digest_format(&subject->digest, text),
+            local->message);
     fresh = g_new0(Kept, 1);
     if (!read_kept(manifest, &subject->digest, fresh, error) ||
         !decide_again(pool, subject, proofs, &fresh->verdict, error)) {

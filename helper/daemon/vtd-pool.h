@@ -15,6 +15,7 @@
  * @refusals: why a manifest was refused last, by digest
  * @refusals_policy: when the policy was changed that refused them
  * @pending: clones that have no name yet: path, and a #VtdPending
+ * @cancellable: ends a refresh
  * @failure: (nullable): why the last refresh failed; @failure_code: its #VtError
  */
 typedef struct {
@@ -36,6 +37,7 @@ typedef struct {
     char *failure;
     int failure_code;
     bool refreshing;
+    GCancellable *cancellable;
     GPtrArray *waiters;
 } VtdPool;
 

@@ -13,7 +13,12 @@
 #include <unistd.h>
 
 /* A ring of 32 MiB, an index, a stack for each thread: generous, but no way to exhaust the host */
+#ifdef __SANITIZE_ADDRESS__
+/* whose shadow memory alone has 16 TiB */
+#define ADDRESS_SPACE_MAX RLIM_INFINITY
+#else
 #define ADDRESS_SPACE_MAX (UINT64_C(4) << 30)
+#endif
 /* Threads of all workers of one uid together */
 #define PROCESSES_MAX 1024
 

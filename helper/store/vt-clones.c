@@ -63,18 +63,31 @@ vt_clones_record(VtPool *pool, const char *name, const char *version, const char
     return true;
 }
 
+/* Opening a device may start something; what is not a regular file is not opened at all */
+static int
+open_regular(const char *path)
+{
+    vt_autofd place = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    char self[32];
+    struct stat st;
+
+    if (place < 0 || fstat(place, &st) < 0 || !S_ISREG(st.st_mode))
+        return -1;
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", place);
+    return open(self, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+}
+
 /* The backing file that the header of @path names, as an absolute path; NULL if there is none */
 static char *
 read_backing(const char *path)
 {
-    vt_autofd fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    vt_autofd fd = open_regular(path);
     g_auto(VtQcow2Info) info = {0};
     g_autofree uint8_t *header = NULL;
     g_autofree char *dir = NULL;
-    struct stat st;
     ssize_t n;
 
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+    if (fd < 0)
         return NULL;
     header = g_malloc(VT_QCOW2_HEADER_MAX);
     n = pread(fd, header, VT_QCOW2_HEADER_MAX, 0);

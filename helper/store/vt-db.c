@@ -25,15 +25,15 @@ static const char schema[] =
     "PRAGMA journal_mode=WAL;"
     "PRAGMA synchronous=NORMAL;"
     "CREATE TABLE IF NOT EXISTS pools(target TEXT PRIMARY KEY, name TEXT, uuid TEXT, store TEXT,"
-    " policy TEXT, strategy TEXT, cache_max INTEGER) STRICT;"
+    " policy TEXT, strategy TEXT, cache_max INTEGER);"
     "CREATE TABLE IF NOT EXISTS catalogs(target TEXT PRIMARY KEY, store TEXT, manifest BLOB,"
-    " document BLOB, proofs BLOB, checked INTEGER) STRICT;"
+    " document BLOB, proofs BLOB, checked INTEGER);"
     "CREATE TABLE IF NOT EXISTS jobs(id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT, target TEXT,"
     " name TEXT, version TEXT, owner INTEGER, state TEXT, done INTEGER, total INTEGER,"
     " received INTEGER, requests INTEGER, started INTEGER, ended INTEGER, error TEXT,"
-    " message TEXT, path TEXT) STRICT;"
+    " message TEXT, path TEXT);"
     "CREATE TABLE IF NOT EXISTS usage(target TEXT, reference TEXT, clones INTEGER, used INTEGER,"
-    " PRIMARY KEY(target, reference)) STRICT;"
+    " PRIMARY KEY(target, reference));"
     "PRAGMA user_version=1;";
 
 static bool

@@ -270,12 +270,16 @@ vt_pool_partial_remove(VtPool *pool, const VtDigest *index)
         unlinkat(pool->partial_fd, file_name(index, "", file), 0);
 }
 
-/* The lock is given back when the returned descriptor is closed */
+/* The lock is given back when the returned descriptor is closed. Sealing under it may take a while:
+ * only a job's thread waits for it. */
 static bool
-lock_layers(VtPool *pool, int *ret_fd, GError **error)
+lock_layers(VtPool *pool, bool wait, int *ret_fd, GError **error)
 {
     vt_autofd fd = openat(pool->layers_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
+    if (fd >= 0 && !wait && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+        return vt_throw(error, VT_ERROR_BUSY, "a layer of '%s' is being completed: try again",
+                        pool->target);
     if (fd < 0 || flock(fd, LOCK_EX) < 0)
         return vt_throw_errno(error, errno, "cannot lock the layers of '%s'", pool->target);
     *ret_fd = vt_steal_fd(&fd);
@@ -355,7 +359,7 @@ vt_pool_commit(VtPool *pool, const VtPoolCommit *commit, VtSeal *ret_seal, char 
     char file[FILE_NAME_MAX];
     bool named;
 
-    if (!vt_pool_dirs(pool, true, error) || !lock_layers(pool, &lock, error))
+    if (!vt_pool_dirs(pool, true, error) || !lock_layers(pool, true, &lock, error))
         return false;
     if (!write_documents(pool, commit, error) || !name_layer(pool, commit, error))
         return false;
@@ -494,7 +498,7 @@ vt_pool_evict(VtPool *pool, const char *name, const char *version, const VtDiges
     if (!vt_pool_stat_version(pool, name, version, NULL))
         return vt_throw(error, VT_ERROR_NOT_FOUND, "%s@%s is not on this host ('%s')", name,
                         version, pool->target);
-    if (!vt_pool_dirs(pool, false, error) || !lock_layers(pool, &lock, error))
+    if (!vt_pool_dirs(pool, false, error) || !lock_layers(pool, false, &lock, error))
         return false;
     layer = openat(pool->target_fd, volume, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (layer < 0)
