@@ -2,17 +2,14 @@
 /* vtc-job.c: waiting for a job of the helper */
 #include "vtc-job.h"
 
-#include "vt-fs.h"
 #include "vtc-progress.h"
 
-#include <errno.h>
+#include <glib-unix.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/signalfd.h>
 
-/* As often as the bar is drawn; without a bar, as quickly as Ctrl-C shall be noticed */
-#define WAIT_BAR_MS   200
-#define WAIT_PLAIN_MS 1000
+/* As often as the bar is drawn, and as quickly as Ctrl-C is noticed */
+#define WAIT_MS 200
 
 const char *
 vtc_job_text(GVariant *status, const char *key)
@@ -41,32 +38,58 @@ vtc_job_elapsed_us(GVariant *status, int64_t now_us)
     return MAX(end - (int64_t)MIN(vtc_job_number(status, "started"), (uint64_t)G_MAXINT64), 0);
 }
 
-/* From here on Ctrl-C is read, not obeyed, so that the job can be cancelled */
-static bool
-catch_interrupts(int *ret_fd, GError **error)
-{
-    sigset_t signals;
-    int fd;
+/* ---- Ctrl-C ---- */
 
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
-        return vt_throw_errno(error, errno, "cannot block signals");
-    fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (fd < 0)
-        return vt_throw_errno(error, errno, "cannot read signals");
-    *ret_fd = fd;
-    return true;
+/**
+ * Interrupts: while it exists, Ctrl-C is noticed, not obeyed, so that the job can be cancelled.
+ * GLib's signal sources work whichever thread the signal reaches; GDBus has one of its own.
+ */
+typedef struct {
+    unsigned sources[2];
+    bool noticed;
+} Interrupts;
+
+static gboolean
+notice(gpointer user)
+{
+    ((Interrupts *)user)->noticed = true;
+    return G_SOURCE_CONTINUE;
 }
 
-static bool
-was_interrupted(int signal_fd)
+static void
+interrupts_watch(Interrupts *interrupts)
 {
-    struct signalfd_siginfo info;
+    static const int signals[] = {SIGINT, SIGTERM};
 
-    return read(signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info);
+    G_STATIC_ASSERT(G_N_ELEMENTS(signals) == G_N_ELEMENTS(interrupts->sources));
+    for (size_t i = 0; i < G_N_ELEMENTS(signals); i++)
+        interrupts->sources[i] = g_unix_signal_add(signals[i], notice, interrupts);
 }
+
+static void
+interrupts_clear(Interrupts *interrupts)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(interrupts->sources); i++) {
+        if (interrupts->sources[i] > 0)
+            g_source_remove(interrupts->sources[i]);
+    }
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Interrupts, interrupts_clear)
+
+/* Returns: whether there was one since the last time */
+static bool
+interrupts_take(Interrupts *interrupts)
+{
+    bool noticed;
+
+    while (g_main_context_iteration(NULL, FALSE))
+        ;
+    noticed = interrupts->noticed;
+    interrupts->noticed = false;
+    return noticed;
+}
+
+/* ---- the job ---- */
 
 /* Returns: whether @status is that of a job that is done; *@ret_ended also when it failed */
 static bool
@@ -87,11 +110,11 @@ judge(GVariant *status, bool *ret_ended, GError **error)
 }
 
 static bool
-poll_job(VtcClient *client, uint64_t job, unsigned wait_ms, GVariant **ret_status, GError **error)
+poll_job(VtcClient *client, uint64_t job, GVariant **ret_status, GError **error)
 {
     g_autoptr(GVariant) reply = NULL;
 
-    if (!vtc_client_call(client, "JobWait", g_variant_new("(tu)", job, wait_ms), "(a{sv})", &reply,
+    if (!vtc_client_call(client, "JobWait", g_variant_new("(tu)", job, WAIT_MS), "(a{sv})", &reply,
                          error))
         return false;
     g_clear_pointer(ret_status, g_variant_unref);
@@ -104,17 +127,15 @@ vtc_job_wait(VtcClient *client, uint64_t job, bool progress, GVariant **ret_stat
 {
     g_autoptr(GVariant) status = NULL;
     g_auto(VtcProgress) bar = {0};
-    vt_autofd signal_fd = -1;
+    g_auto(Interrupts) interrupts = {0};
     bool ended = false;
 
     vtc_progress_init(&bar, progress);
-    if (!catch_interrupts(&signal_fd, error))
-        return false;
+    interrupts_watch(&interrupts);
     while (!ended) {
-        if (!poll_job(client, job, bar.on ? WAIT_BAR_MS : WAIT_PLAIN_MS, &status, error) ||
-            !judge(status, &ended, error))
+        if (!poll_job(client, job, &status, error) || !judge(status, &ended, error))
             return false;
-        if (!ended && was_interrupted(signal_fd) &&
+        if (!ended && interrupts_take(&interrupts) &&
             !vtc_client_call(client, "CancelJob", g_variant_new("(t)", job), "()", NULL, error))
             return false;
         vtc_progress_draw(&bar, vtc_job_text(status, "phase"), vtc_job_number(status, "done"),

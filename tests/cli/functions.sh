@@ -7,6 +7,8 @@ set -euo pipefail
 PROGRAM=$(realpath "$1")
 # shellcheck disable=SC2034 # used by the scripts
 SOURCE_DIR=$(cd "$(dirname "$0")/../.." && pwd)
+# shellcheck disable=SC2034
+ORIGIN=$PWD
 SCRATCH=$(mktemp -d)
 trap 'rm -rf "$SCRATCH"' EXIT
 cd "$SCRATCH"

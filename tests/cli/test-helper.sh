@@ -1,0 +1,169 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# test-helper.sh PROGRAM DAEMON REGISTER_POOL: the verbs that ask virttemplated, with a real one.
+# Needs root, as virttemplated does.
+# shellcheck source=tests/cli/functions.sh
+. "$(dirname "$0")/functions.sh"
+DAEMON=$(cd "$ORIGIN" && realpath "$2")
+REGISTER=$(cd "$ORIGIN" && realpath "$3")
+
+STORE=oci:$PWD/golden
+SOCKET=$PWD/run/virttemplated-sock
+READ_ONLY=$SOCKET-ro
+export VIRT_TEMPLATE_SOCKET=$SOCKET
+daemon=
+
+# Sealed layers are immutable
+finish() {
+    [ -z "$daemon" ] || kill "$daemon"
+    wait
+    find "$SCRATCH" -name '*.qcow2' -exec chattr -f -i {} +
+    rm -rf "$SCRATCH"
+}
+trap finish EXIT
+[ "$(id -u)" = 0 ] || not_ok 'virttemplated gives its workers other users, so this needs root'
+
+# The fetch worker reads the store as another user
+chmod 755 .
+mkdir run state pool second
+head -c 30000000 /dev/urandom >disk.raw
+truncate -s 64M disk.raw
+virt-template key generate golden >/dev/null
+virt-template store init --store "$STORE" --key golden.key | sed -n '/^{$/,/^}$/p' >policy.json
+virt-template publish disk.raw debian@1.0.0 --quiet --store "$STORE" --key golden.key
+virt-template publish disk.raw debian@1.1.0 --quiet --store "$STORE" --key golden.key
+
+# Two users that every Debian has stand in for those that sysusers.d makes
+"$DAEMON" --run-dir run --state-dir state --fetch-user nobody --unpack-user daemon >daemon.log 2>&1 &
+daemon=$!
+for _ in {1..100}; do
+    [ ! -S "$READ_ONLY" ] || break
+    sleep 0.1
+done
+
+# ---- pools ----
+
+refused 3 'knows no pool' list
+"$REGISTER" "$SOCKET" "$PWD/pool" templates "$STORE" "$PWD/policy.json"
+succeeds list
+grep -qE '^debian +1\.0\.0 +64\.0 MiB +-$' stdout || not_ok 'list of a version that is not here'
+grep -qE '^debian +1\.1\.0 +64\.0 MiB +-  current$' stdout || not_ok 'list of the current version'
+succeeds list --pool "$PWD/pool"
+refused 3 "no pool 'other'.*templates \\($PWD/pool\\)" list --pool other
+
+# ---- one template ----
+
+succeeds info debian
+grep -qE '^Version +1\.1\.0$' stdout || not_ok 'info without version is not about the current one'
+refused 3 "'nope'" info nope
+refused 3 '3\.0\.0' pull debian@3.0.0
+refused 3 'fetch it first|not on this host|not here' verify debian@1.0.0
+succeeds pull debian@1.0.0
+grep -q 'received .* verified$' stdout || not_ok 'pull does not say what it did'
+[ ! -s stderr ] || not_ok 'a progress bar without a terminal'
+qemu-img compare -q -f raw -F qcow2 disk.raw file:pool/debian@1.0.0.qcow2 ||
+    not_ok 'the pulled template is another disk'
+succeeds pull debian@1.0.0.qcow2
+! grep -q received stdout || not_ok 'a second pull received something'
+succeeds list
+grep -qE '^debian +1\.0\.0 .* here$' stdout || not_ok 'list of a version that is here'
+succeeds verify debian@1.0.0
+grep -q 'is intact' stdout || not_ok 'verify does not say that it is intact'
+virt-template verify --json debian@1.0.0 | jq -e '.intact and .checked > 0' >/dev/null ||
+    not_ok 'verify --json'
+virt-template list --json | jq -e '.pool == "templates" and .warning == "" and
+    ([.templates[] | select(.version == "1.0.0")][0] | .complete and .allocation > 0)' >/dev/null ||
+    not_ok 'list --json'
+virt-template info --json debian@1.0.0 |
+    jq -e '.capacity == 67108864 and .clones == [] and (.state | index("here"))' >/dev/null ||
+    not_ok 'info --json'
+virt-template jobs --json | jq -e '.jobs | length >= 3 and .[0].state == "done"' >/dev/null ||
+    not_ok 'jobs --json'
+ok 'JSON of list, info, verify, jobs'
+succeeds jobs
+grep -qE 'fetch +debian@1\.0\.0 +done +100%' stdout || not_ok 'jobs'
+refused 3 '99' jobs --cancel 99
+
+# ---- a local copy that was altered ----
+
+layer=$(find pool/.layers -name '*.qcow2')
+chattr -i "$layer"
+chmod 644 "$layer"
+printf x | dd of="$layer" bs=1 seek=10000000 conv=notrunc status=none
+refused 5 'debian@1.0.0|guest offset|does not' verify debian@1.0.0
+status=0
+virt-template verify --json debian@1.0.0 >verdict 2>stderr || status=$?
+[ $status = 5 ] || not_ok "exit status $status of verify --json"
+jq -e '.intact == false and (.reason | length > 0)' verdict >/dev/null || not_ok 'bad verdict as JSON'
+ok 'verify --json of a bad copy'
+succeeds evict debian@1.0.0
+[ ! -e pool/debian@1.0.0.qcow2 ] || not_ok 'evict left it there'
+refused 3 '.' evict debian@1.0.0
+
+# ---- Ctrl-C cancels ----
+
+head -c 250000000 /dev/urandom >big.raw
+virt-template publish big.raw big@1.0.0 --quiet --level 1 --store "$STORE" --key golden.key
+rm big.raw
+"$PROGRAM" pull big 2>stderr &
+pull=$!
+for _ in {1..200}; do
+    ! virt-template jobs --json | jq -e '.jobs[0] | .name == "big" and .received > 0' >/dev/null || break
+    sleep 0.02
+done
+kill -INT $pull
+status=0
+wait $pull || status=$?
+[ $status = 130 ] || not_ok "exit status $status after Ctrl-C"
+virt-template jobs --json | jq -e '.jobs[0] | .name == "big" and .state == "cancelled"' >/dev/null ||
+    not_ok 'Ctrl-C does not cancel the job'
+ok 'Ctrl-C cancels the job'
+succeeds pull big
+succeeds pull --detach big
+grep -qxE 'job [0-9]+' stdout || not_ok '--detach does not say which job'
+
+# ---- who may what ----
+
+as_nobody() {
+    setpriv --reuid nobody --regid nogroup --clear-groups "$@"
+}
+cp "$PROGRAM" program
+PROGRAM=$PWD/program
+as_nobody "$PROGRAM" list --socket "$READ_ONLY" >listed || not_ok 'list as another user'
+grep -q '^debian' listed || not_ok 'list as another user says nothing'
+status=0
+as_nobody "$PROGRAM" list 2>stderr || status=$?
+[ $status = 11 ] || not_ok "exit status $status for the socket of root"
+grep -q 'run this as root' stderr || not_ok 'the error does not say what to do'
+status=0
+as_nobody "$PROGRAM" pull debian --socket "$READ_ONLY" 2>stderr || status=$?
+[ $status = 11 ] || not_ok "exit status $status for pull over the read-only socket"
+ok 'other users may read'
+
+# ---- several pools, and doctor ----
+
+"$REGISTER" "$SOCKET" "$PWD/second" second "oci:$PWD/none" "$PWD/policy.json"
+refused 2 "--pool .*templates.*second|--pool .*second.*templates" list
+succeeds list --pool templates
+virt-template doctor --json >report 2>stderr || [ $? = 1 ] || not_ok 'doctor'
+level() {
+    jq -r --arg check "$1" '[.checks[] | select(.check == $check)][0].level' report
+}
+for check in helper 'pool templates: directory' 'pool templates: store' 'pool templates: policy' \
+    'pool templates: catalog'; do
+    [ "$(level "$check")" = OK ] || not_ok "doctor: $check: $(level "$check")"
+done
+[ "$(level 'pool second: store')" = FAIL ] || not_ok 'doctor does not see that a store is away'
+[ "$(level 'pool second: catalog')" = FAIL ] || not_ok 'doctor does not see that a catalog is away'
+rm policy.json
+rmdir second || rm -r second
+virt-template doctor --json >report 2>stderr || [ $? = 1 ] || not_ok 'doctor'
+[ "$(level 'pool templates: policy')" = FAIL ] || not_ok 'doctor does not see that the policy is away'
+[ "$(level 'pool second: directory')" = FAIL ] || not_ok 'doctor does not see a missing directory'
+ok 'doctor'
+
+kill "$daemon"
+wait "$daemon" || not_ok 'virttemplated did not end in peace'
+daemon=
+refused 9 'cannot be reached' list
+plan
