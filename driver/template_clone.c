@@ -56,45 +56,32 @@ virStorageTemplateRemoveFile(virStorageVolDef *vol)
     virErrorRestore(&saved);
 }
 
-static int
-virStorageTemplateTell(const virStorageTemplateRef *ref, const char *method, GVariant *arguments,
-                       const char *reply_type, GUnixFDList *fds)
+static bool
+virStorageTemplateTell(const virStorageTemplateRef *ref, virStorageTemplateCall *call,
+                       GError **error)
 {
-    virStorageTemplateCall call = {
-        .method = method,
-        .arguments = arguments,
-        .reply_type = reply_type,
-        .deadline = virStorageTemplateDeadline(),
-        .fds = fds,
-    };
     g_autoptr(GVariant) reply = NULL;
-    g_autoptr(GError) error = NULL;
 
-    if (virStorageTemplatePoolCall(ref->pool, virStorageTemplateDriverGet()->client, &call, &reply,
-                                   &error))
-        return 0;
-    virStorageTemplateReportError(error);
-    return -1;
+    call->deadline = virStorageTemplateDeadline();
+    return virStorageTemplatePoolCall(ref->pool, virStorageTemplateDriverGet()->client, call,
+                                      &reply, error);
 }
 
 /* The helper gets a copy of @fd */
-static int
-virStorageTemplateWriteOverlay(const virStorageTemplateRef *ref, virStorageVolDef *vol, int fd)
+static bool
+virStorageTemplateWriteOverlay(const virStorageTemplateRef *ref, virStorageVolDef *vol, int fd,
+                               GError **error)
 {
     g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
-    g_autoptr(GError) error = NULL;
-    int handle = g_unix_fd_list_append(fds, fd, &error);
+    int handle = g_unix_fd_list_append(fds, fd, error);
+    virStorageTemplateCall call = {.method = "MakeOverlay", .reply_type = "(s)", .fds = fds};
 
-    if (handle < 0) {
-        virReportError(VIR_ERR_OPERATION_FAILED, "%s", error->message);
-        return -1;
-    }
-    return virStorageTemplateTell(ref, "MakeOverlay",
-                                  g_variant_new("(ssshts@a{sv})", ref->pool->target, ref->name,
-                                                ref->version, handle, (guint64)vol->target.capacity,
-                                                vol->target.path,
-                                                g_variant_new_parsed("@a{sv} {}")),
-                                  "(s)", fds);
+    if (handle < 0)
+        return false;
+    call.arguments = g_variant_new("(ssshts@a{sv})", ref->pool->target, ref->name, ref->version,
+                                   handle, (guint64)vol->target.capacity, vol->target.path,
+                                   g_variant_new_parsed("@a{sv} {}"));
+    return virStorageTemplateTell(ref, &call, error);
 }
 
 /* The helper checks at each MakeOverlay that the template is complete and trusted, so one that
@@ -103,6 +90,26 @@ static int
 virStorageTemplateFetchMissing(const virStorageTemplateRef *ref)
 {
     return access(ref->path, F_OK) == 0 ? 0 : virStorageTemplateFetch(ref);
+}
+
+/* A helper that has lost its state has to see the catalog first, which Fetch does */
+static int
+virStorageTemplateFillOverlay(const virStorageTemplateRef *ref, virStorageVolDef *vol, int fd)
+{
+    g_autoptr(GError) error = NULL, again = NULL;
+
+    if (virStorageTemplateWriteOverlay(ref, vol, fd, &error))
+        return 0;
+    if (!virStorageTemplateErrorIs(error, "NotFound")) {
+        virStorageTemplateReportError(error);
+        return -1;
+    }
+    if (virStorageTemplateFetch(ref) < 0)
+        return -1;
+    if (virStorageTemplateWriteOverlay(ref, vol, fd, &again))
+        return 0;
+    virStorageTemplateReportError(again);
+    return -1;
 }
 
 static int
@@ -118,7 +125,7 @@ virStorageTemplateMakeLinked(virStoragePoolObj *pool, virStorageVolDef *vol,
         return -1;
     /* As libvirt: only an empty file can be taken out of copy-on-write */
     if ((vol->target.nocow && virFileSetCOW(vol->target.path, VIR_TRISTATE_BOOL_NO) < 0) ||
-        virStorageTemplateWriteOverlay(ref, vol, fd) < 0) {
+        virStorageTemplateFillOverlay(ref, vol, fd) < 0) {
         virStorageTemplateRemoveFile(vol);
         return -1;
     }
@@ -129,19 +136,21 @@ int
 virStorageTemplateBuildOver(virStoragePoolObj *pool, virStorageVolDef *vol,
                             const virStorageTemplateRef *ref, unsigned int flags)
 {
+    virStorageTemplateCall call = {.method = "RecordClone", .reply_type = "()"};
+    g_autoptr(GError) error = NULL;
+
     if (virStorageTemplateIsPlainOverlay(vol, flags))
         return virStorageTemplateMakeLinked(pool, vol, ref);
     if (virStorageTemplateFetch(ref) < 0 ||
         virStorageTemplateStockOf(pool)->buildVol(pool, vol, flags) < 0)
         return -1;
-    if (virStorageTemplateTell(
-            ref, "RecordClone",
-            g_variant_new("(ssss)", ref->pool->target, ref->name, ref->version, vol->target.path),
-            "()", NULL) < 0) {
-        virStorageTemplateRemoveFile(vol);
-        return -1;
-    }
-    return 0;
+    call.arguments =
+        g_variant_new("(ssss)", ref->pool->target, ref->name, ref->version, vol->target.path);
+    if (virStorageTemplateTell(ref, &call, &error))
+        return 0;
+    virStorageTemplateReportError(error);
+    virStorageTemplateRemoveFile(vol);
+    return -1;
 }
 
 /* The listed volume, of which buildVolFrom() gets a copy only, tells its backing file at once */
