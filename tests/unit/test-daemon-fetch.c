@@ -419,7 +419,6 @@ test_cancel(DaemonFixture *f, gconstpointer data)
 {
     g_autoptr(GVariant) answer = NULL;
     g_autofree char *state = NULL;
-    g_autofree char *again = NULL;
     g_autoptr(GError) error = NULL;
     guint64 job;
 
