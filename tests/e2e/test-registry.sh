@@ -43,8 +43,12 @@ assert_eq "$(find "$REGISTRY_DIR" -path '*/blobs/sha256/*' -name data -size +1M 
 uploads=$(grep -cE '"PUT /v2/golden/debian/blobs/uploads/[^"]*" 201' "$REGISTRY_LOG")
 [ "$uploads" -lt 12 ] || fail "$uploads uploads for two versions of one image"
 
-step "a version cannot be published twice"
-expect_fail 'debian@1.0.0 is published already' publish "docker://$REGISTRY/golden" golden.key one.img debian@1.0.0
+step "a version cannot be published twice, unless it is the same"
+make_image 64M other.img 9
+expect_fail 'debian@1.0.0 exists with other content' \
+    publish "docker://$REGISTRY/golden" golden.key other.img debian@1.0.0
+assert_match 'nothing was uploaded' \
+    "$(publish "docker://$REGISTRY/golden" golden.key one.img debian@1.0.0)"
 
 step "TLS by an authority that this host does not know is refused"
 start_registry tls
