@@ -86,43 +86,55 @@ vt_publish_put(const VtPublisher *publisher, const char *name, const char *media
     return true;
 }
 
+/* By digest, with its signatures: a tag must never lead to something that is not signed yet */
+static bool
+put_signed(const VtPublisher *publisher, const char *name, GBytes *manifest, VtDigest *ret_digest,
+           GError **error)
+{
+    g_autofree char *repository = vt_store_url_repository(publisher->url, name);
+    g_autoptr(VtDescriptor) subject = NULL;
+
+    vt_sha256_bytes(manifest, ret_digest->bytes);
+    subject = vt_descriptor_new(VT_OCI_MANIFEST_TYPE, ret_digest, g_bytes_get_size(manifest));
+    return vt_store_put_manifest(publisher->store, repository, NULL, VT_OCI_MANIFEST_TYPE, manifest,
+                                 error) &&
+           vt_attach_signatures(publisher->store, publisher->url, name, subject, publisher->key,
+                                error);
+}
+
+static bool
+put_tag(const VtPublisher *publisher, const char *name, const char *tag, GBytes *manifest,
+        GError **error)
+{
+    g_autofree char *repository = vt_store_url_repository(publisher->url, name);
+
+    return vt_store_put_manifest(publisher->store, repository, tag, VT_OCI_MANIFEST_TYPE, manifest,
+                                 error);
+}
+
 bool
 vt_publish_manifest(const VtPublisher *publisher, const char *name, const char *tag,
                     GBytes *manifest, VtDigest *ret_digest, GError **error)
 {
-    g_autofree char *repository = vt_store_url_repository(publisher->url, name);
-    g_autoptr(VtDescriptor) subject = NULL;
     VtDigest digest;
 
-    vt_sha256_bytes(manifest, digest.bytes);
-    subject = vt_descriptor_new(VT_OCI_MANIFEST_TYPE, &digest, g_bytes_get_size(manifest));
-    /* by digest first: a tag must never lead to something that is not signed yet */
-    if (!vt_store_put_manifest(publisher->store, repository, NULL, VT_OCI_MANIFEST_TYPE, manifest,
-                               error) ||
-        !vt_attach_signatures(publisher->store, publisher->url, name, subject, publisher->key,
-                              error) ||
-        !vt_store_put_manifest(publisher->store, repository, tag, VT_OCI_MANIFEST_TYPE, manifest,
-                               error))
+    if (!put_signed(publisher, name, manifest, &digest, error) ||
+        !put_tag(publisher, name, tag, manifest, error))
         return false;
     *ret_digest = digest;
     return true;
 }
 
-bool
-vt_publish_catalog_write(const VtPublisher *publisher, VtCatalog *catalog, GError **error)
+/* Puts the catalog's document and empty configuration; @ret_manifest: (transfer full) */
+static bool
+put_document(const VtPublisher *publisher, const VtCatalog *catalog, GBytes **ret_manifest,
+             GError **error)
 {
-    unsigned days = publisher->expire_days ? publisher->expire_days : VT_PUBLISH_EXPIRE_DAYS;
-    g_autoptr(VtManifest) manifest = vt_manifest_new(VT_CATALOG_ARTIFACT_TYPE, NULL);
-    g_autoptr(GBytes) document = NULL, empty = g_bytes_new_static("{}", 2), bytes = NULL;
     g_autofree char *repository = vt_store_url_repository(publisher->url, VT_CATALOG_NAME);
+    g_autoptr(VtManifest) manifest = vt_manifest_new(VT_CATALOG_ARTIFACT_TYPE, NULL);
+    g_autoptr(GBytes) document = vt_catalog_format(catalog), empty = g_bytes_new_static("{}", 2);
     VtDescriptor *layer = NULL;
-    VtDigest digest;
 
-    g_free(catalog->created);
-    g_free(catalog->expires);
-    catalog->created = vt_publish_now(0);
-    catalog->expires = vt_publish_now(days);
-    document = vt_catalog_format(catalog);
     if (g_bytes_get_size(document) > VT_CATALOG_MAX)
         return vt_throw(error, VT_ERROR_TOO_LARGE, "the catalog would be larger than 16 MiB");
     if (!vt_store_put_bytes(publisher->store, repository, VT_OCI_EMPTY_DIGEST, empty, error) ||
@@ -131,6 +143,41 @@ vt_publish_catalog_write(const VtPublisher *publisher, VtCatalog *catalog, GErro
     g_ptr_array_add(manifest->layers, layer);
     g_hash_table_replace(manifest->annotations, g_strdup("org.opencontainers.image.created"),
                          g_strdup(catalog->created));
-    bytes = vt_manifest_format(manifest);
-    return vt_publish_manifest(publisher, VT_CATALOG_NAME, VT_CATALOG_TAG, bytes, &digest, error);
+    *ret_manifest = vt_manifest_format(manifest);
+    return true;
+}
+
+/* Whether the store's catalog still is @base */
+static bool
+is_still(const VtPublisher *publisher, const VtDigest *base, bool *ret_is, GError **error)
+{
+    g_auto(VtCatalogFile) file = {0};
+
+    if (!vt_catalog_file_find(vt_store_source(publisher->store), publisher->url, &file, error))
+        return false;
+    *ret_is = vt_digest_equal(&file.manifest, base);
+    return true;
+}
+
+bool
+vt_publish_catalog_write(const VtPublisher *publisher, VtCatalog *catalog, const VtDigest *base,
+                         bool *ret_written, GError **error)
+{
+    unsigned days = publisher->expire_days ? publisher->expire_days : VT_PUBLISH_EXPIRE_DAYS;
+    g_autoptr(GBytes) manifest = NULL;
+    bool still = true;
+    VtDigest digest;
+
+    g_free(catalog->created);
+    g_free(catalog->expires);
+    catalog->created = vt_publish_now(0);
+    catalog->expires = vt_publish_now(days);
+    /* signing takes a while, so the look at what it replaces comes after it */
+    if (!put_document(publisher, catalog, &manifest, error) ||
+        !put_signed(publisher, VT_CATALOG_NAME, manifest, &digest, error) ||
+        (base && !is_still(publisher, base, &still, error)) ||
+        (still && !put_tag(publisher, VT_CATALOG_NAME, VT_CATALOG_TAG, manifest, error)))
+        return false;
+    *ret_written = still;
+    return true;
 }

@@ -11,8 +11,13 @@
 bool vt_publish_catalog_read(const VtPublisher *publisher, VtCatalog **ret_catalog,
                              VtDigest *ret_digest, GError **error);
 
-/** vt_publish_catalog_write: Increases nothing; dates, signs and pushes @catalog */
-bool vt_publish_catalog_write(const VtPublisher *publisher, VtCatalog *catalog, GError **error);
+/**
+ * vt_publish_catalog_write: Dates, signs and pushes @catalog; increases nothing
+ * @base: (nullable): manifest of the catalog that it was made from; %NULL: there is none
+ * @ret_written: (out): false: the store's catalog is not @base any more, and was left as it is
+ */
+bool vt_publish_catalog_write(const VtPublisher *publisher, VtCatalog *catalog,
+                              const VtDigest *base, bool *ret_written, GError **error);
 
 /** vt_publish_manifest: Pushes and signs a manifest; @ret_digest: (out) */
 bool vt_publish_manifest(const VtPublisher *publisher, const char *name, const char *tag,

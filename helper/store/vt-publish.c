@@ -21,7 +21,9 @@
 #include <sys/file.h>
 
 /* Each round lost means that another publisher has won */
-#define CATALOG_ROUNDS 8
+#define CATALOG_ROUNDS 32
+/* Longer than a registry takes from a look at a tag until it is set */
+#define SETTLE_US 300000
 
 typedef struct {
     VtBlobSink sink; /* first: the sink is this */
@@ -197,25 +199,25 @@ copy_entry(const VtCatalogEntry *entry)
     return copy;
 }
 
+/* @ret_serial: of the catalog that was written; 0: somebody else was faster */
 static bool
 extend_once(const VtPublisher *publisher, const VtPublishRequest *request,
             const VtCatalogEntry *entry, uint64_t *ret_serial, GError **error)
 {
     g_autoptr(VtCatalog) catalog = NULL;
-    VtDigest digest;
+    bool written = false;
+    VtDigest base;
 
-    if (!vt_publish_catalog_read(publisher, &catalog, &digest, error))
+    if (!vt_publish_catalog_read(publisher, &catalog, &base, error))
         return false;
     catalog->serial++;
     if (!vt_catalog_add(catalog, request->name, copy_entry(entry), !request->keep_current, error) ||
-        !vt_publish_catalog_write(publisher, catalog, error))
+        !vt_publish_catalog_write(publisher, catalog, &base, &written, error))
         return false;
-    *ret_serial = catalog->serial;
+    *ret_serial = written ? catalog->serial : 0;
     return true;
 }
 
-/* What a registry can do in place of a lock: look whether the version is there afterwards,
- * whoever wrote the catalog last. Serials do not tell: two publishers may write the same one. */
 static bool
 has_entry(const VtPublisher *publisher, const VtPublishRequest *request,
           const VtCatalogEntry *entry, bool *ret_has, GError **error)
@@ -231,6 +233,26 @@ has_entry(const VtPublisher *publisher, const VtPublishRequest *request,
     return true;
 }
 
+/* One try. In a registry, whoever looked at the catalog just before ours was written may still
+ * replace it, within the time that takes him; serials do not tell, two may write the same one */
+static bool
+try_extend(const VtPublisher *publisher, const VtPublishRequest *request,
+           const VtCatalogEntry *entry, uint64_t *ret_serial, GError **error)
+{
+    uint64_t serial = 0;
+    bool has = true;
+
+    if (!extend_once(publisher, request, entry, &serial, error))
+        return false;
+    if (serial > 0 && publisher->url->transport != VT_TRANSPORT_OCI) {
+        g_usleep(SETTLE_US);
+        if (!has_entry(publisher, request, entry, &has, error))
+            return false;
+    }
+    *ret_serial = has ? serial : 0;
+    return true;
+}
+
 static bool
 extend_catalog(const VtPublisher *publisher, const VtPublishRequest *request,
                const VtCatalogEntry *entry, uint64_t *ret_serial, GError **error)
@@ -241,15 +263,14 @@ extend_catalog(const VtPublisher *publisher, const VtPublishRequest *request,
         return false;
     for (int round = 0; round < CATALOG_ROUNDS; round++) {
         uint64_t serial = 0;
-        bool has = false;
 
-        if (!extend_once(publisher, request, entry, &serial, error) ||
-            !has_entry(publisher, request, entry, &has, error))
+        if (!try_extend(publisher, request, entry, &serial, error))
             return false;
-        if (has) {
+        if (serial > 0) {
             *ret_serial = serial;
             return true;
         }
+        g_usleep((gulong)g_random_int_range(0, SETTLE_US));
     }
     return vt_throw(error, VT_ERROR_BUSY,
                     "others published at the same time and replaced the catalog %d times; publish "
@@ -389,6 +410,7 @@ vt_publish_init(const VtPublisher *publisher, char **ret_uuid, GError **error)
     g_auto(VtCatalogFile) existing = {0};
     g_autoptr(GError) missing = NULL;
     vt_autofd lock = -1;
+    bool written;
 
     if (!lock_store(publisher, &lock, error))
         return false;
@@ -400,7 +422,7 @@ vt_publish_init(const VtPublisher *publisher, char **ret_uuid, GError **error)
         return false;
     }
     catalog->serial = 1;
-    if (!vt_publish_catalog_write(publisher, catalog, error))
+    if (!vt_publish_catalog_write(publisher, catalog, NULL, &written, error))
         return false;
     *ret_uuid = g_steal_pointer(&uuid);
     return true;

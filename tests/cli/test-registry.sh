@@ -1,0 +1,65 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# test-registry.sh PROGRAM: publishing into a registry, which has no lock to offer
+# shellcheck source=tests/cli/functions.sh
+. "$(dirname "$0")/functions.sh"
+
+registry=
+finish() {
+    [ -z "$registry" ] || kill "$registry"
+    wait
+    rm -rf "$SCRATCH"
+}
+trap finish EXIT
+
+# start_registry: on a port that was free a moment ago; sets $STORE
+start_registry() {
+    local port
+    port=$(python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    cat >registry.yml <<END
+version: 0.1
+log: {level: error}
+storage: {filesystem: {rootdirectory: $PWD/data}}
+http: {addr: 127.0.0.1:$port}
+END
+    docker-registry serve registry.yml >registry.log 2>&1 &
+    registry=$!
+    for _ in {1..100}; do
+        ! curl -sf "http://127.0.0.1:$port/v2/" >/dev/null || break
+        sleep 0.1
+    done
+    STORE=docker://127.0.0.1:$port/golden
+}
+
+head -c 5000000 /dev/urandom >disk.raw
+virt-template key generate golden >/dev/null
+start_registry
+
+refused 3 'no catalog.*store init' publish disk.raw debian@1.0.0 --store "$STORE" --key golden.key
+succeeds store init --store "$STORE" --key golden.key
+sed -n '/^{$/,/^}$/p' stdout >policy.json
+refused 10 'has a catalog' store init --store "$STORE" --key golden.key
+succeeds publish disk.raw debian@1.0.0 --store "$STORE" --key golden.key
+succeeds publish disk.raw debian@1.0.0 --store "$STORE" --key golden.key
+grep -q 'nothing was uploaded' stdout || not_ok 'it does not say that nothing was uploaded'
+skopeo inspect --tls-verify=false --raw "$STORE/debian:1.0.0" |
+    jq -e '.artifactType == "application/vnd.virt-template.v1"' >/dev/null || not_ok 'skopeo'
+ok 'skopeo reads it'
+
+for i in 1 2 3 4; do
+    virt-template publish disk.raw "many$i@1.0.0" --quiet --key golden.key --store "$STORE" &
+    jobs[i]=$!
+done
+for i in 1 2 3 4; do
+    wait "${jobs[i]}" || not_ok "publisher $i"
+done
+succeeds list --store "$STORE" --policy policy.json
+[ "$(grep -c '^many[1-4] ' stdout)" = 4 ] || not_ok 'a version of several publishers was lost'
+ok 'four publishers at once'
+
+kill "$registry"
+wait "$registry" || [ $? = 143 ]
+registry=
+refused 6 '127.0.0.1' publish disk.raw debian@1.1.0 --store "$STORE" --key golden.key
+refused 6 '127.0.0.1' list --store "$STORE" --policy policy.json
+plan
