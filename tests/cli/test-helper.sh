@@ -107,9 +107,10 @@ virt-template publish big.raw big@1.0.0 --quiet --level 1 --store "$STORE" --key
 rm big.raw
 "$PROGRAM" pull big 2>stderr &
 pull=$!
-for _ in {1..200}; do
-    ! virt-template jobs --json | jq -e '.jobs[0] | .name == "big" and .received > 0' >/dev/null || break
-    sleep 0.02
+# Its workers are stopped at once, so that it cannot be done before it is cancelled
+for _ in {1..500}; do
+    ! pkill -STOP -P $daemon || break
+    sleep 0.01
 done
 kill -INT $pull
 status=0
