@@ -195,9 +195,14 @@ virStorageBackendTemplateDeleteVol(virStoragePoolObj *pool, virStorageVolDef *vo
                                    unsigned int flags)
 {
     g_autoptr(virStorageTemplateRef) ref = virStorageBackendTemplateFindReal(vol->target.path);
+    struct stat sb;
 
     if (ref)
         return virStorageTemplateVolumeEvict(pool, ref, vol, flags);
+    /* libvirt deletes what it could not build; a read-only pool would make that the error, and
+     * keep the volume */
+    if (vol->type == VIR_STORAGE_VOL_FILE && lstat(vol->target.path, &sb) < 0 && errno == ENOENT)
+        return 0;
     return virStorageBackendTemplateStockOf(pool)->deleteVol(pool, vol, flags);
 }
 

@@ -92,7 +92,8 @@ virStorageTemplateFetchMissing(const virStorageTemplateRef *ref)
     return access(ref->path, F_OK) == 0 ? 0 : virStorageTemplateFetch(ref);
 }
 
-/* A helper that has lost its state has to see the catalog first, which Fetch does */
+/* A helper that has lost its state has to see the catalog first, and one whose policy has changed
+ * may need signatures that are not kept with the layer: Fetch asks the store for both */
 static int
 virStorageTemplateFillOverlay(const virStorageTemplateRef *ref, virStorageVolDef *vol, int fd)
 {
@@ -100,7 +101,8 @@ virStorageTemplateFillOverlay(const virStorageTemplateRef *ref, virStorageVolDef
 
     if (virStorageTemplateWriteOverlay(ref, vol, fd, &error))
         return 0;
-    if (!virStorageTemplateErrorIs(error, "NotFound")) {
+    if (!virStorageTemplateErrorIs(error, "NotFound") &&
+        !virStorageTemplateErrorIs(error, "Untrusted")) {
         virStorageTemplateReportError(error);
         return -1;
     }

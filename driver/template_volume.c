@@ -35,13 +35,13 @@ virStorageTemplateVolumeNew(const virStorageTemplatePool *pool, const virStorage
 
 /* How far the fetch of a template is, in bytes; 0 if there is none */
 static guint64
-virStorageTemplateProgress(const virStorageTemplateRef *ref)
+virStorageTemplateProgress(const virStorageTemplateRef *ref, gint64 deadline)
 {
     virStorageTemplateCall call = {
         .method = "ListJobs",
         .reply_type = "(aa{sv})",
         .arguments = g_variant_new("()"),
-        .deadline = virStorageTemplateDeadline(),
+        .deadline = deadline,
     };
     g_autoptr(GVariant) reply = NULL;
     g_autoptr(GVariant) jobs = NULL;
@@ -93,7 +93,7 @@ virStorageTemplateAsk(const virStorageTemplateRef *ref, virStorageVolDef *vol)
     g_variant_lookup(info, "allocation", "t", &size);
     g_variant_lookup(info, "flags", "u", &flags);
     if (size == 0 && flags & VIR_STORAGE_TEMPLATE_FETCHING)
-        size = virStorageTemplateProgress(ref);
+        size = virStorageTemplateProgress(ref, call.deadline);
     vol->target.allocation = vol->target.physical = size;
     return true;
 }
