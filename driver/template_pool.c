@@ -129,14 +129,16 @@ virStorageTemplatePoolCall(const virStorageTemplatePool *pool, virStorageTemplat
                            const virStorageTemplateCall *call, GVariant **ret_reply, GError **error)
 {
     g_autoptr(GVariant) arguments = g_variant_ref_sink(call->arguments);
+    virStorageTemplateCall again = *call;
     g_autoptr(GError) failure = NULL;
 
-    if (virStorageTemplateClientCall(client, call, ret_reply, &failure))
+    again.arguments = arguments;
+    if (virStorageTemplateClientCall(client, &again, ret_reply, &failure))
         return true;
     /* It is the pool that is not found, or the template; nobody says which */
     if (virStorageTemplateErrorIs(failure, "NotFound") &&
         virStorageTemplatePoolRegister(pool, client, call->deadline, NULL))
-        return virStorageTemplateClientCall(client, call, ret_reply, error);
+        return virStorageTemplateClientCall(client, &again, ret_reply, error);
     g_propagate_error(error, g_steal_pointer(&failure));
     return false;
 }
