@@ -114,6 +114,20 @@ fetch_ended(void *user, const GError *error)
                   fetch->seal_reason);
 }
 
+/* For the job's thread, which may not look at the pool */
+static GArray *
+damaged_layers(const VtdPool *pool)
+{
+    GArray *layers = g_array_new(FALSE, FALSE, sizeof(VtDigest));
+    GHashTableIter iter;
+    gpointer index;
+
+    g_hash_table_iter_init(&iter, pool->damaged);
+    while (g_hash_table_iter_next(&iter, &index, NULL))
+        g_array_append_vals(layers, index, 1);
+    return layers;
+}
+
 /* The entry is copied: the catalog may change while the job runs */
 static void
 start_fetch(VtdDaemon *daemon, VtdPool *pool, VtdJob *job, const VtCatalogEntry *entry)
@@ -130,26 +144,41 @@ start_fetch(VtdDaemon *daemon, VtdPool *pool, VtdJob *job, const VtCatalogEntry 
     fetch->manifest = entry->manifest;
     fetch->manifest_size = entry->manifest_size;
     fetch->capacity = entry->capacity;
+    fetch->damaged = damaged_layers(pool);
     *run = (FetchRun){vtd_pool_ref(pool), fetch, job, daemon};
     vtd_job_run(job, &(const VtdJobTask){fetch_body, fetch_ended, run, fetch_run_free});
 }
 
-/* Complete and trusted: a job that is done */
+/* Complete and trusted is a job that is done; damaged is one that fails, whatever the store says */
 static bool
-fetch_nothing(VtdPool *pool, const char *name, const VtCatalogEntry *entry)
+fetch_nothing(VtdPool *pool, const char *name, const VtCatalogEntry *entry, GError **error)
 {
     g_autoptr(VtPool) files = NULL;
+    const char *damage;
     VtdLocal local;
 
-    return vt_pool_open(pool->settings->target, &files, NULL) &&
-           vtd_pool_use(pool, files, name, entry->version, &local, NULL);
+    if (!vt_pool_open(pool->settings->target, &files, NULL))
+        return false;
+    vtd_pool_prune_damage(pool, files);
+    damage = vtd_pool_damage_of(pool, files, name, entry->version);
+    if (damage) {
+        vtd_pool_throw_damage(name, entry->version, damage, error);
+        return true;
+    }
+    return vtd_pool_use(pool, files, name, entry->version, &local, NULL);
 }
 
 static void
 begin_fetch(VtdDaemon *daemon, VtdPool *pool, VtdJob *job, const VtCatalogEntry *entry)
 {
-    if (!fetch_nothing(pool, job->row->name, entry)) {
+    g_autoptr(GError) error = NULL;
+
+    if (!fetch_nothing(pool, job->row->name, entry, &error)) {
         start_fetch(daemon, pool, job, entry);
+        return;
+    }
+    if (error) {
+        vtd_job_finish(job, error);
         return;
     }
     job->row->path =
@@ -225,10 +254,35 @@ vtd_daemon_fetch(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec, uint6
 
 /* ---- verify ---- */
 
+typedef struct {
+    VtdPool *pool;
+    VtdVerify *verify;
+} VerifyRun;
+
+static void
+verify_run_free(gpointer data)
+{
+    VerifyRun *run = data;
+
+    vtd_pool_unref(run->pool);
+    vtd_verify_free(run->verify);
+    g_free(run);
+}
+
 static bool
 verify_body(VtdJob *job, void *user, GError **error)
 {
-    return vtd_verify_run(job, user, error);
+    return vtd_verify_run(job, ((VerifyRun *)user)->verify, error);
+}
+
+/* Nobody gets a clone of what is known to be damaged */
+static void
+verify_ended(void *user, const GError *error)
+{
+    const VerifyRun *run = user;
+
+    if (!error || g_error_matches(error, VT_ERROR, VT_ERROR_CORRUPT))
+        vtd_pool_damage(run->pool, &run->verify->index, error ? error->message : NULL);
 }
 
 bool
@@ -237,12 +291,12 @@ vtd_daemon_verify(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec, uint
 {
     g_autoptr(VtPool) files = NULL;
     VtdJobSpec exact = *spec;
-    VtdVerify *verify;
+    VerifyRun *run;
     VtdLocal local;
     VtdJob *job;
 
     if (!vt_pool_open(pool->settings->target, &files, error) ||
-        !vtd_pool_use(pool, files, spec->name, spec->version, &local, error))
+        !vtd_pool_local(pool, files, spec->name, spec->version, &local, error))
         return false;
     exact.version = local.entry->version;
     job = vtd_jobs_find(daemon->jobs, &exact);
@@ -254,11 +308,11 @@ vtd_daemon_verify(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec, uint
         return false;
     *ret_job = job->row->id;
     job->row->path = vt_pool_version_path(files, spec->name, exact.version);
-    verify = g_new0(VtdVerify, 1);
-    *verify = (VtdVerify){g_strdup(spec->target), g_strdup(spec->name), g_strdup(exact.version),
-                          local.index};
-    vtd_job_run(job,
-                &(const VtdJobTask){verify_body, NULL, verify, (GDestroyNotify)vtd_verify_free});
+    run = g_new0(VerifyRun, 1);
+    *run = (VerifyRun){vtd_pool_ref(pool), g_new0(VtdVerify, 1)};
+    *run->verify = (VtdVerify){g_strdup(spec->target), g_strdup(spec->name),
+                               g_strdup(exact.version), local.index};
+    vtd_job_run(job, &(const VtdJobTask){verify_body, verify_ended, run, verify_run_free});
     return true;
 }
 

@@ -195,6 +195,22 @@ step_index(Run *run, GError **error)
     return true;
 }
 
+/* The layer that is here, for another version */
+static bool
+check_damage(const Run *run, const VtDigest *index, GError **error)
+{
+    char text[VT_DIGEST_STRING_MAX];
+
+    for (guint i = 0; i < run->fetch->damaged->len; i++) {
+        if (vt_digest_equal(&g_array_index(run->fetch->damaged, VtDigest, i), index))
+            return vt_throw(error, VT_ERROR_CORRUPT,
+                            "the copy of its layer %s on this host is damaged: evict the other "
+                            "versions that have it and fetch again",
+                            vt_digest_format(index, text));
+    }
+    return true;
+}
+
 /* Opens the partial file; a job that fetches the same layer for another version goes first. Leaves
  * partial_fd at -1 when the layer is complete. */
 static bool
@@ -215,7 +231,7 @@ step_partial(Run *run, GError **error)
             return false;
         g_usleep(LAYER_WAIT_MS * 1000);
     }
-    return true;
+    return check_damage(run, index, error);
 }
 
 static bool
@@ -335,6 +351,7 @@ vtd_fetch_free(VtdFetch *fetch)
     g_free(fetch->target);
     g_free(fetch->name);
     g_free(fetch->version);
+    g_clear_pointer(&fetch->damaged, g_array_unref);
     g_free(fetch->seal_reason);
     g_free(fetch);
 }

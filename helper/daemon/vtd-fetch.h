@@ -14,7 +14,7 @@
  * @manifest: digest that the catalog gives
  * @manifest_size: bytes, as the catalog says
  * @capacity: of the virtual disk, bytes, as the catalog says
- * @resume: @target may hold part of the layer
+ * @damaged: (element-type VtDigest): layers here that must not be used
  */
 typedef struct {
     const VtdWorkerConfig *workers;
@@ -26,6 +26,7 @@ typedef struct {
     VtDigest manifest;
     uint64_t manifest_size;
     uint64_t capacity;
+    GArray *damaged;
     /* what came out */
     VtSeal seal;
     char *seal_reason;

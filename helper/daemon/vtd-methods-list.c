@@ -45,11 +45,15 @@ add_entry(List *list, const VtCatalogTemplate *template, const VtCatalogEntry *e
     g_autofree char *volume = vt_volume_name(template->name, entry->version);
     const char *reason =
         list->refused ? list->refused : g_hash_table_lookup(list->pool->refusals, &entry->manifest);
+    const char *damage;
     uint64_t size = 0;
     guint flags = 0;
 
-    if (g_hash_table_remove(list->volumes, volume))
+    if (g_hash_table_remove(list->volumes, volume)) {
         size = allocation(list->files, template->name, entry->version);
+        damage = vtd_pool_damage_of(list->pool, list->files, template->name, entry->version);
+        reason = reason ? reason : damage;
+    }
     if (g_str_equal(template->current, entry->version))
         flags |= FLAG_CURRENT;
     if (size > 0)

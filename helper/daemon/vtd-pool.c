@@ -8,7 +8,9 @@
 #include "vtd-catalog.h"
 #include "vtd-proofs.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A store that is away is not asked again within this time, however often clients list */
 #define RETRY_TIME (G_USEC_PER_SEC * 1)
@@ -91,6 +93,24 @@ load_catalog(VtdPool *pool)
     set_catalog(pool, g_steal_pointer(&catalog), &kept.manifest, kept.proofs);
 }
 
+static void
+load_damage(VtdPool *pool)
+{
+    g_autoptr(GPtrArray) rows = NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (!vt_db_list_damage(pool->db, pool->settings->target, &rows, &error)) {
+        g_warning("damaged layers of '%s': %s", pool->settings->target, error->message);
+        return;
+    }
+    for (guint i = 0; i < rows->len; i++) {
+        const VtDbDamage *damage = rows->pdata[i];
+
+        g_hash_table_insert(pool->damaged, g_memdup2(&damage->index, sizeof(VtDigest)),
+                            g_strdup(damage->reason));
+    }
+}
+
 VtdPool *
 vtd_pool_new(const VtdConfig *config, VtDb *db, VtPoolSettings *settings)
 {
@@ -105,10 +125,12 @@ vtd_pool_new(const VtdConfig *config, VtDb *db, VtPoolSettings *settings)
         vt_store_url_parse("oci:/nonexistent", &pool->url, NULL);
     pool->verdicts = g_hash_table_new_full(digest_hash, digest_same, g_free, kept_free);
     pool->refusals = g_hash_table_new_full(digest_hash, digest_same, g_free, g_free);
+    pool->damaged = g_hash_table_new_full(digest_hash, digest_same, g_free, g_free);
     pool->pending = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, pending_free);
     pool->waiters = g_ptr_array_new_with_free_func(g_free);
     pool->cancellable = g_cancellable_new();
     load_catalog(pool);
+    load_damage(pool);
     return pool;
 }
 
@@ -131,6 +153,7 @@ vtd_pool_unref(VtdPool *pool)
     vtd_verdict_free(pool->catalog_verdict);
     g_hash_table_unref(pool->verdicts);
     g_hash_table_unref(pool->refusals);
+    g_hash_table_unref(pool->damaged);
     g_hash_table_unref(pool->pending);
     g_ptr_array_unref(pool->waiters);
     g_object_unref(pool->cancellable);
@@ -356,8 +379,8 @@ load_kept(VtdPool *pool, VtPool *files, const VtSubject *subject, Kept **ret_kep
 }
 
 bool
-vtd_pool_use(VtdPool *pool, VtPool *files, const char *name, const char *version,
-             VtdLocal *ret_local, GError **error)
+vtd_pool_local(VtdPool *pool, VtPool *files, const char *name, const char *version,
+               VtdLocal *ret_local, GError **error)
 {
     VtSubject subject = {.url = pool->url, .name = name, .named_by_catalog = true};
     const VtCatalogEntry *entry;
@@ -380,6 +403,75 @@ vtd_pool_use(VtdPool *pool, VtPool *files, const char *name, const char *version
         return false;
     *ret_local = (VtdLocal){entry, kept->index, kept->size, kept->verdict->signed_by};
     return true;
+}
+
+bool
+vtd_pool_use(VtdPool *pool, VtPool *files, const char *name, const char *version,
+             VtdLocal *ret_local, GError **error)
+{
+    const char *damage;
+    VtdLocal local;
+
+    if (!vtd_pool_local(pool, files, name, version, &local, error))
+        return false;
+    damage = g_hash_table_lookup(pool->damaged, &local.index);
+    if (damage)
+        return vtd_pool_throw_damage(name, local.entry->version, damage, error);
+    *ret_local = local;
+    return true;
+}
+
+/* ---- damage ---- */
+
+void
+vtd_pool_damage(VtdPool *pool, const VtDigest *index, const char *reason)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!reason && !g_hash_table_contains(pool->damaged, index))
+        return;
+    if (!vt_db_put_damage(pool->db, pool->settings->target, index, reason, &error))
+        g_warning("damage in '%s' is not kept: %s", pool->settings->target, error->message);
+    if (reason)
+        g_hash_table_insert(pool->damaged, g_memdup2(index, sizeof(*index)), g_strdup(reason));
+    else
+        g_hash_table_remove(pool->damaged, index);
+}
+
+const char *
+vtd_pool_damage_of(VtdPool *pool, VtPool *files, const char *name, const char *version)
+{
+    VtDigest index;
+
+    if (g_hash_table_size(pool->damaged) == 0 ||
+        !vt_pool_find_layer(files, name, version, &index, NULL))
+        return NULL;
+    return g_hash_table_lookup(pool->damaged, &index);
+}
+
+bool
+vtd_pool_throw_damage(const char *name, const char *version, const char *reason, GError **error)
+{
+    return vt_throw(error, VT_ERROR_CORRUPT,
+                    "the copy of %s@%s on this host is damaged: evict it and fetch it again; "
+                    "clones that need it read the damaged data and must be moved away first (%s)",
+                    name, version, reason);
+}
+
+void
+vtd_pool_prune_damage(VtdPool *pool, VtPool *files)
+{
+    g_autoptr(GList) layers = g_hash_table_get_keys(pool->damaged);
+
+    /* A directory that is not mounted now has lost no layer */
+    if (!layers || faccessat(vt_pool_dir_fd(files), VT_POOL_LAYERS, F_OK, 0) < 0)
+        return;
+    for (GList *item = layers; item; item = item->next) {
+        const VtDigest index = *(const VtDigest *)item->data;
+
+        if (!vt_pool_has_layer(files, &index))
+            vtd_pool_damage(pool, &index, NULL);
+    }
 }
 
 void

@@ -14,6 +14,7 @@
  * @verdicts: of the manifests of local versions, by digest
  * @refusals: why a manifest was refused last, by digest
  * @refusals_policy: when the policy was changed that refused them
+ * @damaged: layers that verification found damaged: index digest, and what was found
  * @pending: clones that have no name yet: path, and a #VtdPending
  * @cancellable: ends a refresh
  * @failure: (nullable): why the last refresh failed; @failure_code: its #VtError
@@ -31,6 +32,7 @@ typedef struct {
     GHashTable *verdicts;
     GHashTable *refusals;
     gint64 refusals_policy;
+    GHashTable *damaged;
     GHashTable *pending;
     gint64 checked;
     gint64 failed;
@@ -108,6 +110,20 @@ typedef struct {
  */
 bool vtd_pool_use(VtdPool *pool, VtPool *files, const char *name, const char *version,
                   VtdLocal *ret_local, GError **error);
+/** vtd_pool_local: The same for a layer that may be damaged, to verify it */
+bool vtd_pool_local(VtdPool *pool, VtPool *files, const char *name, const char *version,
+                    VtdLocal *ret_local, GError **error);
+
+/** vtd_pool_damage: Remembers, for good, that a layer is damaged; @reason: (nullable): it is not */
+void vtd_pool_damage(VtdPool *pool, const VtDigest *index, const char *reason);
+/** vtd_pool_damage_of: Returns: (nullable): what is wrong with the layer of a version that is here
+ */
+const char *vtd_pool_damage_of(VtdPool *pool, VtPool *files, const char *name, const char *version);
+/** vtd_pool_throw_damage: %VT_ERROR_CORRUPT that says what to do */
+bool vtd_pool_throw_damage(const char *name, const char *version, const char *reason,
+                           GError **error);
+/** vtd_pool_prune_damage: Forgets the damage of layers that were removed */
+void vtd_pool_prune_damage(VtdPool *pool, VtPool *files);
 
 /** vtd_pool_forget_verdict: A job has brought new signatures */
 void vtd_pool_forget_verdict(VtdPool *pool, const VtDigest *manifest);

@@ -34,6 +34,8 @@ static const char schema[] =
     " message TEXT, path TEXT);"
     "CREATE TABLE IF NOT EXISTS usage(target TEXT, reference TEXT, clones INTEGER, used INTEGER,"
     " PRIMARY KEY(target, reference));"
+    "CREATE TABLE IF NOT EXISTS damage(target TEXT, layer BLOB, reason TEXT,"
+    " PRIMARY KEY(target, layer));"
     "PRAGMA user_version=1;";
 
 static bool
@@ -449,4 +451,53 @@ vt_db_add_usage(VtDb *db, const char *target, const char *reference, uint64_t cl
                "INSERT INTO usage VALUES(?,?,?,?) ON CONFLICT(target, reference) DO UPDATE SET"
                " clones=clones+excluded.clones, used=excluded.used",
                "ssii", target, reference, (int64_t)clones, when);
+}
+
+/* ---- damage ---- */
+
+void
+vt_db_damage_free(VtDbDamage *damage)
+{
+    if (!damage)
+        return;
+    g_free(damage->reason);
+    g_free(damage);
+}
+
+bool
+vt_db_put_damage(VtDb *db, const char *target, const VtDigest *index, const char *reason,
+                 GError **error)
+{
+    g_autoptr(GBytes) layer = g_bytes_new(index->bytes, VT_DIGEST_BYTES);
+
+    if (!reason)
+        return run(db, error, "DELETE FROM damage WHERE target=? AND layer=?", "sb", target, layer);
+    return run(db, error, "INSERT OR REPLACE INTO damage VALUES(?,?,?)", "sbs", target, layer,
+               reason);
+}
+
+static void
+read_damage(sqlite3_stmt *row, void *user)
+{
+    const void *layer = sqlite3_column_blob(row, 0);
+    VtDbDamage *damage;
+
+    if (!layer || sqlite3_column_bytes(row, 0) != VT_DIGEST_BYTES)
+        return;
+    damage = g_new0(VtDbDamage, 1);
+    memcpy(damage->index.bytes, layer, VT_DIGEST_BYTES);
+    damage->reason = get_text(row, 1);
+    g_ptr_array_add(user, damage);
+}
+
+bool
+vt_db_list_damage(VtDb *db, const char *target, GPtrArray **ret_damage, GError **error)
+{
+    g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify)vt_db_damage_free);
+
+    if (!query(db, &(const Rows){read_damage, all}, error,
+               "SELECT layer, reason FROM damage WHERE target=?", "s", target))
+        return false;
+    *ret_damage = g_steal_pointer(&all);
+    return true;
 }

@@ -106,3 +106,21 @@ bool vt_db_get_job(VtDb *db, uint64_t id, VtDbJob **ret_job, GError **error);
 /** vt_db_add_usage: @clones: made of the version since the last call; @when: microseconds */
 bool vt_db_add_usage(VtDb *db, const char *target, const char *reference, uint64_t clones,
                      int64_t when, GError **error);
+
+/**
+ * VtDbDamage: a layer that is not what its index says
+ * @reason: what was found
+ */
+typedef struct {
+    VtDigest index;
+    char *reason;
+} VtDbDamage;
+void vt_db_damage_free(VtDbDamage *damage);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtDbDamage, vt_db_damage_free)
+
+/** vt_db_put_damage: @reason: (nullable): it is not damaged, any more. Outlives the pool's row, as
+ *  the files do */
+bool vt_db_put_damage(VtDb *db, const char *target, const VtDigest *index, const char *reason,
+                      GError **error);
+/** vt_db_list_damage: @ret_damage: (out) (transfer full) (element-type VtDbDamage) */
+bool vt_db_list_damage(VtDb *db, const char *target, GPtrArray **ret_damage, GError **error);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* test-daemon-fetch.c: virttemplated fetches, clones, evicts, and refuses what it must refuse */
-#include "daemon-fixture.h"
+#include "daemon-asserts.h"
 
 #include "vt-fs.h"
 #include "vt-manifest.h"
@@ -12,68 +12,6 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-
-/* flags of ListTemplates */
-enum {
-    CURRENT = 1,
-    COMPLETE = 2,
-    REFUSED = 4,
-    NOT_LISTED = 16,
-};
-
-static char *
-clone_path(const DaemonFixture *f, const char *name)
-{
-    return g_build_filename(f->pool, name, NULL);
-}
-
-static void
-assert_fetched(DaemonFixture *f, const char *version)
-{
-    g_autoptr(GVariant) status = daemon_fetch(f, version);
-
-    g_assert_cmpint(daemon_job_error(status, NULL), ==, -1);
-}
-
-static void
-assert_fetch_fails(DaemonFixture *f, const char *version, VtError code, const char *contains)
-{
-    g_autoptr(GVariant) status = daemon_fetch(f, version);
-    g_autofree char *name = g_strdup_printf("debian-12@%s.qcow2", version);
-    g_autofree char *path = clone_path(f, name);
-
-    g_assert_cmpint(daemon_job_error(status, contains), ==, (int)code);
-    g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
-}
-
-static void
-assert_no_clone(DaemonFixture *f, const char *version, VtError code)
-{
-    g_autofree char *path = clone_path(f, "refused.qcow2");
-    g_autoptr(GError) error = NULL;
-
-    g_assert_false(daemon_overlay(f, version, path, &error));
-    g_assert_error(error, VT_ERROR, (int)code);
-}
-
-static void
-assert_clone(DaemonFixture *f, const char *version, const char *name)
-{
-    g_autofree char *path = clone_path(f, name);
-    g_autoptr(GError) error = NULL;
-
-    daemon_overlay(f, version, path, &error);
-    g_assert_no_error(error);
-}
-
-static bool
-evict(DaemonFixture *f, const char *version, GError **error)
-{
-    g_autoptr(GVariant) answer =
-        daemon_call(f->rw, "Evict", g_variant_new("(sss)", f->pool, "debian-12", version), error);
-
-    return answer != NULL;
-}
 
 static void
 test_whole_way(DaemonFixture *f, gconstpointer data)
@@ -366,108 +304,6 @@ test_removed_from_catalog(DaemonFixture *f, gconstpointer data)
     g_assert_no_error(error);
 }
 
-/* ---- jobs ---- */
-
-static guint64
-begin_fetch(DaemonFixture *f, const char *version)
-{
-    g_autoptr(GError) error = NULL;
-    g_autoptr(GVariant) answer =
-        daemon_call(f->rw, "Fetch",
-                    g_variant_new("(sss@a{sv})", f->pool, "debian-12", version,
-                                  g_variant_new_array(G_VARIANT_TYPE("{sv}"), NULL, 0)),
-                    &error);
-    guint64 job;
-
-    g_assert_no_error(error);
-    g_variant_get(answer, "(t)", &job);
-    return job;
-}
-
-static char *
-wait_state(DaemonFixture *f, guint64 job)
-{
-    g_autoptr(GError) error = NULL;
-    g_autoptr(GVariant) answer =
-        daemon_call(f->ro, "JobWait", g_variant_new("(tu)", job, 10000), &error);
-    g_autoptr(GVariant) status = NULL;
-    const char *state;
-
-    g_assert_no_error(error);
-    g_variant_get(answer, "(@a{sv})", &status);
-    g_assert_true(g_variant_lookup(status, "state", "&s", &state));
-    return g_strdup(state);
-}
-
-static void
-test_single_flight(DaemonFixture *f, gconstpointer data)
-{
-    g_autofree char *state = NULL;
-    guint64 first, second;
-
-    daemon_make_store(f);
-    daemon_flags(f, "1.0.1", 10000, NULL);
-    first = begin_fetch(f, "1.0.1");
-    second = begin_fetch(f, "");
-    g_assert_cmpuint(first, ==, second);
-    state = wait_state(f, second);
-    g_assert_cmpstr(state, ==, "done");
-}
-
-static void
-test_cancel(DaemonFixture *f, gconstpointer data)
-{
-    g_autoptr(GVariant) answer = NULL;
-    g_autofree char *state = NULL;
-    g_autoptr(GError) error = NULL;
-    guint64 job;
-
-    daemon_make_store(f);
-    daemon_flags(f, "1.0.1", 10000, NULL);
-    job = begin_fetch(f, "1.0.1");
-    answer = daemon_call(f->rw, "CancelJob", g_variant_new("(t)", job), &error);
-    g_assert_no_error(error);
-    state = wait_state(f, job);
-    g_assert_cmpstr(state, ==, "cancelled");
-    g_assert_cmpuint(daemon_flags(f, "1.0.1", 0, NULL), ==, CURRENT);
-    assert_fetched(f, "1.0.1");
-}
-
-/* Killed in the middle, the next daemon goes on with the job */
-static void
-test_killed(DaemonFixture *f, gconstpointer data)
-{
-    g_autofree char *state = NULL;
-    guint64 job;
-
-    daemon_make_store(f);
-    daemon_flags(f, "1.0.1", 10000, NULL);
-    job = begin_fetch(f, "1.0.1");
-    g_usleep(20 * 1000);
-    daemon_stop(f, SIGKILL);
-    daemon_start(f);
-    state = wait_state(f, job);
-    g_assert_cmpstr(state, ==, "done");
-    g_assert_cmpuint(daemon_flags(f, "1.0.1", 0, NULL), ==, CURRENT | COMPLETE);
-}
-
-static void
-test_verify(DaemonFixture *f, gconstpointer data)
-{
-    g_autoptr(GVariant) answer = NULL;
-    g_autofree char *state = NULL;
-    g_autoptr(GError) error = NULL;
-    guint64 job;
-
-    daemon_make_store(f);
-    assert_fetched(f, "1.0.1");
-    answer = daemon_call(f->rw, "Verify", g_variant_new("(sss)", f->pool, "debian-12", ""), &error);
-    g_assert_no_error(error);
-    g_variant_get(answer, "(t)", &job);
-    state = wait_state(f, job);
-    g_assert_cmpstr(state, ==, "done");
-}
-
 /* ---- the pool's directory ---- */
 
 static void
@@ -545,10 +381,6 @@ main(int argc, char **argv)
     ADD("/daemon/flipped", test_flipped);
     ADD("/daemon/truncated", test_truncated);
     ADD("/daemon/removed-from-catalog", test_removed_from_catalog);
-    ADD("/daemon/single-flight", test_single_flight);
-    ADD("/daemon/cancel", test_cancel);
-    ADD("/daemon/killed", test_killed);
-    ADD("/daemon/verify", test_verify);
     ADD("/daemon/disk-full", test_disk_full);
     ADD("/daemon/read-only-pool", test_read_only_pool);
     ADD("/daemon/no-pool", test_no_pool);

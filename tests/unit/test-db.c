@@ -139,6 +139,31 @@ test_jobs(Fixture *fixture, gconstpointer data)
 }
 
 static void
+test_damage(Fixture *fixture, gconstpointer data)
+{
+    const VtDigest one = {{1}}, two = {{2}};
+    g_autoptr(VtDb) db = open_db(fixture);
+    g_autoptr(GPtrArray) damage = NULL;
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(vt_db_put_damage(db, "/pool", &one, "bad", &error));
+    g_assert_true(vt_db_put_damage(db, "/pool", &one, "worse", &error));
+    g_assert_true(vt_db_put_damage(db, "/other", &two, "bad", &error));
+    /* The files stay when libvirt forgets a pool, and so does what is known of them */
+    g_assert_true(vt_db_forget_pool(db, "/pool", &error));
+    g_clear_pointer(&db, vt_db_close);
+    db = open_db(fixture);
+    g_assert_true(vt_db_list_damage(db, "/pool", &damage, &error));
+    g_assert_cmpuint(damage->len, ==, 1);
+    g_assert_true(vt_digest_equal(&((VtDbDamage *)damage->pdata[0])->index, &one));
+    g_assert_cmpstr(((VtDbDamage *)damage->pdata[0])->reason, ==, "worse");
+    g_assert_true(vt_db_put_damage(db, "/pool", &one, NULL, &error));
+    g_clear_pointer(&damage, g_ptr_array_unref);
+    g_assert_true(vt_db_list_damage(db, "/pool", &damage, &error));
+    g_assert_cmpuint(damage->len, ==, 0);
+}
+
+static void
 test_damaged(Fixture *fixture, gconstpointer data)
 {
     g_autofree char *aside = g_strconcat(fixture->path, ".damaged", NULL);
@@ -171,6 +196,7 @@ main(int argc, char **argv)
     ADD("/db/pools", test_pools);
     ADD("/db/catalog", test_catalog);
     ADD("/db/jobs", test_jobs);
+    ADD("/db/damage", test_damage);
     ADD("/db/damaged", test_damaged);
     ADD("/db/no-directory", test_no_directory);
     return g_test_run();

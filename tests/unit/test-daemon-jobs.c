@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-daemon-jobs.c: jobs of virttemplated: joined, cancelled, interrupted, and what they find */
+#include "daemon-asserts.h"
+
+#include <signal.h>
+#include <string.h>
+
+static void
+test_single_flight(DaemonFixture *f, gconstpointer data)
+{
+    g_autofree char *state = NULL;
+    guint64 first, second;
+
+    daemon_make_store(f);
+    daemon_flags(f, "1.0.1", 10000, NULL);
+    first = begin_fetch(f, "1.0.1");
+    second = begin_fetch(f, "");
+    g_assert_cmpuint(first, ==, second);
+    state = wait_state(f, second);
+    g_assert_cmpstr(state, ==, "done");
+}
+
+static void
+test_cancel(DaemonFixture *f, gconstpointer data)
+{
+    g_autoptr(GVariant) answer = NULL;
+    g_autofree char *state = NULL;
+    g_autoptr(GError) error = NULL;
+    guint64 job;
+
+    daemon_make_store(f);
+    daemon_flags(f, "1.0.1", 10000, NULL);
+    job = begin_fetch(f, "1.0.1");
+    answer = daemon_call(f->rw, "CancelJob", g_variant_new("(t)", job), &error);
+    g_assert_no_error(error);
+    state = wait_state(f, job);
+    g_assert_cmpstr(state, ==, "cancelled");
+    g_assert_cmpuint(daemon_flags(f, "1.0.1", 0, NULL), ==, CURRENT);
+    assert_fetched(f, "1.0.1");
+}
+
+/* Killed in the middle, the next daemon goes on with the job */
+static void
+test_killed(DaemonFixture *f, gconstpointer data)
+{
+    g_autofree char *state = NULL;
+    guint64 job;
+
+    daemon_make_store(f);
+    daemon_flags(f, "1.0.1", 10000, NULL);
+    job = begin_fetch(f, "1.0.1");
+    g_usleep(20 * 1000);
+    daemon_stop(f, SIGKILL);
+    daemon_start(f);
+    state = wait_state(f, job);
+    g_assert_cmpstr(state, ==, "done");
+    g_assert_cmpuint(daemon_flags(f, "1.0.1", 0, NULL), ==, CURRENT | COMPLETE);
+}
+
+static void
+test_verify(DaemonFixture *f, gconstpointer data)
+{
+    g_autoptr(GVariant) answer = NULL;
+    g_autofree char *state = NULL;
+    g_autoptr(GError) error = NULL;
+    guint64 job;
+
+    daemon_make_store(f);
+    assert_fetched(f, "1.0.1");
+    answer = daemon_call(f->rw, "Verify", g_variant_new("(sss)", f->pool, "debian-12", ""), &error);
+    g_assert_no_error(error);
+    g_variant_get(answer, "(t)", &job);
+    state = wait_state(f, job);
+    g_assert_cmpstr(state, ==, "done");
+}
+
+/* What verification found damaged is refused, also after a restart, until it is evicted */
+static void
+test_damaged_layer(DaemonFixture *f, gconstpointer data)
+{
+    g_autofree char *layer = clone_path(f, "debian-12@1.0.1.qcow2");
+    g_autofree char *bad = NULL;
+    g_autofree char *mended = NULL;
+    g_autofree char *again = NULL;
+    g_autoptr(GVariant) status = NULL;
+    g_autoptr(GError) error = NULL;
+
+    daemon_make_store(f);
+    assert_fetched(f, "1.0.1");
+    unseal(layer);
+    daemon_flip(layer);
+    bad = verify(f, "1.0.1");
+    g_assert_cmpstr(bad, ==, "failed");
+    assert_no_clone(f, "1.0.1", VT_ERROR_CORRUPT);
+    g_assert_cmpuint(daemon_flags(f, "1.0.1", 0, NULL), ==, CURRENT | COMPLETE | REFUSED);
+    daemon_stop(f, SIGTERM);
+    daemon_start(f);
+    assert_no_clone(f, "1.0.1", VT_ERROR_CORRUPT);
+    status = daemon_fetch(f, "1.0.1");
+    g_assert_cmpint(daemon_job_error(status, "evict it"), ==, VT_ERROR_CORRUPT);
+    daemon_flip(layer);
+    mended = verify(f, "1.0.1");
+    g_assert_cmpstr(mended, ==, "done");
+    assert_clone(f, "1.0.1", "clone.qcow2");
+    g_free(g_steal_pointer(&bad));
+    daemon_flip(layer);
+    bad = verify(f, "1.0.1");
+    g_assert_cmpstr(bad, ==, "failed");
+    unlink_clone(f, "clone.qcow2");
+    g_assert_true(evict(f, "1.0.1", &error));
+    g_assert_no_error(error);
+    assert_fetched(f, "1.0.1");
+    assert_clone(f, "1.0.1", "clone.qcow2");
+    g_assert_cmpuint(daemon_flags(f, "1.0.1", 0, NULL), ==, CURRENT | COMPLETE);
+    again = verify(f, "1.0.1");
+    g_assert_cmpstr(again, ==, "done");
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    if (geteuid() != 0) {
+        g_test_message("virttemplated gives its workers other users");
+        return 77;
+    }
+#define ADD(path, function)                                                                        \
+    g_test_add(path, DaemonFixture, NULL, daemon_set_up, function, daemon_tear_down)
+    ADD("/daemon/single-flight", test_single_flight);
+    ADD("/daemon/cancel", test_cancel);
+    ADD("/daemon/killed", test_killed);
+    ADD("/daemon/verify", test_verify);
+    ADD("/daemon/damaged-layer", test_damaged_layer);
+    return g_test_run();
+}
