@@ -14,12 +14,20 @@ describe_progress(GVariant *status)
     return g_strdup_printf("%d%%", (int)((double)MIN(done, total) / (double)total * 100));
 }
 
+/* A job that found no current version has none */
+static char *
+describe_template(GVariant *status)
+{
+    const char *version = vtc_job_text(status, "version");
+
+    return g_strconcat(vtc_job_text(status, "name"), *version ? "@" : "", version, NULL);
+}
+
 static void
 add_row(VtcTable *table, GVariant *status)
 {
     g_autofree char *id = g_strdup_printf("%" G_GUINT64_FORMAT, vtc_job_number(status, "id"));
-    g_autofree char *what =
-        g_strconcat(vtc_job_text(status, "name"), "@", vtc_job_text(status, "version"), NULL);
+    g_autofree char *what = describe_template(status);
     g_autofree char *progress = describe_progress(status);
     g_autofree char *received = vtc_print_size(vtc_job_number(status, "received"));
     g_autofree char *elapsed = vtc_print_duration(vtc_job_elapsed_us(status, g_get_real_time()));
@@ -31,6 +39,9 @@ add_row(VtcTable *table, GVariant *status)
 
     vtc_table_add(table, cells);
 }
+
+/* What --cancel is when it is not given */
+#define NO_JOB G_MININT64
 
 static void
 print_jobs(GVariant *jobs)
@@ -57,7 +68,7 @@ run(const VtcVerb *self, char **argv, GError **error)
     g_autoptr(VtcClient) client = NULL;
     g_autoptr(GVariant) reply = NULL, jobs = NULL;
     gboolean json = FALSE;
-    gint64 cancel = -1;
+    gint64 cancel = NO_JOB;
     const GOptionEntry entries[] = {
         {"cancel", 0, 0, G_OPTION_ARG_INT64, &cancel, "Cancel one instead of listing them", "JOB"},
         {"json", 'j', 0, G_OPTION_ARG_NONE, &json, "Print JSON", NULL},
@@ -65,10 +76,16 @@ run(const VtcVerb *self, char **argv, GError **error)
         {NULL},
     };
 
-    if (!vtc_verb_parse(self, argv, entries, &words, error) ||
-        !vtc_client_open(socket, cancel >= 0, &client, error))
+    if (!vtc_verb_parse(self, argv, entries, &words, error))
         return false;
-    if (cancel >= 0)
+    if (cancel != NO_JOB && cancel < 0)
+        return vtc_usage(error,
+                         "--cancel %" G_GINT64_FORMAT " is not the number of a job; "
+                         "'virt-template jobs' lists them",
+                         cancel);
+    if (!vtc_client_open(socket, cancel != NO_JOB, &client, error))
+        return false;
+    if (cancel != NO_JOB)
         return vtc_client_call(client, "CancelJob", g_variant_new("(t)", (guint64)cancel), "()",
                                NULL, error);
     if (!vtc_client_call(client, "ListJobs", NULL, "(aa{sv})", &reply, error))

@@ -115,15 +115,15 @@ static void
 print_summary(const VtPublisher *publisher, const VtPublishRequest *request,
               const VtPublishResult *result, int64_t elapsed_us)
 {
+    uint64_t stored_bytes = result->stored_bytes + result->index_bytes;
     g_autofree char *store = vt_store_url_format(publisher->url);
     g_autofree char *capacity = vtc_print_size(result->capacity);
     g_autofree char *data = vtc_print_size(result->data_bytes);
     g_autofree char *unique = vtc_print_size(result->unique_bytes);
-    g_autofree char *stored = vtc_print_size(result->stored_bytes + result->index_bytes);
+    g_autofree char *stored = vtc_print_size(stored_bytes);
     g_autofree char *elapsed = vtc_print_duration(elapsed_us);
-    double percent = result->data_bytes > 0
-                         ? 100.0 * (double)result->stored_bytes / (double)result->data_bytes
-                         : 0;
+    double percent =
+        result->data_bytes > 0 ? 100.0 * (double)stored_bytes / (double)result->data_bytes : 0;
     char manifest[VT_DIGEST_STRING_MAX];
 
     if (result->unchanged) {

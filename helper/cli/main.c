@@ -3,6 +3,7 @@
 #include "vtc-verb.h"
 
 #include <locale.h>
+#include <stdint.h>
 #include <signal.h>
 #include <string.h>
 
@@ -43,27 +44,66 @@ match_verb(const VtcVerb *verb, char **argv)
     return count;
 }
 
+/* Returns: (nullable): the verb that @argv begins with; *@ret_taken is how many words that are */
+static const VtcVerb *
+find_verb(char **argv, unsigned *ret_taken)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++) {
+        *ret_taken = match_verb(verbs[i], argv);
+        if (*ret_taken > 0)
+            return verbs[i];
+    }
+    return NULL;
+}
+
+/* @word may be the first of two words: "store" of "store init" */
+static bool
+throw_no_verb(const char *word, GError **error)
+{
+    g_autofree char *start = g_strconcat(word, " ", NULL);
+
+    for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++) {
+        if (g_str_has_prefix(verbs[i]->name, start))
+            return vtc_usage(error,
+                             "there is no verb '%s', but '%s'; see 'virt-template %s --help'", word,
+                             verbs[i]->name, verbs[i]->name);
+    }
+    return vtc_usage(error, "there is no verb '%s'; see 'virt-template --help'", word);
+}
+
+static bool
+help(char **argv, GError **error)
+{
+    char *wants_help[] = {(char *)(uintptr_t) "--help", NULL};
+    unsigned taken = 0;
+    const VtcVerb *verb = argv[0] ? find_verb(argv, &taken) : NULL;
+
+    if (verb)
+        return verb->run(verb, wants_help, error);
+    if (argv[0])
+        return throw_no_verb(argv[0], error);
+    print_usage();
+    return true;
+}
+
 static bool
 run(char **argv, GError **error)
 {
+    const VtcVerb *verb;
+    unsigned taken = 0;
+
     if (!argv[0])
         return vtc_usage(error, "no verb is given; see 'virt-template --help'");
-    if (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0 ||
-        strcmp(argv[0], "help") == 0) {
-        print_usage();
-        return true;
-    }
+    if (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0)
+        return help(argv + g_strv_length(argv), error);
+    if (strcmp(argv[0], "help") == 0)
+        return help(argv + 1, error);
     if (strcmp(argv[0], "--version") == 0) {
         g_print("virt-template %s\n", VT_VERSION);
         return true;
     }
-    for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++) {
-        unsigned taken = match_verb(verbs[i], argv);
-
-        if (taken > 0)
-            return verbs[i]->run(verbs[i], argv + taken, error);
-    }
-    return vtc_usage(error, "there is no verb '%s'; see 'virt-template --help'", argv[0]);
+    verb = find_verb(argv, &taken);
+    return verb ? verb->run(verb, argv + taken, error) : throw_no_verb(argv[0], error);
 }
 
 int

@@ -19,6 +19,9 @@
 #define EXPIRES_SOON_DAYS 30
 #define FLAG_REFUSED      4
 
+/* The credentials that virttemplated has, unless it is told otherwise */
+#define HELPER_AUTH_FILE "/etc/virt-template/auth.json"
+
 /* What virt-aa-helper refuses as a disk, whatever its profile says */
 static const char *const refused_by_libvirt[] = {
     "/bin/", "/etc/",     "/lib/",     "/proc/",     "/sbin/",
@@ -59,8 +62,10 @@ check_directory(const Visit *visit)
     struct statvfs info;
 
     if (dir_fd < 0 || fstatvfs(dir_fd, &info) < 0) {
-        vtc_report_fail(visit->report, "directory", "'virsh pool-build' makes it", "%s: %s", target,
-                        g_strerror(errno));
+        vtc_report_fail(visit->report, "directory",
+                        errno == EACCES ? "run 'virt-template doctor' as root"
+                                        : "'virsh pool-build' makes it",
+                        "%s: %s", target, g_strerror(errno));
         return;
     }
     if (info.f_flag & ST_RDONLY) {
@@ -103,7 +108,10 @@ check_expiry(const Visit *visit, const VtCatalog *catalog)
 static void
 check_catalog(const Visit *visit, const VtPolicy *policy)
 {
-    const VtStoreOptions options = {.layout_fd = -1};
+    const VtStoreOptions options = {
+        .auth_file = g_file_test(HELPER_AUTH_FILE, G_FILE_TEST_EXISTS) ? HELPER_AUTH_FILE : NULL,
+        .layout_fd = -1,
+    };
     g_autoptr(VtStoreUrl) url = NULL;
     g_autoptr(VtStore) store = NULL;
     g_autoptr(VtCatalog) catalog = NULL;

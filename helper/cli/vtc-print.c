@@ -47,6 +47,8 @@ vtc_print_plain(const char *text)
     for (const char *at = valid; *at; at = g_utf8_next_char(at)) {
         gunichar character = g_utf8_get_char(at);
 
+        if (character == '\n' || character == '\t')
+            character = ' ';
         g_string_append_unichar(plain, g_unichar_isprint(character) ? character : '?');
     }
     return g_string_free(plain, FALSE);

@@ -47,7 +47,11 @@ vt_name_check(const char *name, GError **error)
         size_t length = strspn(at, LOWER_ALNUM);
 
         if (length == 0)
-            return name_error(name, "a letter or digit is missing", error);
+            return name_error(name,
+                              *at == '\0' || separator_length(at) > 0
+                                  ? "a letter or digit is missing"
+                                  : "a character is not allowed",
+                              error);
         at += length;
         if (*at == '\0')
             return true;

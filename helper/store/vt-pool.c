@@ -439,8 +439,8 @@ vt_pool_find_layer(VtPool *pool, const char *name, const char *version, VtDigest
     int fd;
 
     if (!vt_pool_stat_version(pool, name, version, &st))
-        return vt_throw(error, VT_ERROR_NOT_FOUND, "%s@%s is not complete in '%s'", name, version,
-                        pool->target);
+        return vt_throw(error, VT_ERROR_NOT_FOUND, "there is no copy of %s@%s in '%s'", name,
+                        version, pool->target);
     if (!vt_pool_dirs(pool, false, error))
         return false;
     fd = openat(pool->layers_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -46,7 +46,8 @@ check_trust(const VtPublisher *publisher, const VtDigest *digest, GError **error
         return false;
     if (!vt_trust_check(publisher->policy ? publisher->policy : own, &subject,
                         vt_store_source(publisher->store), &verdict, &signed_by, error)) {
-        g_prefix_error(error, "the store's catalog cannot be extended: ");
+        g_prefix_error(error, publisher->policy ? "the store's catalog: "
+                                                : "the store's catalog cannot be extended: ");
         return false;
     }
     if (verdict != VT_VERDICT_TRUSTED)

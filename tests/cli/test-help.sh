@@ -59,11 +59,17 @@ ok 'exit statuses'
 virt-template --version | grep -qxE 'virt-template [0-9]+\.[0-9]+\.[0-9]+' || not_ok 'version'
 ok 'version'
 
+virt-template help store init >help
+virt-template store init --help | diff help - >stderr || not_ok "'help store init' is another text"
+ok 'help store init'
+
 refused 2 'no verb'
 refused 2 "no verb 'frobnicate'" frobnicate
-refused 2 "no verb 'store'" store
+refused 2 "no verb 'store', but 'store init'" store
+refused 2 "no verb 'frobnicate'" help frobnicate
 refused 2 'unknown option.*list --help|Unknown option.*list --help' list --frobnicate
 refused 2 'needs NAME' info
 refused 2 'one argument too many' info a b
 refused 2 "'x'" jobs x
+refused 2 'not the number of a job' jobs --cancel -3
 plan

@@ -210,7 +210,7 @@ virsh vol-delete debian@1.0.0.qcow2 templates
 [ ! -e $TEMPLATES/debian@1.0.0.qcow2 ]
 assert_match debian@1.0.0.qcow2 "$(virsh vol-list templates)"
 assert_eq "$(field Allocation debian@1.0.0.qcow2 templates)" 0
-expect_fail 'debian@1.0.0 is not complete' virsh vol-delete debian@1.0.0.qcow2 templates
+expect_fail 'no copy of debian@1.0.0' virsh vol-delete debian@1.0.0.qcow2 templates
 assert_match debian@1.0.0.qcow2 "$(virsh vol-list templates)"
 virsh vol-download debian@1.0.0.qcow2 download.qcow2 --pool templates
 assert_eq "$(guest_sha256 download.qcow2)" "$one"

@@ -62,7 +62,7 @@ test_plain(void)
                                               "b");
     g_autofree char *umlaut = vtc_print_plain("Grüße");
 
-    g_assert_cmpstr(escape, ==, "a?[31mb??c?");
+    g_assert_cmpstr(escape, ==, "a?[31mb? c?");
     g_assert_true(g_utf8_validate(broken, -1, NULL));
     g_assert_cmpstr(umlaut, ==, "Grüße");
 }
@@ -83,7 +83,7 @@ test_table(void)
     g_assert_cmpstr(text, ==,
                     "NAME          SIZE  STATE\n"
                     "debian-12      1 B\n"
-                    "ü          1.5 KiB  cur?rent\n");
+                    "ü          1.5 KiB  cur rent\n");
 }
 
 static void
