@@ -242,10 +242,11 @@ run(const VtdConfig *config, int fds[SOCKET_COUNT], GError **error)
     if (ok) {
         g_info("virttemplated " VT_VERSION " is ready");
         g_main_loop_run(loop);
-        vtd_daemon_stop(daemon);
     }
+    /* First, for jobs end in the main loop, and nobody may be served meanwhile */
     for (int i = 0; i < SOCKET_COUNT; i++)
         vtd_server_free(servers[i]);
+    vtd_daemon_stop(daemon);
     return ok;
 }
 

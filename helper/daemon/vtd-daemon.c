@@ -96,10 +96,9 @@ fetch_ended(void *user, const GError *error)
 {
     const FetchRun *run = user;
     const VtdFetch *fetch = run->fetch;
+    /* A bad answer of the store says nothing about its next one */
     const bool refused = g_error_matches(error, VT_ERROR, VT_ERROR_UNTRUSTED) ||
-                         g_error_matches(error, VT_ERROR, VT_ERROR_POLICY) ||
-                         g_error_matches(error, VT_ERROR, VT_ERROR_CORRUPT) ||
-                         g_error_matches(error, VT_ERROR, VT_ERROR_INVALID);
+                         g_error_matches(error, VT_ERROR, VT_ERROR_POLICY);
 
     if (!error || refused)
         vtd_pool_refuse(run->pool, &fetch->manifest, error ? error->message : NULL);
@@ -404,6 +403,8 @@ resume_jobs(VtdDaemon *daemon, GError **error)
             end_interrupted(daemon, row, "interrupted by the end of virttemplated: start it again");
         else if (!vtd_daemon_fetch(daemon, pool, &spec, &id, &local))
             end_interrupted(daemon, row, local->message);
+        else if (id != row->id)
+            end_interrupted(daemon, row, "interrupted; another job does the same");
     }
     return true;
 }

@@ -11,7 +11,6 @@
  * @usage: (element-type utf8 guint): clones made since they were last written to the database,
  *   by `TARGET\nNAME@VERSION`
  * @clients: connections
- * @waiting: calls that are answered later; see vtd_call_may_wait()
  * @busy_until: monotonic time of the last sign of life
  */
 typedef struct {
@@ -23,7 +22,6 @@ typedef struct {
     guint usage_timer;
     guint clients;
     gint64 busy_until;
-    guint waiting;
 } VtdDaemon;
 
 /** vtd_daemon_new: Opens the database, knows its pools, resumes jobs that were interrupted */

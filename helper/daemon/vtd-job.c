@@ -185,6 +185,10 @@ vtd_jobs_wait(VtdJobs *jobs, uint64_t id, unsigned wait_ms, VtdJobWaited done, v
     if (!job) {
         if (!vt_db_get_job(jobs->db, id, &row, error))
             return false;
+        /* Nobody will end it: who waits must start it again */
+        if (g_strcmp0(row->state, "running") == 0)
+            return vt_throw(error, VT_ERROR_NOT_FOUND,
+                            "job %" G_GUINT64_FORMAT " was lost: start it again", id);
         done(user, row_status(row, ""));
         return true;
     }
@@ -245,6 +249,8 @@ vtd_jobs_add(VtdJobs *jobs, const VtdJobSpec *spec, VtdJob **ret_job, GError **e
 {
     g_autoptr(VtdJob) job = NULL;
 
+    if (jobs->stopping)
+        return vt_throw(error, VT_ERROR_BUSY, "virttemplated is ending: try again");
     if (g_hash_table_size(jobs->running) >= RUNNING_MAX)
         return vt_throw(error, VT_ERROR_BUSY, "%d jobs run already: wait until one has ended",
                         RUNNING_MAX);
@@ -427,16 +433,5 @@ vtd_jobs_list(VtdJobs *jobs, GVariant **ret_list, GError **error)
 bool
 vtd_jobs_interrupted(VtdJobs *jobs, GPtrArray **ret_jobs, GError **error)
 {
-    g_autoptr(GPtrArray) rows = NULL;
-
-    if (!vt_db_list_jobs(jobs->db, LISTED_MAX, &rows, error))
-        return false;
-    for (guint i = rows->len; i-- > 0;) {
-        const VtDbJob *row = rows->pdata[i];
-
-        if (g_strcmp0(row->state, "running") != 0)
-            g_ptr_array_remove_index(rows, i);
-    }
-    *ret_jobs = g_steal_pointer(&rows);
-    return true;
+    return vt_db_list_running(jobs->db, ret_jobs, error);
 }

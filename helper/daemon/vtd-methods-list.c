@@ -44,7 +44,7 @@ add_entry(List *list, const VtCatalogTemplate *template, const VtCatalogEntry *e
 {
     g_autofree char *volume = vt_volume_name(template->name, entry->version);
     const char *reason =
-        list->refused ? list->refused : g_hash_table_lookup(list->pool->refusals, &entry->manifest);
+        list->refused ? list->refused : vtd_pool_refusal(list->pool, &entry->manifest);
     const char *damage;
     uint64_t size = 0;
     guint flags = 0;
@@ -180,7 +180,8 @@ vtd_method_list_templates(VtdCall *call, GError **error)
     g_variant_get(call->arguments, "(&su)", &target, &wait_ms);
     if (!vtd_check_path(target, error) || !vtd_daemon_pool(call->daemon, target, &pool, error))
         return false;
-    if (wait_ms == 0 || !vtd_call_may_wait(call)) {
+    if (wait_ms == 0 || (call->peer_uid != 0 && vtd_pool_spares(pool)) ||
+        !vtd_call_may_wait(call)) {
         vtd_call_return(call, list_templates(call->daemon, pool));
         return true;
     }
@@ -240,7 +241,7 @@ describe(VtdCall *call, const VtdTarget *target, const VtCatalogEntry *entry, Vt
             add_local(info, &local, files);
     }
     vtd_pool_review(target->pool);
-    reason = error ? error->message : g_hash_table_lookup(target->pool->refusals, &entry->manifest);
+    reason = error ? error->message : vtd_pool_refusal(target->pool, &entry->manifest);
     if (reason)
         flags |= FLAG_REFUSED;
     if (vtd_jobs_involves(call->daemon->jobs, target->target, target->name, entry->version))

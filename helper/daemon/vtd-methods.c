@@ -10,8 +10,8 @@
 
 /* JobWait and ListTemplates answer within this and 5 s */
 #define WAIT_MAX_MS 10000
-/* Calls that wait, of all clients together */
-#define WAITING_MAX 512
+/* Calls that wait, of one connection */
+#define WAITING_MAX 16
 
 /* ---- calls ---- */
 
@@ -19,6 +19,7 @@ void
 vtd_call_return(VtdCall *call, GVariant *values)
 {
     g_dbus_method_invocation_return_value(call->invocation, values);
+    g_atomic_rc_box_release(call->peer_calls);
     g_free(call);
 }
 
@@ -31,22 +32,23 @@ vtd_call_throw(VtdCall *call, GError *error)
     else
         g_dbus_method_invocation_return_gerror(call->invocation, error);
     g_error_free(error);
+    g_atomic_rc_box_release(call->peer_calls);
     g_free(call);
 }
 
 bool
 vtd_call_may_wait(VtdCall *call)
 {
-    if (call->daemon->waiting >= WAITING_MAX)
+    if (call->peer_uid != 0 && call->peer_calls->waiting >= WAITING_MAX)
         return false;
-    call->daemon->waiting++;
+    call->peer_calls->waiting++;
     return true;
 }
 
 void
 vtd_call_waited(VtdCall *call)
 {
-    call->daemon->waiting--;
+    call->peer_calls->waiting--;
 }
 
 /* ---- arguments: whatever a peer sends has its grammar, before it is used for anything ---- */

@@ -5,14 +5,26 @@
 #include "vtd-daemon.h"
 
 /**
+ * VtdPeerCalls: calls of one connection; g_atomic_rc_box_acquire()
+ * @unanswered: atomic
+ * @waiting: of them, those that are answered later; belongs to the main thread
+ */
+typedef struct {
+    gint unanswered;
+    guint waiting;
+} VtdPeerCalls;
+
+/**
  * VtdCall: one call; freed by vtd_call_return() or vtd_call_throw()
  * @peer_uid: from the kernel
+ * @peer_calls: of its connection, a reference
  */
 typedef struct {
     VtdDaemon *daemon;
     GDBusMethodInvocation *invocation;
     GVariant *arguments;
     uint32_t peer_uid;
+    VtdPeerCalls *peer_calls;
 } VtdCall;
 
 /** vtd_call_return: @values: (nullable): floating tuple */
@@ -21,7 +33,8 @@ void vtd_call_return(VtdCall *call, GVariant *values);
 void vtd_call_throw(VtdCall *call, GError *error);
 
 /** vtd_call_may_wait: Returns: whether the answer may come later; if so, vtd_call_waited() is
- * called before it. Everybody may call what waits: beyond a limit all are answered at once */
+ * called before it. Everybody may call what waits: beyond a limit of each connection they are
+ * answered at once; root has none */
 bool vtd_call_may_wait(VtdCall *call);
 void vtd_call_waited(VtdCall *call);
 

@@ -18,6 +18,10 @@
 #define BACK_OFF_TIME (G_USEC_PER_SEC * 30)
 /* Who lists and then fetches what is current need not have it asked twice */
 #define FRESH_TIME (G_USEC_PER_SEC * 2)
+/* Asking starts a process: nobody but root has it done more often */
+#define SPARE_TIME (G_USEC_PER_SEC * 1)
+/* A signature that was missing may be there by now */
+#define REFUSAL_TIME (G_USEC_PER_SEC * 60)
 
 /* What the daemon has to know of a kept manifest; its signatures are in @verdict */
 typedef struct {
@@ -33,6 +37,20 @@ kept_free(gpointer data)
 
     vtd_verdict_free(kept->verdict);
     g_free(kept);
+}
+
+typedef struct {
+    char *reason;
+    gint64 since;
+} Refusal;
+
+static void
+refusal_free(gpointer data)
+{
+    Refusal *refusal = data;
+
+    g_free(refusal->reason);
+    g_free(refusal);
 }
 
 static void
@@ -124,7 +142,7 @@ vtd_pool_new(const VtdConfig *config, VtDb *db, VtPoolSettings *settings)
     if (!vt_store_url_parse(settings->store, &pool->url, NULL))
         vt_store_url_parse("oci:/nonexistent", &pool->url, NULL);
     pool->verdicts = g_hash_table_new_full(digest_hash, digest_same, g_free, kept_free);
-    pool->refusals = g_hash_table_new_full(digest_hash, digest_same, g_free, g_free);
+    pool->refusals = g_hash_table_new_full(digest_hash, digest_same, g_free, refusal_free);
     pool->damaged = g_hash_table_new_full(digest_hash, digest_same, g_free, g_free);
     pool->pending = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, pending_free);
     pool->waiters = g_ptr_array_new_with_free_func(g_free);
@@ -187,6 +205,7 @@ keep_catalog(VtdPool *pool, VtdCatalogAnswer *answer)
 
     if (!vt_db_put_catalog(pool->db, pool->settings->target, &row, &error))
         g_warning("catalog of '%s' is not kept: %s", pool->settings->target, error->message);
+    g_hash_table_remove_all(pool->refusals);
     set_catalog(pool, g_steal_pointer(&answer->catalog), &answer->manifest, answer->proofs);
     pool->catalog_verdict = g_steal_pointer(&answer->verdict);
 }
@@ -249,6 +268,12 @@ bool
 vtd_pool_is_fresh(const VtdPool *pool)
 {
     return !pool->refreshing && within(pool->checked, FRESH_TIME);
+}
+
+bool
+vtd_pool_spares(const VtdPool *pool)
+{
+    return !pool->refreshing && within(pool->checked, SPARE_TIME);
 }
 
 void
@@ -483,11 +508,23 @@ vtd_pool_forget_verdict(VtdPool *pool, const VtDigest *manifest)
 void
 vtd_pool_refuse(VtdPool *pool, const VtDigest *manifest, const char *reason)
 {
-    if (reason)
-        g_hash_table_insert(pool->refusals, g_memdup2(manifest, sizeof(*manifest)),
-                            g_strdup(reason));
-    else
+    Refusal *refusal;
+
+    if (!reason) {
         g_hash_table_remove(pool->refusals, manifest);
+        return;
+    }
+    refusal = g_new0(Refusal, 1);
+    *refusal = (Refusal){g_strdup(reason), g_get_monotonic_time()};
+    g_hash_table_insert(pool->refusals, g_memdup2(manifest, sizeof(*manifest)), refusal);
+}
+
+const char *
+vtd_pool_refusal(const VtdPool *pool, const VtDigest *manifest)
+{
+    const Refusal *refusal = g_hash_table_lookup(pool->refusals, manifest);
+
+    return refusal && within(refusal->since, REFUSAL_TIME) ? refusal->reason : NULL;
 }
 
 void

@@ -71,6 +71,9 @@ void vtd_pool_refresh(VtdPool *pool, VtdRefreshDone done, void *user);
 
 /** vtd_pool_is_fresh: Returns: whether the store was asked a moment ago */
 bool vtd_pool_is_fresh(const VtdPool *pool);
+/** vtd_pool_spares: Returns: whether the store was asked so recently that it is not asked again for
+ *  those who are not root */
+bool vtd_pool_spares(const VtdPool *pool);
 
 /** vtd_pool_warning: Returns: (transfer full) (nullable): why the catalog may be old */
 char *vtd_pool_warning(const VtdPool *pool);
@@ -130,5 +133,7 @@ void vtd_pool_forget_verdict(VtdPool *pool, const VtDigest *manifest);
 /** vtd_pool_refuse: Remembers why a manifest is refused; @reason: (nullable): it is not, any more
  */
 void vtd_pool_refuse(VtdPool *pool, const VtDigest *manifest, const char *reason);
+/** vtd_pool_refusal: Returns: (nullable): why a manifest was refused a short time ago */
+const char *vtd_pool_refusal(const VtdPool *pool, const VtDigest *manifest);
 /** vtd_pool_review: Forgets what an older policy refused */
 void vtd_pool_review(VtdPool *pool);

@@ -16,10 +16,16 @@
 #include <unistd.h>
 
 /* Everybody may connect to the read-only socket */
-#define CONNECTIONS_MAX         256
-#define CONNECTIONS_PER_UID_MAX 64
+#define CONNECTIONS_MAX 256
+/* Of one user; root is not limited */
+#define CONNECTIONS_PER_UID_MAX 4
 /* Until a peer has authenticated itself */
-#define HANDSHAKE_S 10
+#define HANDSHAKE_S 2
+/* GLib does handshakes in a pool of ten threads: mute peers must not delay root's */
+#define HANDSHAKES_MAX         8
+#define HANDSHAKES_PER_UID_MAX 2
+/* Answers that nobody reads, and calls that wait, take memory */
+#define UNANSWERED_MAX 16
 
 struct VtdServer {
     VtdDaemon *daemon;
@@ -33,6 +39,7 @@ typedef struct {
     VtdServer *server;
     GDBusConnection *connection;
     GCancellable *handshake;
+    VtdPeerCalls *calls;
     uint32_t uid;
     guint timer;
     guint registration;
@@ -56,6 +63,7 @@ peer_leave(gpointer data)
     g_dbus_connection_unregister_object(peer->connection, peer->registration);
     g_dbus_connection_close(peer->connection, NULL, NULL, NULL);
     g_object_unref(peer->connection);
+    g_atomic_rc_box_release(peer->calls);
     g_object_unref(peer->handshake);
     g_free(peer);
 }
@@ -98,9 +106,33 @@ on_call(GDBusConnection *connection, const char *sender, const char *object_path
     GError *error = NULL;
 
     peer->server->daemon->busy_until = g_get_monotonic_time();
-    *call = (VtdCall){peer->server->daemon, invocation, arguments, peer->uid};
+    *call = (VtdCall){peer->server->daemon, invocation, arguments, peer->uid,
+                      g_atomic_rc_box_acquire(peer->calls)};
     if (!dispatch(peer, method_name, call, &error))
         vtd_call_throw(call, error);
+}
+
+/* In GDBus's thread. Counts calls from when they are read to when their answer is being written */
+static GDBusMessage *
+count_calls(GDBusConnection *connection, GDBusMessage *message, gboolean incoming, gpointer data)
+{
+    const GDBusMessageType type = g_dbus_message_get_message_type(message);
+    VtdPeerCalls *calls = data;
+
+    if (!incoming) {
+        if (type == G_DBUS_MESSAGE_TYPE_METHOD_RETURN || type == G_DBUS_MESSAGE_TYPE_ERROR)
+            g_atomic_int_add(&calls->unanswered, -1);
+        return message;
+    }
+    /* What asks for no answer could not be counted, and has no use here */
+    if (type == G_DBUS_MESSAGE_TYPE_METHOD_CALL &&
+        !(g_dbus_message_get_flags(message) & G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED)) {
+        if (g_atomic_int_add(&calls->unanswered, 1) < UNANSWERED_MAX)
+            return message;
+        g_dbus_connection_close(connection, NULL, NULL, NULL);
+    }
+    g_object_unref(message);
+    return NULL;
 }
 
 /* ---- connections ---- */
@@ -147,24 +179,36 @@ connected(GObject *source, GAsyncResult *result, gpointer data)
             g_debug("connection of uid %u: %s", peer->uid, error->message);
         if (peer->server)
             peer_gone(peer);
+        g_atomic_rc_box_release(peer->calls);
         g_object_unref(peer->handshake);
         g_free(peer);
         return;
     }
     peer->connection = g_steal_pointer(&connection);
     g_signal_connect(peer->connection, "closed", G_CALLBACK(connection_closed), peer);
+    if (peer->uid != 0)
+        g_dbus_connection_add_filter(peer->connection, count_calls,
+                                     g_atomic_rc_box_acquire(peer->calls), g_atomic_rc_box_release);
     /* The object is there before the first call is looked at */
     g_dbus_connection_start_message_processing(peer->connection);
 }
 
-static guint
-connections_of(const VtdServer *server, uint32_t uid)
+static bool
+may_connect(const VtdServer *server, uint32_t uid)
 {
-    guint count = 0;
+    guint connections = 0, handshakes = 0, handshakes_of_all = 0;
 
-    for (guint i = 0; i < server->peers->len; i++)
-        count += ((const Peer *)server->peers->pdata[i])->uid == uid;
-    return count;
+    if (uid == 0)
+        return true;
+    for (guint i = 0; i < server->peers->len; i++) {
+        const Peer *peer = server->peers->pdata[i];
+
+        connections += peer->uid == uid;
+        handshakes += peer->uid == uid && !peer->connection;
+        handshakes_of_all += !peer->connection;
+    }
+    return server->peers->len < CONNECTIONS_MAX && connections < CONNECTIONS_PER_UID_MAX &&
+           handshakes < HANDSHAKES_PER_UID_MAX && handshakes_of_all < HANDSHAKES_MAX;
 }
 
 static gboolean
@@ -178,8 +222,7 @@ incoming(GSocketService *service, GSocketConnection *stream, GObject *source, gp
     uid_t uid = credentials ? g_credentials_get_unix_user(credentials, NULL) : (uid_t)-1;
     Peer *peer;
 
-    if (uid == (uid_t)-1 || server->peers->len >= CONNECTIONS_MAX ||
-        (uid != 0 && connections_of(server, uid) >= CONNECTIONS_PER_UID_MAX))
+    if (uid == (uid_t)-1 || !may_connect(server, uid))
         return TRUE;
     guid = g_dbus_generate_guid();
     observer = g_dbus_auth_observer_new();
@@ -188,6 +231,7 @@ incoming(GSocketService *service, GSocketConnection *stream, GObject *source, gp
     peer = g_new0(Peer, 1);
     peer->server = server;
     peer->uid = uid;
+    peer->calls = g_atomic_rc_box_new0(VtdPeerCalls);
     peer->handshake = g_cancellable_new();
     peer->timer = g_timeout_add_seconds(HANDSHAKE_S, handshake_timed_out, peer);
     server->daemon->clients++;

@@ -428,6 +428,18 @@ vt_db_list_jobs(VtDb *db, unsigned limit, GPtrArray **ret_jobs, GError **error)
 }
 
 bool
+vt_db_list_running(VtDb *db, GPtrArray **ret_jobs, GError **error)
+{
+    g_autoptr(GPtrArray) jobs = g_ptr_array_new_with_free_func((GDestroyNotify)vt_db_job_free);
+
+    if (!query(db, &(const Rows){read_job, jobs}, error,
+               "SELECT * FROM jobs WHERE state='running' ORDER BY id DESC", ""))
+        return false;
+    *ret_jobs = g_steal_pointer(&jobs);
+    return true;
+}
+
+bool
 vt_db_get_job(VtDb *db, uint64_t id, VtDbJob **ret_job, GError **error)
 {
     g_autoptr(GPtrArray) jobs = g_ptr_array_new_with_free_func((GDestroyNotify)vt_db_job_free);

@@ -100,6 +100,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtDbJob, vt_db_job_free)
 bool vt_db_put_job(VtDb *db, VtDbJob *job, GError **error);
 /** vt_db_list_jobs: @ret_jobs: (out) (transfer full) (element-type VtDbJob): newest first */
 bool vt_db_list_jobs(VtDb *db, unsigned limit, GPtrArray **ret_jobs, GError **error);
+/** vt_db_list_running: The same for all that have not ended, however old */
+bool vt_db_list_running(VtDb *db, GPtrArray **ret_jobs, GError **error);
 /** vt_db_get_job: %VT_ERROR_NOT_FOUND */
 bool vt_db_get_job(VtDb *db, uint64_t id, VtDbJob **ret_job, GError **error);
 

@@ -107,8 +107,9 @@ virt-template publish big.raw big@1.0.0 --quiet --level 1 --store "$STORE" --key
 rm big.raw
 "$PROGRAM" pull big 2>stderr &
 pull=$!
-# Its workers are stopped at once, so that it cannot be done before it is cancelled. Between fork and exec
-# they have the daemon's command line: one stopped there would hold up the thread that starts it.
+# Its workers are stopped at once, so that it cannot be done before it is cancelled.
+# Between fork and exec they have the daemon's command line: one stopped there would hold up the
+# thread that starts it.
 for _ in {1..500}; do
     ! pkill -STOP -P "$daemon" -f worker= || break
     sleep 0.01

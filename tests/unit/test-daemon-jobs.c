@@ -2,6 +2,8 @@
 /* test-daemon-jobs.c: jobs of virttemplated: joined, cancelled, interrupted, and what they find */
 #include "daemon-asserts.h"
 
+#include "vt-db.h"
+
 #include <signal.h>
 #include <string.h>
 
@@ -116,6 +118,42 @@ test_damaged_layer(DaemonFixture *f, gconstpointer data)
     g_assert_cmpstr(again, ==, "done");
 }
 
+/* Jobs that nobody runs have an end for who waits, however many came after them */
+static void
+test_lost(DaemonFixture *f, gconstpointer data)
+{
+    VtDbJob job = {.kind = (char *)"verify",
+                   .target = f->pool,
+                   .name = (char *)"debian-12",
+                   .version = (char *)"1.0.0",
+                   .state = (char *)"running"};
+    g_autofree char *path = daemon_path(f, "state/state.db");
+    g_autoptr(GVariant) answer = NULL;
+    g_autofree char *state = NULL;
+    g_autoptr(VtDb) db = NULL;
+    g_autoptr(GError) error = NULL;
+    guint64 first;
+
+    daemon_stop(f, SIGTERM);
+    g_assert_true(vt_db_open(path, &db, &error));
+    g_assert_true(vt_db_put_job(db, &job, &error));
+    first = job.id;
+    job.state = (char *)"done";
+    for (int i = 0; i < 60; i++) {
+        job.id = 0;
+        g_assert_true(vt_db_put_job(db, &job, &error));
+    }
+    daemon_start(f);
+    state = wait_state(f, first);
+    g_assert_cmpstr(state, ==, "failed");
+    job.id = 0;
+    job.state = (char *)"running";
+    g_assert_true(vt_db_put_job(db, &job, &error));
+    answer = daemon_call(f->ro, "JobWait", g_variant_new("(tu)", job.id, 10000), &error);
+    g_assert_null(answer);
+    g_assert_error(error, VT_ERROR, VT_ERROR_NOT_FOUND);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -131,5 +169,6 @@ main(int argc, char **argv)
     ADD("/daemon/killed", test_killed);
     ADD("/daemon/verify", test_verify);
     ADD("/daemon/damaged-layer", test_damaged_layer);
+    ADD("/daemon/lost", test_lost);
     return g_test_run();
 }

@@ -244,6 +244,64 @@ test_activation(DaemonFixture *f, gconstpointer data)
     g_assert_true(g_subprocess_get_successful(process));
 }
 
+static GDBusConnection *
+connect_as(const DaemonFixture *f, uid_t uid)
+{
+    g_autofree char *address = g_strdup_printf("unix:path=%s/run/virttemplated-sock-ro", f->dir);
+    GDBusConnection *connection;
+
+    g_assert_cmpint(seteuid(uid), ==, 0);
+    connection = g_dbus_connection_new_for_address_sync(
+        address, G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT, NULL, NULL, NULL);
+    g_assert_cmpint(seteuid(0), ==, 0);
+    if (connection)
+        g_dbus_connection_set_exit_on_close(connection, FALSE);
+    return connection;
+}
+
+/* Without one, GDBus asks for no answer */
+static void
+ignore_answer(GObject *source, GAsyncResult *result, gpointer data)
+{
+}
+
+/* One user cannot take what all others need; root still gets in */
+static void
+test_greedy_user(DaemonFixture *f, gconstpointer data)
+{
+    const uid_t nobody = 65534;
+    g_autofree char *run = daemon_path(f, "run");
+    GDBusConnection *connections[4];
+    g_autoptr(GVariant) answer = NULL;
+    g_autoptr(GError) error = NULL;
+
+    g_assert_cmpint(chmod(run, 0755), ==, 0);
+    for (gsize i = 0; i < G_N_ELEMENTS(connections); i++) {
+        connections[i] = connect_as(f, nobody);
+        g_assert_nonnull(connections[i]);
+        answer = daemon_call(connections[i], "Hello", NULL, &error);
+        g_assert_no_error(error);
+        g_clear_pointer(&answer, g_variant_unref);
+    }
+    g_assert_null(connect_as(f, nobody));
+    /* The answers of all of them cannot be written at once */
+    for (int i = 0; i < 2000; i++)
+        g_dbus_connection_call(connections[0], NULL, "/virttemplate/Helper1",
+                               "virttemplate.Helper1", "ListJobs", NULL, NULL,
+                               G_DBUS_CALL_FLAGS_NONE, -1, NULL, ignore_answer, NULL);
+    for (int i = 0; i < 500 && !g_dbus_connection_is_closed(connections[0]); i++)
+        g_usleep(10 * 1000);
+    answer = daemon_call(connections[1], "Hello", NULL, &error);
+    g_assert_no_error(error);
+    g_clear_pointer(&answer, g_variant_unref);
+    answer = daemon_call(f->ro, "Hello", NULL, &error);
+    g_assert_no_error(error);
+    for (gsize i = 0; i < G_N_ELEMENTS(connections); i++) {
+        g_assert_cmpint(g_dbus_connection_is_closed(connections[i]), ==, i == 0);
+        g_object_unref(connections[i]);
+    }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -261,5 +319,6 @@ main(int argc, char **argv)
     ADD("/daemon/types", test_types);
     ADD("/daemon/second-daemon", test_second_daemon);
     ADD("/daemon/activation", test_activation);
+    ADD("/daemon/greedy-user", test_greedy_user);
     return g_test_run();
 }
