@@ -114,7 +114,17 @@ for _ in {1..500}; do
     ! pkill -STOP -P "$daemon" -f worker= || break
     sleep 0.01
 done
+for _ in {1..100}; do
+    ! virt-template jobs --json | jq -e '.jobs[0] | .name == "big" and .state == "running"' \
+        >/dev/null || break
+    sleep 0.05
+done
+# The program looks for Ctrl-C only once it knows the job
+sleep 0.3
 kill -INT $pull
+sleep 0.5
+# One of them may be the worker that reads catalogs, which outlives the job
+pkill -CONT -P "$daemon" -f worker= || [ $? = 1 ]
 status=0
 wait $pull || status=$?
 [ $status = 130 ] || not_ok "exit status $status after Ctrl-C"
