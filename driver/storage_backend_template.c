@@ -10,6 +10,8 @@
  */
 #include "storage_backend_template.h"
 
+#include "template_gate.h"
+
 VIR_LOG_INIT("storage.storage_backend_template");
 
 __attribute__((visibility("default"))) int virStorageBackendTemplateRegister(void);
@@ -98,8 +100,10 @@ virStorageBackendTemplateRefuse(virStorageVolDef *vol, const char *what)
 static int
 virStorageBackendTemplateRefreshPool(virStoragePoolObj *pool)
 {
-    if (virStorageBackendTemplateIsPool(pool))
+    if (virStorageBackendTemplateIsPool(pool)) {
+        virStorageTemplateGateInstall();
         return virStorageTemplateRefreshPool(pool);
+    }
     return virStorageBackendTemplateStockOf(pool)->refreshPool(pool);
 }
 
@@ -153,8 +157,8 @@ virStorageBackendTemplateBuildVol(virStoragePoolObj *pool, virStorageVolDef *vol
 }
 
 static int
-virStorageBackendTemplateBuildVolFrom(virStoragePoolObj *pool, virStorageVolDef *vol,
-                                      virStorageVolDef *inputvol, unsigned int flags)
+virStorageBackendTemplateBuildFrom(virStoragePoolObj *pool, virStorageVolDef *vol,
+                                   virStorageVolDef *inputvol, unsigned int flags)
 {
     g_autoptr(virStorageTemplateRef) ref = virStorageBackendTemplateFind(inputvol->target.path);
     int ret;
@@ -164,6 +168,20 @@ virStorageBackendTemplateBuildVolFrom(virStoragePoolObj *pool, virStorageVolDef 
     virStorageTemplateRegistrySetBuilding(module.driver.registry, vol->target.path, true);
     ret = virStorageTemplateBuildFrom(pool, vol, inputvol, ref, flags);
     virStorageTemplateRegistrySetBuilding(module.driver.registry, vol->target.path, false);
+    return ret;
+}
+
+static int
+virStorageBackendTemplateBuildVolFrom(virStoragePoolObj *pool, virStorageVolDef *vol,
+                                      virStorageVolDef *inputvol, unsigned int flags)
+{
+    int ret;
+
+    /* For a pool that was refreshed when libvirtd could not be reached yet */
+    virStorageTemplateGateInstall();
+    virStorageTemplateGateLeave();
+    ret = virStorageBackendTemplateBuildFrom(pool, vol, inputvol, flags);
+    virStorageTemplateGateEnter();
     return ret;
 }
 

@@ -3,7 +3,7 @@
 # Every volume call of libvirt on templates and their clones
 # shellcheck source=tests/e2e/functions.sh
 . "$(dirname "$0")/functions.sh"
-requires virsh qemu-img qemu-io virt-template xmllint
+requires virsh qemu-img qemu-io virt-template xmllint jq mkfs.ext4 losetup
 
 STORE=oci:$PWD/golden
 TEMPLATES=/var/lib/libvirt/images/templates
@@ -214,6 +214,24 @@ expect_fail 'no copy of debian@1.0.0' virsh vol-delete debian@1.0.0.qcow2 templa
 assert_match debian@1.0.0.qcow2 "$(virsh vol-list templates)"
 virsh vol-download debian@1.0.0.qcow2 download.qcow2 --pool templates
 assert_eq "$(guest_sha256 download.qcow2)" "$one"
+
+step "a file system pool takes linked clones and copies as a dir pool does"
+truncate -s 512M fs.img
+mkfs.ext4 -qF fs.img
+loop=$(losetup --find --show fs.img)
+cleanup_fn losetup -d "$loop"
+virsh pool-define-as fs fs --source-dev "$loop" --source-format ext4 --target /var/lib/libvirt/images/fs
+virsh pool-build fs
+virsh pool-start fs
+cleanup_fn virsh pool-destroy fs
+clone linked.qcow2 debian.qcow2 fs
+over /var/lib/libvirt/images/fs/linked.qcow2 $TEMPLATES/debian@1.1.0.qcow2
+virsh vol-create-from fs full.xml debian@1.0.0.qcow2 --inputpool templates
+assert_eq "$(head -c $((64 * MIB)) /var/lib/libvirt/images/fs/full.img | sha256sum | cut -d' ' -f1)" "$one"
+backed_xml backed.qcow2 $TEMPLATES/debian.qcow2 >backed.xml
+virsh vol-create fs backed.xml
+over /var/lib/libvirt/images/fs/backed.qcow2 $TEMPLATES/debian@1.1.0.qcow2
+expect_fail /var/lib/libvirt/images/fs/linked.qcow2 virsh vol-delete debian@1.1.0.qcow2 templates
 
 step "a pool with the strategy full makes full copies"
 define_pool copies "$STORE" '' "<template:clone strategy='full'/>"
