@@ -193,8 +193,12 @@ vtd_method_record_clone(VtdCall *call, GError **error)
             return false;
         target.version = entry->version;
     }
-    if (!vt_pool_open(target.target, &files, error) ||
-        !vt_clones_record(files, target.name, target.version, path, error))
+    if (!vt_pool_open(target.target, &files, error))
+        return false;
+    if (!vt_pool_stat_version(files, target.name, target.version, NULL))
+        return vt_throw(error, VT_ERROR_NOT_FOUND, "%s@%s is not here: fetch it first", target.name,
+                        target.version);
+    if (!vt_clones_record(files, target.name, target.version, path, error))
         return false;
     remember_pending(&target, target.version, path, -1);
     vtd_daemon_count_clone(call->daemon, target.target, target.name, target.version);
@@ -229,15 +233,18 @@ is_over(gpointer path, gpointer pending, gpointer now)
 }
 
 static bool
-find_clones(VtdTarget *target, VtPool *files, const VtDigest *index, char ***ret_paths,
+find_clones(VtdTarget *target, VtPool *files, const VtDigest *index, bool prune, char ***ret_paths,
             GError **error)
 {
+    const VtClonesQuery query = {.name = target->name,
+                                 .version = target->version,
+                                 .index = index,
+                                 .keep = target->pool->pending,
+                                 .prune = prune};
     gint64 now = g_get_monotonic_time();
 
     g_hash_table_foreach_remove(target->pool->pending, is_over, &now);
-    return vt_clones_list(
-        files, &(const VtClonesQuery){target->name, target->version, index, target->pool->pending},
-        ret_paths, error);
+    return vt_clones_list(files, &query, ret_paths, error);
 }
 
 bool
@@ -254,7 +261,7 @@ vtd_method_list_clones(VtdCall *call, GError **error)
         !vt_pool_open(target.target, &files, error))
         return false;
     has_index = vt_pool_find_layer(files, target.name, target.version, &index, NULL);
-    if (!find_clones(&target, files, has_index ? &index : NULL, &paths, error))
+    if (!find_clones(&target, files, has_index ? &index : NULL, false, &paths, error))
         return false;
     vtd_call_return(call, g_variant_new("(^as)", paths));
     return true;
@@ -308,7 +315,7 @@ vtd_method_evict(VtdCall *call, GError **error)
         return vt_throw(error, VT_ERROR_BUSY, "a job works on %s@%s: cancel it, or wait for it",
                         target.name, target.version);
     if (!vt_pool_find_layer(files, target.name, target.version, &index, error) ||
-        !find_clones(&target, files, &index, &paths, error))
+        !find_clones(&target, files, &index, true, &paths, error))
         return false;
     if (*paths)
         return throw_in_use(&target, paths, error);

@@ -34,6 +34,7 @@ typedef struct {
     /* Paths found, and directories looked into: sets */
     GHashTable *paths;
     GHashTable *dirs;
+    bool prune;
 } Search;
 
 static void
@@ -63,43 +64,90 @@ vt_clones_record(VtPool *pool, const char *name, const char *version, const char
     return true;
 }
 
-/* Opening a device may start something; what is not a regular file is not opened at all */
-static int
-open_regular(const char *path)
+/* What a look at a file tells of the chain below it */
+typedef enum {
+    CHAIN_NONE,    /* there is no such file, or it has no backing file */
+    CHAIN_BACKING, /* it has one */
+    CHAIN_UNKNOWN, /* it cannot be looked at: then it may be a clone */
+} Chain;
+
+/* A file that is not there, in a directory that is: it was removed. Without its directory a disk
+ * may just not be mounted. */
+static Chain
+chain_without_file(const char *path, int number)
 {
-    vt_autofd place = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    g_autofree char *dir = g_path_get_dirname(path);
+    struct stat st;
+
+    if (number != ENOENT && number != ENOTDIR && number != ELOOP)
+        return CHAIN_UNKNOWN;
+    return stat(dir, &st) == 0 ? CHAIN_NONE : CHAIN_UNKNOWN;
+}
+
+/* Opening a device may start something; what is not a regular file is not opened at all */
+static Chain
+open_regular(const char *path, int *ret_fd)
+{
+    vt_autofd place = open(path, O_PATH | O_CLOEXEC);
     char self[32];
     struct stat st;
 
-    if (place < 0 || fstat(place, &st) < 0 || !S_ISREG(st.st_mode))
-        return -1;
+    if (place < 0 || fstat(place, &st) < 0)
+        return chain_without_file(path, errno);
+    if (!S_ISREG(st.st_mode))
+        return CHAIN_NONE;
     snprintf(self, sizeof(self), "/proc/self/fd/%d", place);
-    return open(self, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    *ret_fd = open(self, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    return *ret_fd < 0 ? CHAIN_UNKNOWN : CHAIN_BACKING;
 }
 
-/* The backing file that the header of @path names, as an absolute path; NULL if there is none */
-static char *
-read_backing(const char *path)
+/* @ret_backing: what the header of @path names, as an absolute path */
+static Chain
+read_backing(const char *path, char **ret_backing)
 {
-    vt_autofd fd = open_regular(path);
+    vt_autofd fd = -1;
+    Chain opened = open_regular(path, &fd);
     g_auto(VtQcow2Info) info = {0};
     g_autofree uint8_t *header = NULL;
     g_autofree char *dir = NULL;
     ssize_t n;
 
-    if (fd < 0)
-        return NULL;
+    if (opened != CHAIN_BACKING)
+        return opened;
     header = g_malloc(VT_QCOW2_HEADER_MAX);
     n = pread(fd, header, VT_QCOW2_HEADER_MAX, 0);
-    if (n <= 0 || !vt_qcow2_parse(header, (size_t)n, &info, NULL) || !info.backing_file)
-        return NULL;
-    if (g_path_is_absolute(info.backing_file))
-        return g_strdup(info.backing_file);
+    if (n < 0)
+        return CHAIN_UNKNOWN;
+    if (!vt_qcow2_parse(header, (size_t)n, &info, NULL) || !info.backing_file)
+        return CHAIN_NONE;
     dir = g_path_get_dirname(path);
-    return g_canonicalize_filename(info.backing_file, dir);
+    *ret_backing = g_path_is_absolute(info.backing_file)
+                       ? g_strdup(info.backing_file)
+                       : g_canonicalize_filename(info.backing_file, dir);
+    return CHAIN_BACKING;
 }
 
-/* Whether @backing, as written in some file, is our version: by name, or by where it leads */
+static bool
+same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+
+    return b && stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev &&
+           x.st_ino == y.st_ino;
+}
+
+static bool
+same_name(const char *resolved, const char *path)
+{
+    g_autofree char *a = g_path_get_basename(resolved),
+                    *b = path ? g_path_get_basename(path) : NULL;
+
+    return g_strcmp0(a, b) == 0;
+}
+
+/* Whether @backing, as written in some file, is our version: by name, or by where it leads.
+ * Versions may share a layer, so the same file under the name of another version is not this one.
+ */
 static bool
 is_version(const Search *search, const char *backing)
 {
@@ -107,21 +155,26 @@ is_version(const Search *search, const char *backing)
 
     if (g_str_equal(backing, search->version_path) || g_strcmp0(backing, search->layer_path) == 0)
         return true;
-    return realpath(backing, resolved) && (g_str_equal(resolved, search->version_path) ||
-                                           g_strcmp0(resolved, search->layer_path) == 0);
+    if (!realpath(backing, resolved))
+        return false;
+    return (same_name(resolved, search->version_path) &&
+            same_file(resolved, search->version_path)) ||
+           (same_name(resolved, search->layer_path) && same_file(resolved, search->layer_path));
 }
 
-/* Whether the chain below @path leads to the version */
+/* Whether the chain below @path leads to the version. One that cannot be followed may lead to it if
+ * somebody has recorded it as a clone. */
 static bool
-is_clone(const Search *search, const char *path)
+is_clone(const Search *search, const char *path, bool recorded)
 {
     g_autofree char *at = g_strdup(path);
 
     for (int depth = 0; depth < CHAIN_MAX; depth++) {
-        g_autofree char *backing = read_backing(at);
+        g_autofree char *backing = NULL;
+        Chain chain = read_backing(at, &backing);
 
-        if (!backing)
-            return false;
+        if (chain != CHAIN_BACKING)
+            return recorded && chain == CHAIN_UNKNOWN;
         if (is_version(search, backing))
             return true;
         g_free(at);
@@ -142,10 +195,9 @@ look_into(Search *search, const char *dir_path)
     while (dir && (entry = readdir(dir))) {
         g_autofree char *path = g_build_filename(dir_path, entry->d_name, NULL);
 
-        if (entry->d_name[0] == '.' || !g_str_has_suffix(entry->d_name, VT_VOLUME_SUFFIX) ||
-            (entry->d_type != DT_REG && entry->d_type != DT_UNKNOWN))
+        if (entry->d_name[0] == '.' || entry->d_type == DT_DIR)
             continue;
-        if (is_clone(search, path))
+        if (is_clone(search, path, false))
             g_hash_table_add(search->paths, g_steal_pointer(&path));
     }
     if (dir)
@@ -165,9 +217,9 @@ look_at_record(VtPool *pool, Search *search, const char *record, const char *pre
         return;
     path[n] = '\0';
     if (g_str_has_prefix(record, prefix)) {
-        if (is_clone(search, path))
+        if (is_clone(search, path, true))
             g_hash_table_add(search->paths, g_strdup(path));
-        else if (!keep || !g_hash_table_contains(keep, path))
+        else if (search->prune && (!keep || !g_hash_table_contains(keep, path)))
             unlinkat(pool->clones_fd, record, 0);
     }
     dir = g_path_get_dirname(path);
@@ -206,6 +258,7 @@ vt_clones_list(VtPool *pool, const VtClonesQuery *query, char ***ret_paths, GErr
 {
     g_autofree char *prefix = g_strdup_printf("%s@%s~", query->name, query->version);
     g_auto(Search) search = {
+        .prune = query->prune,
         .version_path = vt_pool_version_path(pool, query->name, query->version),
         .layer_path = query->index ? vt_pool_layer_path(pool, query->index) : NULL,
         .paths = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),

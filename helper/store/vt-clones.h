@@ -18,20 +18,22 @@ bool vt_clones_record(VtPool *pool, const char *name, const char *version, const
  * VtClonesQuery:
  * @index: (nullable): the version's layer; its path counts as a backing file, too
  * @keep: (nullable): a set of paths whose record stays although there is no such file yet
+ * @prune: remove records of files that are gone, or have another backing file
  */
 typedef struct {
     const char *name;
     const char *version;
     const VtDigest *index;
     GHashTable *keep;
+    bool prune;
 } VtClonesQuery;
 
 /**
  * vt_clones_list:
  * @ret_paths: (out) (transfer full) (array zero-terminated=1): sorted
  *
- * Looks at the recorded files, and at all files `*.qcow2` in the target and in the directories of
- * recorded files of any version. Records of files that are gone, or have another backing file, are
- * removed.
+ * Looks at the recorded files, and at all files in the target and in the directories of recorded
+ * files of any version. A recorded file that cannot be looked at counts: it may be a clone; so does
+ * one whose directory is not there, because its disk may not be mounted.
  */
 bool vt_clones_list(VtPool *pool, const VtClonesQuery *query, char ***ret_paths, GError **error);

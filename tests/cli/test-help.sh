@@ -59,8 +59,8 @@ ok 'exit statuses'
 virt-template --version | grep -qxE 'virt-template [0-9]+\.[0-9]+\.[0-9]+' || not_ok 'version'
 ok 'version'
 
-virt-template help store init >help
-virt-template store init --help | diff help - >stderr || not_ok "'help store init' is another text"
+virt-template help store init >help-text
+virt-template store init --help | diff help-text - >stderr || not_ok "'help store init' is another text"
 ok 'help store init'
 
 refused 2 'no verb'

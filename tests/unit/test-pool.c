@@ -261,10 +261,40 @@ assert_clones(Fixture *fixture, GHashTable *keep, const char *const *expected)
     g_auto(GStrv) paths = NULL;
     g_autoptr(GError) error = NULL;
 
-    vt_clones_list(fixture->pool, &(const VtClonesQuery){"debian-12", "1.0.0", NULL, keep}, &paths,
-                   &error);
+    vt_clones_list(fixture->pool,
+                   &(const VtClonesQuery){
+                       .name = "debian-12", .version = "1.0.0", .keep = keep, .prune = true},
+                   &paths, &error);
     g_assert_no_error(error);
     g_assert_true(g_strv_equal((const char *const *)paths, expected));
+}
+
+/* A clone under any name, behind a link, or on a disk that is not there now is still a clone */
+static void
+test_clones_hidden(Fixture *fixture, gconstpointer data)
+{
+    g_autofree char *backing = vt_pool_version_path(fixture->pool, "debian-12", "1.0.0");
+    g_autofree char *renamed = g_build_filename(fixture->dir, "vm.img", NULL);
+    g_autofree char *disk = g_build_filename(fixture->dir, "disk", NULL);
+    g_autofree char *away = g_build_filename(fixture->dir, "disk-away", NULL);
+    g_autofree char *linked = g_build_filename(disk, "linked.qcow2", NULL);
+    g_autofree char *moved = g_build_filename(disk, "moved", NULL);
+    const char *const one[] = {renamed, NULL}, *const both[] = {linked, renamed, NULL};
+    g_autoptr(GError) error = NULL;
+
+    write_overlay(renamed, backing);
+    assert_clones(fixture, NULL, one);
+    g_assert_cmpint(mkdir(disk, 0700), ==, 0);
+    write_overlay(moved, backing);
+    g_assert_cmpint(symlink("moved", linked), ==, 0);
+    g_assert_true(vt_clones_record(fixture->pool, "debian-12", "1.0.0", linked, &error));
+    g_assert_cmpint(rename(disk, away), ==, 0);
+    assert_clones(fixture, NULL, both);
+    g_assert_cmpint(rename(away, disk), ==, 0);
+    /* removed, in a directory that is there */
+    g_assert_cmpint(unlink(linked), ==, 0);
+    g_assert_cmpint(unlink(moved), ==, 0);
+    assert_clones(fixture, NULL, one);
 }
 
 static void
@@ -321,5 +351,6 @@ main(int argc, char **argv)
     ADD("/pool/directories", test_directories);
     ADD("/pool/seal", test_seal);
     ADD("/pool/clones", test_clones);
+    ADD("/pool/clones-hidden", test_clones_hidden);
     return g_test_run();
 }
