@@ -378,7 +378,9 @@ end_interrupted(VtdDaemon *daemon, VtDbJob *row, const char *why)
     g_free(row->state);
     row->state = g_strdup("failed");
     row->ended = g_get_real_time();
+    g_free(row->error);
     row->error = g_strdup(vt_error_dbus_name(VT_ERROR_FAILED));
+    g_free(row->message);
     row->message = g_strdup(why);
     if (!vt_db_put_job(daemon->db, row, &error))
         g_warning("job %" G_GUINT64_FORMAT ": %s", row->id, error->message);

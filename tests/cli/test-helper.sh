@@ -89,7 +89,7 @@ refused 3 '99' jobs --cancel 99
 layer=$(find pool/.layers -name '*.qcow2')
 chattr -i "$layer"
 chmod 644 "$layer"
-printf x | dd of="$layer" bs=1 seek=10000000 conv=notrunc status=none
+printf xxxxxxxxxxxxxxxx | dd of="$layer" bs=1 seek=10000000 conv=notrunc status=none
 refused 5 'debian@1.0.0|guest offset|does not' verify debian@1.0.0
 status=0
 virt-template verify --json debian@1.0.0 >verdict 2>stderr || status=$?
