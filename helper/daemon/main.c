@@ -43,6 +43,7 @@ typedef struct {
     VtdConfig config;
     char *auth_file;
     char *ca_file;
+    char *worker_dir;
     char *fetch_user;
     char *unpack_user;
     gboolean insecure;
@@ -92,6 +93,8 @@ parse_options(int *argc, char ***argv, Options *options, GError **error)
          "User of the fetch workers (" DEFAULT_FETCH_USER ")", "USER"},
         {"unpack-user", 0, 0, G_OPTION_ARG_STRING, &options->unpack_user,
          "User of the unpack workers (" DEFAULT_UNPACK_USER ")", "USER"},
+        {"worker-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->worker_dir,
+         "Directory of fetch-worker and unpack-worker (" VTD_WORKER_DIR ")", "DIR"},
         {"idle", 0, 0, G_OPTION_ARG_INT, &options->idle,
          "End when idle, if systemd passed the sockets; 0: never (120)", "SECONDS"},
         {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Show the version", NULL},
@@ -123,8 +126,10 @@ complete_options(Options *options, GError **error)
     set_default(&options->config.run_dir, DEFAULT_RUN_DIR);
     set_default(&options->config.state_dir, DEFAULT_STATE_DIR);
     set_default(&options->auth_file, DEFAULT_AUTH_FILE);
+    set_default(&options->worker_dir, VTD_WORKER_DIR);
     set_default(&options->fetch_user, DEFAULT_FETCH_USER);
     set_default(&options->unpack_user, DEFAULT_UNPACK_USER);
+    workers->program_dir = options->worker_dir;
     workers->auth_file = options->auth_file;
     workers->ca_file = options->ca_file;
     workers->insecure = options->insecure;
@@ -139,6 +144,7 @@ options_clear(Options *options)
     g_free(options->config.state_dir);
     g_free(options->auth_file);
     g_free(options->ca_file);
+    g_free(options->worker_dir);
     g_free(options->fetch_user);
     g_free(options->unpack_user);
 }
@@ -263,15 +269,12 @@ remove_sockets(const char *run_dir)
 int
 main(int argc, char **argv)
 {
-    static const char worker[] = "--worker=";
     int fds[SOCKET_COUNT] = {-1, -1};
     g_autoptr(GError) error = NULL;
     g_auto(Options) options = {0};
     bool passed;
     bool ok;
 
-    if (argc == 2 && g_str_has_prefix(argv[1], worker))
-        return vtd_worker_main(argv[1] + strlen(worker));
     setlocale(LC_ALL, "");
     umask(0077);
     signal(SIGPIPE, SIG_IGN);

@@ -99,32 +99,3 @@ vtd_channel_receive(int socket_fd, void *message, size_t size, VtdFds *ret_fds, 
     }
     return true;
 }
-
-bool
-vtd_channel_wait(int socket_fd, int timeout_ms, GCancellable *cancellable, GError **error)
-{
-    GPollFD cancel = {.fd = -1};
-    bool cancels = cancellable && g_cancellable_make_pollfd(cancellable, &cancel);
-    struct pollfd fds[2] = {{.fd = socket_fd, .events = POLLIN},
-                            {.fd = cancel.fd, .events = POLLIN}};
-    gint64 end = g_get_monotonic_time() + (gint64)timeout_ms * 1000;
-    int result;
-
-    do {
-        gint64 left = MAX((end - g_get_monotonic_time()) / 1000, 0);
-
-        result = poll(fds, cancels ? 2 : 1, timeout_ms < 0 ? -1 : (int)left);
-    } while (result < 0 && errno == EINTR);
-    if (cancels)
-        g_cancellable_release_fd(cancellable);
-    if (g_cancellable_set_error_if_cancelled(cancellable, error))
-        return false;
-    if (result < 0)
-        return vt_throw_errno(error, errno, "cannot wait for the other process");
-    if (result == 0) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "no answer within %d s",
-                    timeout_ms / 1000);
-        return false;
-    }
-    return true;
-}

@@ -4,8 +4,6 @@
 
 #include "vt-error.h"
 
-#include <gio/gio.h>
-
 #define VTD_CHANNEL_FDS_MAX 6
 
 /**
@@ -41,11 +39,7 @@ bool vtd_channel_send(int socket_fd, const void *message, size_t size, const Vtd
  * vtd_channel_receive:
  * @size: bytes that the message must have
  * @ret_fds: (nullable) (out): what came with it; unwanted fds are closed
- * @error: %VT_ERROR_FAILED when the other end is gone or sends something else;
- *   %G_IO_ERROR_TIMED_OUT, %G_IO_ERROR_CANCELLED
+ * @error: %VT_ERROR_FAILED when the other end is gone or sends something else
  */
 bool vtd_channel_receive(int socket_fd, void *message, size_t size, VtdFds *ret_fds,
                          GError **error);
-
-/** vtd_channel_wait: Waits until @socket_fd is readable; @timeout_ms: -1 = for ever */
-bool vtd_channel_wait(int socket_fd, int timeout_ms, GCancellable *cancellable, GError **error);

@@ -28,6 +28,8 @@
 #define CONFIG_MAX (1u << 20)
 /* Left free for others when a layer is put on a disk */
 #define RESERVE_BYTES (UINT64_C(64) << 20)
+/* A download that was cut off and that nobody wanted since; seconds */
+#define PARTIAL_KEPT_S (7 * 24 * 60 * 60)
 /* A job that fetches the same layer for another version is waited for in steps of this, ms */
 #define LAYER_WAIT_MS 100
 
@@ -95,8 +97,11 @@ step_manifest(Run *run, GError **error)
 
     if (!vt_pool_open(fetch->target, &run->pool, error) || !vt_pool_prepare(run->pool, error))
         return false;
-    if (!vtd_fetcher_start(fetch->workers, fetch->url, run->job->cancellable, &run->fetcher, error))
+    if (!vtd_fetcher_start(fetch->workers, fetch->url, run->job->cancellable, &run->fetcher,
+                           error) ||
+        !vtd_fetcher_prepare_unpack(run->fetcher, error))
         return false;
+    vt_pool_partial_sweep(run->pool, PARTIAL_KEPT_S);
     source = vtd_fetcher_source(run->fetcher);
     return source->get_manifest(source, run->repository, vt_digest_format(&fetch->manifest, text),
                                 &run->manifest_bytes, error) &&
@@ -304,7 +309,10 @@ step_commit(Run *run, GError **error)
                                  .proofs = run->proofs,
                                  .partial_fd = &run->partial_fd};
 
-    return vt_pool_commit(run->pool, &commit, &run->fetch->seal, &run->fetch->seal_reason, error);
+    if (!vt_pool_commit(run->pool, &commit, &run->fetch->seal, &run->fetch->seal_reason, error))
+        return false;
+    vtd_fetcher_count(run->fetcher);
+    return true;
 }
 
 static const struct {
@@ -358,12 +366,14 @@ vtd_fetch_free(VtdFetch *fetch)
 
 /* ---- verify ---- */
 
-static void
+static bool
 on_verified(void *user, uint64_t done, uint64_t total)
 {
+    VtdJob *job = user;
     const VtdProgress progress = {.phase = "verify", .done = done, .total = total};
 
-    vtd_job_report(user, &progress);
+    vtd_job_report(job, &progress);
+    return !g_cancellable_is_cancelled(job->cancellable);
 }
 
 bool
@@ -372,8 +382,10 @@ vtd_verify_run(VtdJob *job, VtdVerify *verify, GError **error)
     g_autofree char *path = NULL;
     g_autoptr(GBytes) index = NULL;
     g_autoptr(VtPool) pool = NULL;
+    g_autoptr(GError) local = NULL;
     VtDigest actual;
     vt_autofd fd = -1;
+    bool ok;
 
     if (!vt_pool_open(verify->target, &pool, error) ||
         !vt_pool_read_index(pool, &verify->index, &index, error))
@@ -386,11 +398,13 @@ vtd_verify_run(VtdJob *job, VtdVerify *verify, GError **error)
     fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return vt_throw_errno(error, errno, "cannot open '%s'", path);
-    if (!vt_unpack_verify(index, fd, 0, on_verified, job, error)) {
-        g_prefix_error(error, "%s@%s: ", verify->name, verify->version);
+    ok = vt_unpack_verify(index, fd, 0, on_verified, job, &local);
+    if (g_cancellable_set_error_if_cancelled(job->cancellable, error))
         return false;
-    }
-    return !g_cancellable_set_error_if_cancelled(job->cancellable, error);
+    if (!ok)
+        g_propagate_prefixed_error(error, g_steal_pointer(&local), "%s@%s: ", verify->name,
+                                   verify->version);
+    return ok;
 }
 
 void

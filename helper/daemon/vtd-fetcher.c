@@ -29,6 +29,8 @@
 struct VtdFetcher {
     VtSource source; /* first: the source is the fetcher */
     VtdProcess process;
+    VtdProcess unpack;
+    bool ready; /* the worker has answered to its set-up */
     const VtdWorkerConfig *config;
     GCancellable *cancellable;
     uint64_t requests;
@@ -39,8 +41,7 @@ take_reply(VtdFetcher *fetcher, VtdFetchReply *ret, GError **error)
 {
     VtdFetchReply reply;
 
-    if (!vtd_channel_wait(fetcher->process.socket_fd, DOCUMENT_TIMEOUT_MS, fetcher->cancellable,
-                          error) ||
+    if (!vtd_process_wait(&fetcher->process, DOCUMENT_TIMEOUT_MS, fetcher->cancellable, error) ||
         !vtd_channel_receive(fetcher->process.socket_fd, &reply, sizeof(reply), NULL, error)) {
         g_prefix_error(error, "fetch worker: ");
         return false;
@@ -58,6 +59,11 @@ static bool
 call(VtdFetcher *fetcher, const VtdFetchRequest *request, const VtdFds *fds, VtdFetchReply *ret,
      GError **error)
 {
+    VtdFetchReply set_up;
+
+    if (!fetcher->ready && !take_reply(fetcher, &set_up, error))
+        return false;
+    fetcher->ready = true;
     return vtd_channel_send(fetcher->process.socket_fd, request, sizeof(*request), fds, error) &&
            take_reply(fetcher, ret, error);
 }
@@ -163,7 +169,6 @@ set_up(VtdFetcher *fetcher, const VtStoreUrl *url, GError **error)
     g_autofree char *text = vt_store_url_format(url);
     VtdFetchRequest request = new_request(VTD_FETCH_SETUP, text, "", 0);
     g_auto(VtdFds) fds = VTD_FDS_NONE;
-    VtdFetchReply reply;
 
     request.uid = fetcher->config->fetch_uid;
     request.gid = fetcher->config->fetch_gid;
@@ -171,7 +176,15 @@ set_up(VtdFetcher *fetcher, const VtStoreUrl *url, GError **error)
     return pass_layout(url, &request, &fds, error) &&
            pass_file(fetcher->config->auth_file, VTD_FETCH_HAS_AUTH, &request, &fds, error) &&
            pass_file(fetcher->config->ca_file, VTD_FETCH_HAS_CA, &request, &fds, error) &&
-           call(fetcher, &request, &fds, &reply, error);
+           vtd_channel_send(fetcher->process.socket_fd, &request, sizeof(request), &fds, error);
+}
+
+static bool
+start_process(const VtdWorkerConfig *config, const char *name, VtdProcess *ret, GError **error)
+{
+    g_autofree char *program = g_build_filename(config->program_dir, name, NULL);
+
+    return vtd_process_start(program, ret, error);
 }
 
 bool
@@ -181,10 +194,11 @@ vtd_fetcher_start(const VtdWorkerConfig *config, const VtStoreUrl *url, GCancell
     g_autoptr(VtdFetcher) fetcher = g_new0(VtdFetcher, 1);
 
     fetcher->source = (VtSource){source_manifest, source_blob, source_referrers};
-    fetcher->process.socket_fd = -1;
+    fetcher->process.socket_fd = fetcher->unpack.socket_fd = -1;
     fetcher->config = config;
     fetcher->cancellable = cancellable ? g_object_ref(cancellable) : NULL;
-    if (!vtd_process_start("fetch", &fetcher->process, error) || !set_up(fetcher, url, error))
+    if (!start_process(config, "fetch-worker", &fetcher->process, error) ||
+        !set_up(fetcher, url, error))
         return false;
     *ret_fetcher = g_steal_pointer(&fetcher);
     return true;
@@ -195,6 +209,7 @@ vtd_fetcher_free(VtdFetcher *fetcher)
 {
     if (!fetcher)
         return;
+    vtd_process_end(&fetcher->unpack);
     vtd_process_end(&fetcher->process);
     g_clear_object(&fetcher->cancellable);
     g_free(fetcher);
@@ -204,6 +219,17 @@ VtSource *
 vtd_fetcher_source(VtdFetcher *fetcher)
 {
     return &fetcher->source;
+}
+
+void
+vtd_fetcher_count(VtdFetcher *fetcher)
+{
+    const VtdFetchRequest status = new_request(VTD_FETCH_STATUS, "", "", 0);
+    g_autoptr(GError) gone = NULL;
+    VtdFetchReply reply;
+
+    if (!call(fetcher, &status, NULL, &reply, &gone))
+        g_debug("%s", gone->message);
 }
 
 uint64_t
@@ -241,8 +267,7 @@ make_ring(int *ret_fd, GError **error)
 
 /* The two ends of the ring go to the two workers; the daemon keeps nothing of it */
 static bool
-connect_workers(VtdFetcher *fetcher, const VtdProcess *unpack, const VtdUnpackRequest *request,
-                GError **error)
+connect_workers(VtdFetcher *fetcher, const VtdUnpackRequest *request, GError **error)
 {
     g_autoptr(GBytes) table = blob_table(request->blobs);
     VtdFetchRequest fetch = new_request(VTD_FETCH_RING, request->repository, "", 0);
@@ -263,19 +288,19 @@ connect_workers(VtdFetcher *fetcher, const VtdProcess *unpack, const VtdUnpackRe
     ours = pair[0];
     theirs = pair[1];
     return call(fetcher, &fetch, &(const VtdFds){{ring, ours, blobs}, 3}, &reply, error) &&
-           vtd_channel_send(unpack->socket_fd, &setup, sizeof(setup),
+           vtd_channel_send(fetcher->unpack.socket_fd, &setup, sizeof(setup),
                             &(const VtdFds){{index, request->output_fd, ring, theirs, blobs}, 5},
                             error);
 }
 
 static bool
-follow(VtdFetcher *fetcher, const VtdProcess *unpack, const VtdUnpackRequest *request,
-       GError **error)
+follow(VtdFetcher *fetcher, const VtdUnpackRequest *request, GError **error)
 {
+    const VtdProcess *unpack = &fetcher->unpack;
     VtdUnpackReport report;
 
     for (;;) {
-        if (!vtd_channel_wait(unpack->socket_fd, SILENCE_TIMEOUT_MS, fetcher->cancellable, error) ||
+        if (!vtd_process_wait(unpack, SILENCE_TIMEOUT_MS, fetcher->cancellable, error) ||
             !vtd_channel_receive(unpack->socket_fd, &report, sizeof(report), NULL, error)) {
             g_prefix_error(error, "unpack worker: ");
             return false;
@@ -293,15 +318,15 @@ follow(VtdFetcher *fetcher, const VtdProcess *unpack, const VtdUnpackRequest *re
 }
 
 bool
+vtd_fetcher_prepare_unpack(VtdFetcher *fetcher, GError **error)
+{
+    return fetcher->unpack.pid > 0 ||
+           start_process(fetcher->config, "unpack-worker", &fetcher->unpack, error);
+}
+
+bool
 vtd_fetcher_unpack(VtdFetcher *fetcher, const VtdUnpackRequest *request, GError **error)
 {
-    g_auto(VtdProcess) unpack = {.socket_fd = -1};
-    VtdFetchRequest status = new_request(VTD_FETCH_STATUS, "", "", 0);
-    VtdFetchReply reply;
-
-    if (!vtd_process_start("unpack", &unpack, error) ||
-        !connect_workers(fetcher, &unpack, request, error) ||
-        !follow(fetcher, &unpack, request, error))
-        return false;
-    return call(fetcher, &status, NULL, &reply, error);
+    return vtd_fetcher_prepare_unpack(fetcher, error) && connect_workers(fetcher, request, error) &&
+           follow(fetcher, request, error);
 }

@@ -333,52 +333,46 @@ vtd_job_finish(VtdJob *job, const GError *error)
 typedef struct {
     VtdJob *job;
     VtdJobTask task;
+    GError *error;
 } Run;
 
-static void
-run_free(Run *run)
+/* In the main thread */
+static gboolean
+run_ended(gpointer data)
 {
+    Run *run = data;
+
+    if (run->task.ended)
+        run->task.ended(run->task.user, run->error);
+    vtd_job_finish(run->job, run->error);
     if (run->task.free_user)
         run->task.free_user(run->task.user);
     job_unref(run->job);
+    g_clear_error(&run->error);
     g_free(run);
+    return G_SOURCE_REMOVE;
 }
 
-static void
-run_in_thread(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+static gpointer
+run_in_thread(gpointer data)
 {
     Run *run = data;
-    GError *error = NULL;
 
-    if (run->task.body(run->job, run->task.user, &error))
-        g_task_return_boolean(task, TRUE);
-    else
-        g_task_return_error(task, error);
+    if (run->task.body(run->job, run->task.user, &run->error))
+        g_clear_error(&run->error);
+    g_idle_add_full(G_PRIORITY_DEFAULT, run_ended, run, NULL);
+    return NULL;
 }
 
-static void
-run_ended(GObject *source, GAsyncResult *result, gpointer data)
-{
-    Run *run = g_task_get_task_data(G_TASK(result));
-    g_autoptr(GError) error = NULL;
-
-    g_task_propagate_boolean(G_TASK(result), &error);
-    if (run->task.ended)
-        run->task.ended(run->task.user, error);
-    vtd_job_finish(run->job, error);
-    run_free(run);
-}
-
+/* A thread of its own: GLib's pool is shared with the handshakes of new connections, and jobs last
+ */
 void
 vtd_job_run(VtdJob *job, const VtdJobTask *what)
 {
-    g_autoptr(GTask) task = g_task_new(NULL, NULL, run_ended, NULL);
     Run *run = g_new0(Run, 1);
 
-    *run = (Run){job_ref(job), *what};
-    /* Freed by run_ended(): the last reference to the task may be dropped in the other thread */
-    g_task_set_task_data(task, run, NULL);
-    g_task_run_in_thread(task, run_in_thread);
+    *run = (Run){job_ref(job), *what, NULL};
+    g_thread_unref(g_thread_new("job", run_in_thread, run));
 }
 
 /* ---- for clients ---- */

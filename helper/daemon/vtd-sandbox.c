@@ -7,6 +7,7 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -101,4 +102,15 @@ vtd_sandbox_enter(const VtdSandbox *sandbox, GError **error)
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return denied(error, "tie itself to the daemon");
     return true;
+}
+
+bool
+vtd_sandbox_greet(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    if (argc == 2 && strcmp(argv[1], VT_VERSION) == 0)
+        return true;
+    g_printerr("%s: virttemplated " VT_VERSION " starts this program\n", argv[0]);
+    return false;
 }

@@ -24,6 +24,17 @@ typedef struct {
 } VtdSandbox;
 
 /**
+ * vtd_sandbox_greet: Before anything else
+ * @argv: the program, and the version of the daemon that started it
+ *
+ * A terminal's Ctrl-C is the daemon's business; a closed socket is an error that is looked at.
+ *
+ * Returns: false, with a message on stderr, when the daemon is of another version: then they do not
+ *   understand each other
+ */
+bool vtd_sandbox_greet(int argc, char **argv);
+
+/**
  * vtd_sandbox_enter:
  *
  * Never to be undone: dies with its parent, cannot be traced or dumped, no capability and no way to

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vtd-spawn.h: starts a worker: this program again, with one fd */
+/* vtd-spawn.h: starts a worker: a program of its own, with one fd */
 #pragma once
 
 #include "vtd-channel.h"
 
+#include <gio/gio.h>
 #include <sys/types.h>
 
 /**
@@ -16,8 +17,16 @@ typedef struct {
     int socket_fd;
 } VtdProcess;
 
-/** vtd_process_start: @kind: `fetch` or `unpack` */
-bool vtd_process_start(const char *kind, VtdProcess *ret_process, GError **error);
+/** vtd_process_start: @program: path of `fetch-worker` or `unpack-worker` */
+bool vtd_process_start(const char *program, VtdProcess *ret_process, GError **error);
+
+/**
+ * vtd_process_wait: Waits until the worker says something, or ends
+ * @timeout_ms: -1 = for ever
+ * @error: %G_IO_ERROR_TIMED_OUT, %G_IO_ERROR_CANCELLED
+ */
+bool vtd_process_wait(const VtdProcess *process, int timeout_ms, GCancellable *cancellable,
+                      GError **error);
 
 /** vtd_process_end: Kills it if it still runs, and waits for it */
 void vtd_process_end(VtdProcess *process);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vtd-worker-fetch.c: the process that talks to the store: it moves bytes and decides nothing */
-#include "vtd-worker-main.h"
-
 #include "vt-fs.h"
 #include "vt-ring.h"
 #include "vt-store.h"
@@ -288,11 +286,13 @@ handle(Fetch *fetch, const VtdFetchRequest *request, VtdFds *fds)
 }
 
 int
-vtd_worker_fetch(void)
+main(int argc, char **argv)
 {
     Fetch fetch = {0};
     bool go_on = true;
 
+    if (!vtd_sandbox_greet(argc, argv))
+        return 2;
     while (go_on) {
         g_auto(VtdFds) fds = VTD_FDS_NONE;
         g_autoptr(GError) error = NULL;

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* Both ends are one program started from one file: structs in host byte order. */
+/* Both ends are of one version, see vtd_sandbox_greet(): structs in host byte order. */
 
 /* The worker's end of the control channel */
 #define VTD_WORKER_FD 3

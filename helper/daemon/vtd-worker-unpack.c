@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vtd-worker-unpack.c: the process that decodes: no network, one file to write */
-#include "vtd-worker-main.h"
-
 #include "vt-fs.h"
 #include "vt-manifest.h"
 #include "vt-unpack.h"
@@ -95,13 +93,15 @@ unpack(const VtdUnpackSetup *setup, const VtdFds *fds, VtdUnpackReport *last, GE
 }
 
 int
-vtd_worker_unpack(void)
+main(int argc, char **argv)
 {
     g_auto(VtdFds) fds = VTD_FDS_NONE;
     g_autoptr(GError) error = NULL;
     VtdUnpackReport last = {.code = -1};
     VtdUnpackSetup setup;
 
+    if (!vtd_sandbox_greet(argc, argv))
+        return 2;
     if (!vtd_channel_receive(VTD_WORKER_FD, &setup, sizeof(setup), &fds, &error))
         return 1;
     if (fds.count != FD_COUNT)

@@ -11,6 +11,7 @@
 
 /**
  * VtdWorkerConfig:
+ * @program_dir: where fetch-worker and unpack-worker are
  * @fetch_uid: who the fetch worker becomes; 0 keeps the daemon's own, which then must not be root
  * @unpack_uid: the same for the unpack worker
  * @auth_file: (nullable): containers-auth.json(5), read by the daemon; need not exist
@@ -18,6 +19,7 @@
  * @insecure: accept plain HTTP
  */
 typedef struct {
+    const char *program_dir;
     uid_t fetch_uid, unpack_uid;
     gid_t fetch_gid, unpack_gid;
     const char *auth_file;
@@ -36,6 +38,8 @@ typedef struct VtdFetcher VtdFetcher;
  * vtd_fetcher_start:
  * @config: must outlive the fetcher
  * @cancellable: (nullable): ends every later call too
+ *
+ * Does not wait for the worker: whether it could open the store is the first call's error.
  */
 bool vtd_fetcher_start(const VtdWorkerConfig *config, const VtStoreUrl *url,
                        GCancellable *cancellable, VtdFetcher **ret_fetcher, GError **error);
@@ -46,7 +50,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtdFetcher, vtd_fetcher_free)
 /** vtd_fetcher_source: Returns: (transfer none): reads documents through the worker */
 VtSource *vtd_fetcher_source(VtdFetcher *fetcher);
 
-/** vtd_fetcher_requests: Returns: requests that the worker sent to the store so far */
+/** vtd_fetcher_count: Asks the worker for the number of its requests; unpacking does not tell */
+void vtd_fetcher_count(VtdFetcher *fetcher);
+
+/** vtd_fetcher_requests: Returns: requests to the store, as far as the worker has told */
 uint64_t vtd_fetcher_requests(const VtdFetcher *fetcher);
 
 /**
@@ -68,13 +75,13 @@ typedef struct {
     void *user;
 } VtdUnpackRequest;
 
-/** vtd_fetcher_unpack: Starts an unpack worker beside the fetcher, and waits until it ends */
-bool vtd_fetcher_unpack(VtdFetcher *fetcher, const VtdUnpackRequest *request, GError **error);
-
 /**
- * vtd_worker_main:
- * @kind: `fetch` or `unpack`, from --worker=
+ * vtd_fetcher_prepare_unpack:
  *
- * Returns: exit status of the worker process
+ * Starts an unpack worker beside the fetcher, to be ready when the index is here: loading it takes
+ * about as long as a request to the store.
  */
-int vtd_worker_main(const char *kind);
+bool vtd_fetcher_prepare_unpack(VtdFetcher *fetcher, GError **error);
+
+/** vtd_fetcher_unpack: Prepares an unpack worker unless that was done, and waits until it ends */
+bool vtd_fetcher_unpack(VtdFetcher *fetcher, const VtdUnpackRequest *request, GError **error);

@@ -4,6 +4,7 @@
 
 #include "vt-http-ca.h"
 #include "vt-http-header.h"
+#include "vt-http-scheme.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -22,16 +23,11 @@
 /* A registry's error document; the rest of a longer one is not read */
 #define ERROR_BODY_MAX 65536
 /* All fields that are kept; curl limits a single one to 100 KiB */
-#define HEADERS_MAX  64
-#define READ_BUFFER  (256L << 10)
+#define HEADERS_MAX 64
+/* Stays in the second level cache on its way to the caller */
+#define READ_BUFFER  (64L << 10)
 #define WRITE_BUFFER (512L << 10)
 #define POLL_MS      1000
-
-typedef enum {
-    SCHEME_UNKNOWN,
-    SCHEME_HTTPS,
-    SCHEME_HTTP,
-} Scheme;
 
 typedef struct {
     VtHttp *http;
@@ -43,7 +39,8 @@ typedef struct {
     VtHttpRequest request;
     uint64_t sent;
     VtHttpReply *reply;
-    bool tries_https;
+    VtHttpScheme scheme;
+    bool guesses; /* whether @scheme is a guess */
     bool ended;
     VtHttpDone done;
     void *user;
@@ -63,7 +60,7 @@ struct VtHttp {
     bool insecure;
     GBytes *ca;
     CURLM *multi;
-    Scheme scheme;
+    VtHttpScheme scheme;
     bool scheme_proven;
     GPtrArray *idle;
     GHashTable *running;
@@ -286,17 +283,20 @@ static void
 set_url(VtHttp *http, Transfer *transfer)
 {
     if (transfer->path) {
+        transfer->guesses = http->scheme == VT_HTTP_SCHEME_UNKNOWN;
+        transfer->scheme =
+            transfer->guesses ? vt_http_guess_scheme(http->host, http->ca != NULL) : http->scheme;
         g_free(transfer->url);
-        transfer->tries_https = http->scheme == SCHEME_UNKNOWN;
-        transfer->url = g_strconcat(http->scheme == SCHEME_HTTP ? "http://" : "https://",
-                                    http->host, transfer->path, NULL);
+        transfer->url =
+            g_strconcat(transfer->scheme == VT_HTTP_SCHEME_HTTP ? "http://" : "https://",
+                        http->host, transfer->path, NULL);
     }
     g_free(transfer->reply->url);
     transfer->reply->url = g_strndup(transfer->url, strcspn(transfer->url, "?"));
     curl_easy_setopt(transfer->easy, CURLOPT_URL, transfer->url);
     curl_easy_setopt(transfer->easy, CURLOPT_CONNECTTIMEOUT,
-                     transfer->tries_https && vt_host_is_loopback(http->host) ? PROBE_TIMEOUT_S
-                                                                              : CONNECT_TIMEOUT_S);
+                     transfer->guesses && vt_host_is_loopback(http->host) ? PROBE_TIMEOUT_S
+                                                                          : CONNECT_TIMEOUT_S);
 }
 
 static void
@@ -363,15 +363,25 @@ outcome_of(CURLcode code)
     return VT_HTTP_REFUSED;
 }
 
-/* Whether nobody spoke TLS at a place where plain HTTP will do; a bad certificate is no such case.
- * A refused connection counts when the port is the scheme's own. */
+/* A wrong guess; where plain HTTP is not allowed there is no other */
 static bool
-should_try_plain(VtHttp *http, const Transfer *transfer, CURLcode code)
+should_try_other(const VtHttp *http, const Transfer *transfer, CURLcode code)
 {
-    return transfer->tries_https && vt_http_plain_allowed(http, http->host) &&
-           http->scheme != SCHEME_HTTPS && transfer->reply->status == 0 &&
-           (code == CURLE_SSL_CONNECT_ERROR || code == CURLE_COULDNT_CONNECT ||
-            (code == CURLE_OPERATION_TIMEDOUT && vt_host_is_loopback(http->host)));
+    return transfer->guesses && http->scheme != transfer->scheme &&
+           vt_http_plain_allowed(http, http->host) &&
+           vt_http_seems_other(transfer->scheme, http->host, transfer->reply, code);
+}
+
+static void
+try_other(VtHttp *http, Transfer *transfer)
+{
+    curl_multi_remove_handle(http->multi, transfer->easy);
+    http->scheme =
+        transfer->scheme == VT_HTTP_SCHEME_HTTPS ? VT_HTTP_SCHEME_HTTP : VT_HTTP_SCHEME_HTTPS;
+    *transfer->problem = '\0';
+    transfer->reply->status = 0;
+    set_url(http, transfer);
+    add_to_multi(http, transfer);
 }
 
 /* The scheme is known when a status line came; a guess that led nowhere is forgotten */
@@ -382,10 +392,10 @@ settle_scheme(VtHttp *http, const Transfer *transfer)
         return;
     if (transfer->reply->status > 0) {
         http->scheme_proven = true;
-        if (transfer->tries_https)
-            http->scheme = SCHEME_HTTPS;
+        if (transfer->guesses)
+            http->scheme = transfer->scheme;
     } else if (!http->scheme_proven) {
-        http->scheme = SCHEME_UNKNOWN;
+        http->scheme = VT_HTTP_SCHEME_UNKNOWN;
     }
 }
 
@@ -428,13 +438,8 @@ static void
 end_transfer(VtHttp *http, Transfer *transfer, CURLcode code)
 {
     count_requests(http, transfer);
-    if (should_try_plain(http, transfer, code)) {
-        curl_multi_remove_handle(http->multi, transfer->easy);
-        http->scheme = SCHEME_HTTP;
-        transfer->tries_https = false;
-        *transfer->problem = '\0';
-        set_url(http, transfer);
-        add_to_multi(http, transfer);
+    if (should_try_other(http, transfer, code)) {
+        try_other(http, transfer);
         return;
     }
     settle_scheme(http, transfer);

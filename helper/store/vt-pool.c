@@ -148,20 +148,27 @@ vt_pool_layer_path(const VtPool *pool, const VtDigest *index)
                            file_name(index, VT_VOLUME_SUFFIX, file));
 }
 
+/* Returns: (nullable): the entries of an open directory; errno says why not */
+static DIR *
+read_dir(int dir_fd)
+{
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+    if (!dir)
+        vt_close_fd(&fd);
+    return dir;
+}
+
 bool
 vt_pool_scan(VtPool *pool, GHashTable **ret_volumes, GError **error)
 {
     g_autoptr(GHashTable) volumes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    int fd = openat(pool->target_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     const struct dirent *entry;
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    DIR *dir = read_dir(pool->target_fd);
 
-    if (!dir) {
-        int saved = errno;
-
-        vt_close_fd(&fd);
-        return vt_throw_errno(error, saved, "cannot list the pool directory '%s'", pool->target);
-    }
+    if (!dir)
+        return vt_throw_errno(error, errno, "cannot list the pool directory '%s'", pool->target);
     while ((entry = readdir(dir))) {
         const char *at = strchr(entry->d_name, '@');
 
@@ -259,6 +266,32 @@ vt_pool_partial_open(VtPool *pool, const VtDigest *index, int *ret_fd, bool *ret
     *ret_resumed = st.st_size > 0;
     *ret_fd = vt_steal_fd(&fd);
     return true;
+}
+
+/* A file that is locked belongs to a job; with the lock held, nobody else goes on with it */
+static void
+sweep_partial(VtPool *pool, const char *name, int64_t before)
+{
+    vt_autofd fd = openat(pool->partial_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct stat st;
+
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 &&
+        S_ISREG(st.st_mode) && st.st_mtim.tv_sec < before &&
+        unlinkat(pool->partial_fd, name, 0) == 0)
+        g_info("removed '%s' of '%s': a download that was cut off", name, pool->target);
+}
+
+void
+vt_pool_partial_sweep(VtPool *pool, int64_t older_than)
+{
+    const int64_t before = g_get_real_time() / G_USEC_PER_SEC - older_than;
+    const struct dirent *entry;
+    DIR *dir = read_dir(pool->partial_fd);
+
+    while (dir && (entry = readdir(dir)))
+        sweep_partial(pool, entry->d_name, before);
+    if (dir)
+        closedir(dir);
 }
 
 void
@@ -436,19 +469,15 @@ vt_pool_find_layer(VtPool *pool, const char *name, const char *version, VtDigest
     bool found = false;
     struct stat st;
     DIR *dir;
-    int fd;
 
     if (!vt_pool_stat_version(pool, name, version, &st))
         return vt_throw(error, VT_ERROR_NOT_FOUND, "there is no copy of %s@%s in '%s'", name,
                         version, pool->target);
     if (!vt_pool_dirs(pool, false, error))
         return false;
-    fd = openat(pool->layers_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    dir = fd < 0 ? NULL : fdopendir(fd);
-    if (!dir) {
-        vt_close_fd(&fd);
-        return vt_throw(error, VT_ERROR_FAILED, "cannot list the layers of '%s'", pool->target);
-    }
+    dir = read_dir(pool->layers_fd);
+    if (!dir)
+        return vt_throw_errno(error, errno, "cannot list the layers of '%s'", pool->target);
     while (!found && (entry = readdir(dir)))
         found = entry->d_ino == st.st_ino && parse_layer_name(entry->d_name, ret_index);
     closedir(dir);

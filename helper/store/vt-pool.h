@@ -81,6 +81,12 @@ bool vt_pool_has_layer(VtPool *pool, const VtDigest *index);
  */
 bool vt_pool_partial_open(VtPool *pool, const VtDigest *index, int *ret_fd, bool *ret_resumed,
                           GError **error);
+/**
+ * vt_pool_partial_sweep: Removes downloads that were cut off and that nobody went on with
+ * @older_than: seconds since the last write
+ */
+void vt_pool_partial_sweep(VtPool *pool, int64_t older_than);
+
 /** vt_pool_partial_remove: It was corrupt, or is not needed any more */
 void vt_pool_partial_remove(VtPool *pool, const VtDigest *index);
 

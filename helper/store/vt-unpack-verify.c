@@ -19,13 +19,14 @@ typedef struct {
     const VtIndex *index;
     const VtLayerMap *map;
     int fd;
-    void (*progress)(void *user, uint64_t done, uint64_t total);
+    bool (*progress)(void *user, uint64_t done, uint64_t total);
     void *user;
     GMutex lock;
     uint64_t next_frame; /* guarded by lock */
     uint64_t done;       /* blocks; guarded by lock */
     GError *failure;     /* guarded by lock; of the lowest frame */
     uint64_t failed_frame;
+    bool stopped; /* guarded by lock */
 } Verifier;
 
 static bool
@@ -105,7 +106,8 @@ take_frame(Verifier *verifier, uint64_t *ret)
     bool any;
 
     g_mutex_lock(&verifier->lock);
-    any = verifier->next_frame < verifier->index->frame_count && !verifier->failure;
+    any = verifier->next_frame < verifier->index->frame_count && !verifier->failure &&
+          !verifier->stopped;
     if (any)
         *ret = verifier->next_frame++;
     g_mutex_unlock(&verifier->lock);
@@ -134,8 +136,8 @@ verify_thread(gpointer data)
             verifier->failed_frame = number;
         }
         if (verifier->progress)
-            verifier->progress(verifier->user, verifier->done * BLOCK,
-                               verifier->index->literal_blocks * BLOCK);
+            verifier->stopped |= !verifier->progress(verifier->user, verifier->done * BLOCK,
+                                                     verifier->index->literal_blocks * BLOCK);
         g_mutex_unlock(&verifier->lock);
         g_clear_error(&error);
     }
@@ -157,7 +159,7 @@ check_frames(Verifier *verifier, unsigned threads, GError **error)
         g_propagate_error(error, g_steal_pointer(&verifier->failure));
         return false;
     }
-    return true;
+    return !verifier->stopped || vt_throw(error, VT_ERROR_FAILED, "the check was stopped");
 }
 
 /* Guest blocks [block, end) are in one allocated cluster */
@@ -213,7 +215,7 @@ check_zeros(const Verifier *verifier, GError **error)
 
 bool
 vt_unpack_verify(GBytes *bytes, int layer_fd, unsigned threads,
-                 void (*progress)(void *user, uint64_t done, uint64_t total), void *user,
+                 bool (*progress)(void *user, uint64_t done, uint64_t total), void *user,
                  GError **error)
 {
     g_autoptr(VtIndex) index = NULL;

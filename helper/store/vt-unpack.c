@@ -26,14 +26,20 @@
  */
 #define RANGE_TARGET (4u << 20)
 /* Decoded frames are gathered to writes of this size; bytes */
-#define WRITE_TARGET (2u << 20)
+#define WRITE_TARGET (1u << 20)
 /* A thread has at most one slot */
 #define THREADS_MAX VT_RING_SLOTS
-/* Threads wait for the disk about as long as they decode */
-#define THREADS_PER_CPU 4
+/* Threads wait for the disk at times; more of them only evict each other's caches */
+#define THREADS_PER_CPU 2
 #define PROGRESS_MS     100
 
 typedef struct Unpacker Unpacker;
+
+/* What a thread needs for a range; kept, because fresh memory costs a fault for each page */
+typedef struct {
+    VtFrameDecoder *decoder;
+    uint8_t *content;
+} Workspace;
 
 /* A request and what came back: frames [first, first + count), one behind the other in a blob */
 typedef struct {
@@ -53,7 +59,7 @@ struct Unpacker {
     GMutex lock;
     GQueue free_slots;    /* slot numbers; guarded by lock */
     GError *failure;      /* guarded by lock */
-    GPtrArray *decoders;  /* idle VtFrameDecoder; guarded by lock */
+    GPtrArray *idle;      /* Workspace; guarded by lock */
     uint64_t blocks_done; /* guarded by lock */
     uint64_t bytes_done;  /* guarded by lock */
     Range asked[VT_RING_SLOTS];
@@ -74,26 +80,51 @@ fail_with(Unpacker *unpacker, GError *error)
     g_mutex_unlock(&unpacker->lock);
 }
 
-static VtFrameDecoder *
-take_decoder(Unpacker *unpacker)
+static uint64_t
+frame_bytes(const VtIndex *index)
 {
-    VtFrameDecoder *decoder = NULL;
+    return (uint64_t)index->frame_blocks * VT_INDEX_BLOCK_SIZE;
+}
+
+static Workspace *
+workspace_new(const VtIndex *index)
+{
+    Workspace *workspace = g_new(Workspace, 1);
+
+    workspace->decoder = vt_frame_decoder_new(index);
+    workspace->content = vt_aligned_new(MAX(WRITE_TARGET, frame_bytes(index)));
+    return workspace;
+}
+
+static void
+workspace_free(gpointer data)
+{
+    Workspace *workspace = data;
+
+    vt_frame_decoder_free(workspace->decoder);
+    free(workspace->content);
+    g_free(workspace);
+}
+
+static Workspace *
+take_workspace(Unpacker *unpacker)
+{
+    Workspace *workspace = NULL;
 
     g_mutex_lock(&unpacker->lock);
-    if (unpacker->decoders->len > 0)
-        decoder = g_ptr_array_steal_index_fast(unpacker->decoders, unpacker->decoders->len - 1);
+    if (unpacker->idle->len > 0)
+        workspace = g_ptr_array_steal_index_fast(unpacker->idle, unpacker->idle->len - 1);
     g_mutex_unlock(&unpacker->lock);
-    return decoder ? decoder : vt_frame_decoder_new(unpacker->index);
+    return workspace ? workspace : workspace_new(unpacker->index);
 }
 
 /* Decodes and writes the frames of @range, as many at once as WRITE_TARGET holds */
 static bool
-process_range(Unpacker *unpacker, const Range *range, VtFrameDecoder *decoder, uint8_t *content,
-              GError **error)
+process_range(Unpacker *unpacker, const Range *range, const Workspace *workspace, GError **error)
 {
+    const uint64_t size = frame_bytes(unpacker->index);
     uint64_t at = (uint64_t)range->slot * VT_RING_SLOT_SIZE;
-    uint64_t frame_bytes = (uint64_t)unpacker->index->frame_blocks * VT_INDEX_BLOCK_SIZE;
-    uint64_t batch = MAX(WRITE_TARGET / frame_bytes, 1), number = range->first;
+    uint64_t batch = MAX(WRITE_TARGET / size, 1), number = range->first;
 
     while (number < range->first + range->count) {
         uint64_t count = MIN(batch, range->first + range->count - number);
@@ -101,13 +132,13 @@ process_range(Unpacker *unpacker, const Range *range, VtFrameDecoder *decoder, u
         for (uint64_t i = 0; i < count; i++) {
             VtFrame frame;
 
-            if (!vt_frame_decode(decoder, number + i, unpacker->job->ring_fd, at,
-                                 content + i * frame_bytes, error))
+            if (!vt_frame_decode(workspace->decoder, number + i, unpacker->job->ring_fd, at,
+                                 workspace->content + i * size, error))
                 return false;
             vt_index_frame(unpacker->index, number + i, &frame);
             at += frame.size;
         }
-        if (!vt_layer_writer_add(unpacker->writer, content, number, count, error))
+        if (!vt_layer_writer_add(unpacker->writer, workspace->content, number, count, error))
             return false;
         number += count;
     }
@@ -127,17 +158,14 @@ run_range(gpointer data, gpointer user)
 {
     Unpacker *unpacker = user;
     Range *range = data;
-    uint64_t frame_bytes = (uint64_t)unpacker->index->frame_blocks * VT_INDEX_BLOCK_SIZE;
-    uint8_t *content = vt_aligned_new(MAX(WRITE_TARGET, frame_bytes));
-    VtFrameDecoder *decoder = take_decoder(unpacker);
+    Workspace *workspace = take_workspace(unpacker);
     GError *error = NULL;
     uint64_t one = 1;
 
-    if (!process_range(unpacker, range, decoder, content, &error))
+    if (!process_range(unpacker, range, workspace, &error))
         fail_with(unpacker, error);
-    free(content);
     g_mutex_lock(&unpacker->lock);
-    g_ptr_array_add(unpacker->decoders, decoder);
+    g_ptr_array_add(unpacker->idle, workspace);
     g_queue_push_tail(&unpacker->free_slots, GUINT_TO_POINTER(range->slot));
     unpacker->blocks_done += blocks_of(unpacker->index, range->first, range->count);
     unpacker->bytes_done += range->bytes;
@@ -304,7 +332,7 @@ static bool
 find_present(Unpacker *unpacker, GError **error)
 {
     const VtIndex *index = unpacker->index;
-    uint8_t *content = vt_aligned_new((size_t)index->frame_blocks * VT_INDEX_BLOCK_SIZE);
+    uint8_t *content = vt_aligned_new(frame_bytes(index));
     bool ok = true;
 
     for (uint64_t number = 0; ok && number < index->frame_count; number++) {
@@ -352,7 +380,7 @@ unpacker_clear(Unpacker *unpacker)
     vt_close_fd(&unpacker->wake_fd);
     g_queue_clear(&unpacker->free_slots);
     g_clear_error(&unpacker->failure);
-    g_ptr_array_unref(unpacker->decoders);
+    g_ptr_array_unref(unpacker->idle);
     g_free(unpacker->present);
     vt_layer_writer_free(unpacker->writer);
     g_mutex_clear(&unpacker->lock);
@@ -388,7 +416,7 @@ vt_unpack_run(const VtUnpackJob *job, GError **error)
     g_auto(Unpacker) unpacker = {.job = job, .wake_fd = -1};
 
     g_mutex_init(&unpacker.lock);
-    unpacker.decoders = g_ptr_array_new_with_free_func((GDestroyNotify)vt_frame_decoder_free);
+    unpacker.idle = g_ptr_array_new_with_free_func(workspace_free);
     if (!vt_index_parse(job->index, &index, error) ||
         !vt_index_check_blobs(index, job->blob_sizes, job->blob_count, error) ||
         !vt_layer_map_new(index, &map, error))

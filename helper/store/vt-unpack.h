@@ -49,13 +49,14 @@ bool vt_unpack_run(const VtUnpackJob *job, GError **error);
  * vt_unpack_verify:
  * @index: the index blob; the caller has checked its digest
  * @layer_fd: the QCOW2 file made from it
- * @progress: (nullable): guest bytes checked of @total
+ * @progress: (nullable): bytes checked of @total, from any thread; returns false to stop
  *
  * Re-hashes the local layer: metadata must be the computed bytes, each frame's content must have
  * the digest that the index gives, and blocks that are zero must read as zero.
  *
- * @error: %VT_ERROR_CORRUPT naming the offset in the file, and the frame
+ * @error: %VT_ERROR_CORRUPT naming the offset in the file, and the frame; %VT_ERROR_FAILED when
+ * stopped
  */
 bool vt_unpack_verify(GBytes *index, int layer_fd, unsigned threads,
-                      void (*progress)(void *user, uint64_t done, uint64_t total), void *user,
+                      bool (*progress)(void *user, uint64_t done, uint64_t total), void *user,
                       GError **error);

@@ -34,7 +34,8 @@ virt-template publish disk.raw debian@1.0.0 --quiet --store "$STORE" --key golde
 virt-template publish disk.raw debian@1.1.0 --quiet --store "$STORE" --key golden.key
 
 # Two users that every Debian has stand in for those that sysusers.d makes
-"$DAEMON" --run-dir run --state-dir state --fetch-user nobody --unpack-user daemon >daemon.log 2>&1 &
+"$DAEMON" --run-dir run --state-dir state --fetch-user nobody --unpack-user daemon \
+    --worker-dir "$(dirname "$DAEMON")" >daemon.log 2>&1 &
 daemon=$!
 for _ in {1..100}; do
     [ ! -S "$READ_ONLY" ] || break
@@ -111,7 +112,7 @@ pull=$!
 # Between fork and exec they have the daemon's command line: one stopped there would hold up the
 # thread that starts it.
 for _ in {1..500}; do
-    ! pkill -STOP -P "$daemon" -f worker= || break
+    ! pkill -STOP -P "$daemon" -f -- -worker || break
     sleep 0.01
 done
 for _ in {1..100}; do
@@ -124,7 +125,7 @@ sleep 0.3
 kill -INT $pull
 sleep 0.5
 # One of them may be the worker that reads catalogs, which outlives the job
-pkill -CONT -P "$daemon" -f worker= || [ $? = 1 ]
+pkill -CONT -P "$daemon" -f -- -worker || [ $? = 1 ]
 status=0
 wait $pull || status=$?
 [ $status = 130 ] || not_ok "exit status $status after Ctrl-C"

@@ -58,6 +58,20 @@ for module in $modules; do
     done
 done
 
+# ---- who runs with capabilities does not speak HTTP or decode; who decodes does nothing else ------
+
+# without PROGRAM LIBRARIES: the program exists and is linked with none of these
+without() {
+    local program=$build/helper/daemon/$1 library
+    [ -f "$program" ] || refuse "$program is not built"
+    for library in $(readelf -d "$program" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p'); do
+        ! grep -qE "lib($2)\.so" <<<"$library" || refuse "$1 is linked with $library"
+    done
+}
+without virttemplated 'curl|ssl|zstd|archive'
+without fetch-worker 'zstd|sqlite3|gio-2\.0'
+without unpack-worker 'curl|ssl|jansson|sqlite3|gio-2\.0'
+
 # ---- one outside thing in each file: who may include what ---------------------------------------
 
 # include_only REGEX_OF_INCLUDE REGEX_OF_FILES

@@ -68,9 +68,10 @@ daemon_start(DaemonFixture *f)
     g_subprocess_launcher_setenv(launcher, "G_DEBUG", "fatal-criticals", TRUE);
     g_subprocess_launcher_set_child_setup(launcher, die_with_parent, NULL, NULL);
     /* Two users that every Debian has stand in for those that sysusers.d makes */
-    f->daemon = g_subprocess_launcher_spawn(launcher, &error, g_getenv("VT_DAEMON"), "--run-dir",
-                                            run, "--state-dir", state, "--fetch-user", "nobody",
-                                            "--unpack-user", "daemon", NULL);
+    f->daemon =
+        g_subprocess_launcher_spawn(launcher, &error, g_getenv("VT_DAEMON"), "--run-dir", run,
+                                    "--state-dir", state, "--fetch-user", "nobody", "--unpack-user",
+                                    "daemon", "--worker-dir", g_getenv("VT_WORKER_DIR"), NULL);
     g_assert_no_error(error);
     f->rw = connect_to(f, "virttemplated-sock");
     f->ro = connect_to(f, "virttemplated-sock-ro");

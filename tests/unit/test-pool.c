@@ -187,6 +187,42 @@ test_partial(Fixture *fixture, gconstpointer data)
     g_assert_false(vt_pool_has_layer(fixture->pool, &index));
 }
 
+/* Which of these go: old and locked, old and free, new and free */
+static void
+test_partial_sweep(Fixture *fixture, gconstpointer data)
+{
+    const struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    static const bool expected[] = {true, false, true};
+    g_autoptr(GError) error = NULL;
+    vt_autofd locked = -1;
+
+    for (guint i = 0; i < G_N_ELEMENTS(expected); i++) {
+        bool resumed;
+        VtDigest index;
+        int fd = -1;
+
+        vt_sha256_data(&i, sizeof(i), &index);
+        g_assert_true(vt_pool_partial_open(fixture->pool, &index, &fd, &resumed, &error));
+        g_assert_true(vt_fs_write_all(fd, "half", 4, "partial", &error));
+        g_assert_cmpint(i < 2 ? futimens(fd, old) : 0, ==, 0);
+        if (i == 0)
+            locked = fd;
+        else
+            close(fd);
+    }
+    vt_pool_partial_sweep(fixture->pool, 60);
+    close(vt_steal_fd(&locked));
+    for (guint i = 0; i < G_N_ELEMENTS(expected); i++) {
+        vt_autofd fd = -1;
+        VtDigest index;
+        bool resumed;
+
+        vt_sha256_data(&i, sizeof(i), &index);
+        g_assert_true(vt_pool_partial_open(fixture->pool, &index, &fd, &resumed, &error));
+        g_assert_cmpint(resumed, ==, expected[i]);
+    }
+}
+
 static void
 test_directories(Fixture *fixture, gconstpointer data)
 {
@@ -348,6 +384,7 @@ main(int argc, char **argv)
     ADD("/pool/second-version", test_second_version);
     ADD("/pool/name-taken", test_name_taken);
     ADD("/pool/partial", test_partial);
+    ADD("/pool/partial-sweep", test_partial_sweep);
     ADD("/pool/directories", test_directories);
     ADD("/pool/seal", test_seal);
     ADD("/pool/clones", test_clones);
