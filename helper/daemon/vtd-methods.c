@@ -356,6 +356,8 @@ static const VtdMethod methods[] = {
     {"RecordClone", true, vtd_method_record_clone},
     {"ListClones", false, vtd_method_list_clones},
     {"Evict", true, vtd_method_evict},
+    {"PrepareInstance", true, vtd_method_prepare_instance},
+    {"ReleaseInstance", true, vtd_method_release_instance},
 };
 
 const VtdMethod *

@@ -64,6 +64,9 @@ bool vtd_method_make_overlay(VtdCall *call, GError **error);
 bool vtd_method_record_clone(VtdCall *call, GError **error);
 bool vtd_method_list_clones(VtdCall *call, GError **error);
 bool vtd_method_evict(VtdCall *call, GError **error);
+/* vtd-methods-seed.c */
+bool vtd_method_prepare_instance(VtdCall *call, GError **error);
+bool vtd_method_release_instance(VtdCall *call, GError **error);
 
 /**
  * VtdTarget: the first arguments of most methods, checked: `(sss` target, name, version

@@ -72,3 +72,26 @@ typedef struct {
     uint64_t received;
     char message[512];
 } VtdUnpackReport;
+
+/* ---- the seed worker: one message there, one back ---- */
+
+/* of libvirt's UNIX paths */
+#define VTD_SEED_PATH_MAX 4096
+
+/* fds: the domain's XML; an empty memfd for the image, or none if only the path is wanted */
+typedef struct {
+    uint32_t uid;
+    uint32_t gid;
+    uint64_t xml_size;
+    uint8_t random[64];
+} VtdSeedSetup;
+
+/* path: empty if the domain has no instance in its metadata */
+typedef struct {
+    int32_t code; /* -1 is success, else a VtError */
+    uint32_t reserved;
+    uint64_t size;
+    char path[VTD_SEED_PATH_MAX];
+    char owner[40]; /* UUID of the domain */
+    char message[504];
+} VtdSeedReply;

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-seed.c: the files of a seed: cloud-init's NoCloud and OpenStack's config drive */
+#include "vt-seed.h"
+
+#include <string.h>
+
+/*
+ * All documents are written as JSON, which is YAML: no value can break out of its quotes.
+ *
+ *     #cloud-config
+ *     {"hostname": "web1", "users": [...]}
+ */
+#define CONFIG_MARK  "#cloud-config\n"
+#define ARCHIVE_MARK "#cloud-config-archive\n"
+
+static void
+seed_file_free(gpointer data)
+{
+    VtSeedFile *file = data;
+
+    g_free(file->path);
+    g_bytes_unref(file->bytes);
+    g_free(file);
+}
+
+static void
+add_text(GPtrArray *files, const char *path, const char *text)
+{
+    VtSeedFile *file = g_new(VtSeedFile, 1);
+
+    *file = (VtSeedFile){g_strdup(path), g_bytes_new(text, strlen(text))};
+    g_ptr_array_add(files, file);
+}
+
+/* Members in the order in which they were set, which is fixed */
+static char *
+format(const json_t *value, const char *mark)
+{
+    char *json = json_dumps(value, JSON_COMPACT);
+    char *text = g_strconcat(mark, json, "\n", NULL);
+
+    free(json);
+    return text;
+}
+
+static void
+add_json(GPtrArray *files, const char *path, const json_t *value)
+{
+    g_autofree char *text = format(value, "");
+
+    add_text(files, path, text);
+}
+
+const char *
+vt_seed_label(VtSeedSource source)
+{
+    return source == VT_SEED_NOCLOUD ? "CIDATA" : "config-2";
+}
+
+/* What every instance gets: its name, and randomness for the first keys that it makes */
+static char *
+format_config(const VtInstance *instance, const uint8_t random[VT_SEED_RANDOM])
+{
+    const bool has_domain = strchr(instance->hostname, '.') != NULL;
+    g_autofree char *encoded = g_base64_encode(random, VT_SEED_RANDOM);
+    g_autofree char *host = g_strndup(instance->hostname, strcspn(instance->hostname, "."));
+    json_t *config =
+        json_pack("{s:s, s:b, s:{s:s, s:s, s:s}}", "hostname", host, "manage_etc_hosts", 1,
+                  "random_seed", "file", "/dev/urandom", "encoding", "base64", "data", encoded);
+    char *text;
+
+    if (has_domain)
+        json_object_set_new(config, "fqdn", json_string(instance->hostname));
+    json_object_update(config, instance->config);
+    text = format(config, CONFIG_MARK);
+    json_decref(config);
+    return text;
+}
+
+/* One document, or both as parts of an archive; the later one counts where both say something */
+static char *
+format_user_data(const VtInstance *instance, const uint8_t random[VT_SEED_RANDOM])
+{
+    g_autofree char *config = format_config(instance, random);
+    json_t *archive;
+    char *text;
+
+    if (!instance->user_data)
+        return g_steal_pointer(&config);
+    archive = json_pack("[{s:s, s:s}, {s:s}]", "type", "text/cloud-config", "content", config,
+                        "content", instance->user_data);
+    text = format(archive, ARCHIVE_MARK);
+    json_decref(archive);
+    return text;
+}
+
+static void
+add_nocloud(GPtrArray *files, const VtInstance *instance, const char *user_data)
+{
+    json_t *meta = json_pack("{s:s, s:s}", "instance-id", instance->uuid, "local-hostname",
+                             instance->hostname);
+
+    add_json(files, "meta-data", meta);
+    add_text(files, "user-data", user_data);
+    add_text(files, "vendor-data", CONFIG_MARK "{}\n");
+    if (instance->network_text)
+        add_text(files, "network-config", instance->network_text);
+    else if (instance->network)
+        add_json(files, "network-config", instance->network);
+    json_decref(meta);
+}
+
+/* docs.openstack.org, "Metadata": also what cloudbase-init reads */
+static void
+add_config_drive(GPtrArray *files, const VtInstance *instance, const char *user_data)
+{
+    json_t *meta = json_pack("{s:s, s:s, s:s}", "uuid", instance->uuid, "name", instance->domain,
+                             "hostname", instance->hostname);
+
+    add_json(files, "openstack/latest/meta_data.json", meta);
+    add_text(files, "openstack/latest/user_data", user_data);
+    add_text(files, "openstack/latest/vendor_data.json", "{}\n");
+    json_decref(meta);
+}
+
+GPtrArray *
+vt_seed_files(const VtInstance *instance, const uint8_t random[VT_SEED_RANDOM])
+{
+    GPtrArray *files = g_ptr_array_new_with_free_func(seed_file_free);
+    g_autofree char *user_data = format_user_data(instance, random);
+
+    if (instance->source == VT_SEED_NOCLOUD)
+        add_nocloud(files, instance, user_data);
+    else
+        add_config_drive(files, instance, user_data);
+    return files;
+}

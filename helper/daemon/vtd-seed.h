@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtd-seed.h: the seed worker, as a call sees it */
+#pragma once
+
+#include "vtd-worker.h"
+
+/**
+ * VtdSeed:
+ * @path: where the domain expects it; %NULL if the domain has no instance in its metadata
+ * @owner: UUID of the domain
+ * @image: (nullable): an ISO 9660 image
+ */
+typedef struct {
+    char *path;
+    char *owner;
+    GBytes *image;
+} VtdSeed;
+void vtd_seed_clear(VtdSeed *seed);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtdSeed, vtd_seed_clear)
+
+/**
+ * vtd_seed_make: Blocks for some ms, so it belongs in a thread
+ * @xml: of a domain
+ * @with_image: or the path alone
+ * @ret_seed: (out): what the worker says; it may say anything, so check the path
+ * @error: what the worker found wrong in @xml; %G_IO_ERROR_TIMED_OUT
+ */
+bool vtd_seed_make(const VtdWorkerConfig *config, GBytes *xml, bool with_image, VtdSeed *ret_seed,
+                   GError **error);

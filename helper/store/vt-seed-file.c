@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-seed-file.c: seeds in a pool, and whose they are */
+#include "vt-seed-file.h"
+
+#include "vt-fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+/* Symbolic links, named as the seeds, to the UUIDs of their domains; its lock guards both */
+#define RECORDS_DIR ".seeds"
+#define UUID_LENGTH 36
+
+typedef struct {
+    int dir_fd;
+    int records_fd;
+    const char *path;
+    const char *name;
+    /* "" if there is no record */
+    char owner[UUID_LENGTH + 1];
+} Seed;
+
+static void
+seed_clear(Seed *seed)
+{
+    vt_close_fd(&seed->records_fd);
+    vt_close_fd(&seed->dir_fd);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Seed, seed_clear)
+
+bool
+vt_seed_target(const char *path, char **ret_target, GError **error)
+{
+    const char *slash = strrchr(path, '/');
+
+    if (!slash || slash == path || slash[1] == '.' || !g_str_has_suffix(path, VT_SEED_SUFFIX) ||
+        strlen(slash + 1) == strlen(VT_SEED_SUFFIX))
+        return vt_throw(error, VT_ERROR_INVALID,
+                        "the seed's path '%s' is not <directory of a template pool>/NAME%s", path,
+                        VT_SEED_SUFFIX);
+    *ret_target = g_strndup(path, (gsize)(slash - path));
+    return true;
+}
+
+static bool
+read_record(Seed *seed, GError **error)
+{
+    ssize_t n = readlinkat(seed->records_fd, seed->name, seed->owner, sizeof(seed->owner));
+
+    if (n < 0 && errno != ENOENT)
+        return vt_throw_errno(error, errno, "cannot read whose seed '%s' is", seed->path);
+    if (n > UUID_LENGTH)
+        return vt_throw(error, VT_ERROR_CORRUPT, "the record of '%s' is no UUID", seed->path);
+    seed->owner[MAX(n, 0)] = '\0';
+    return true;
+}
+
+/* @seed is locked until it is cleared */
+static bool
+seed_open(const char *path, Seed *seed, GError **error)
+{
+    g_autofree char *target = NULL;
+
+    if (!vt_seed_target(path, &target, error))
+        return false;
+    seed->path = path;
+    seed->name = strrchr(path, '/') + 1;
+    seed->dir_fd = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (seed->dir_fd < 0)
+        return vt_throw_errno(error, errno, "cannot open '%s'", target);
+    if (mkdirat(seed->dir_fd, RECORDS_DIR, 0700) < 0 && errno != EEXIST)
+        return vt_throw_errno(error, errno, "cannot make '%s/%s'", target, RECORDS_DIR);
+    seed->records_fd =
+        openat(seed->dir_fd, RECORDS_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (seed->records_fd < 0)
+        return vt_throw_errno(error, errno, "cannot open '%s/%s'", target, RECORDS_DIR);
+    while (flock(seed->records_fd, LOCK_EX) < 0) {
+        if (errno != EINTR)
+            return vt_throw_errno(error, errno, "cannot lock '%s/%s'", target, RECORDS_DIR);
+    }
+    return read_record(seed, error);
+}
+
+/* Whether the name may be taken: it is free, or @owner's own seed */
+static bool
+check_free(const Seed *seed, const char *owner, GError **error)
+{
+    struct stat st;
+
+    if (fstatat(seed->dir_fd, seed->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT || vt_throw_errno(error, errno, "cannot stat '%s'", seed->path);
+    if (S_ISLNK(st.st_mode))
+        return vt_throw(error, VT_ERROR_EXISTS, "'%s' is a symbolic link: remove it", seed->path);
+    if (!*seed->owner || !S_ISREG(st.st_mode) || st.st_nlink != 1)
+        return vt_throw(error, VT_ERROR_EXISTS,
+                        "'%s' is there and was not made for a domain: remove it, or name another "
+                        "path in <seed>",
+                        seed->path);
+    return strcmp(seed->owner, owner) == 0 ||
+           vt_throw(error, VT_ERROR_EXISTS,
+                    "'%s' is the seed of the domain %s: name another path in <seed>", seed->path,
+                    seed->owner);
+}
+
+static bool
+write_record(const Seed *seed, const char *owner, GError **error)
+{
+    if (strcmp(seed->owner, owner) == 0)
+        return true;
+    if ((*seed->owner && unlinkat(seed->records_fd, seed->name, 0) < 0) ||
+        symlinkat(owner, seed->records_fd, seed->name) < 0)
+        return vt_throw_errno(error, errno, "cannot remember whose seed '%s' is", seed->path);
+    return true;
+}
+
+static bool
+write_seed(const Seed *seed, GBytes *image, GError **error)
+{
+    char name[32];
+    vt_autofd fd = -1;
+
+    if (!vt_fs_tmpfile(seed->dir_fd, 0600, &fd, error) ||
+        !vt_fs_write_all(fd, g_bytes_get_data(image, NULL), g_bytes_get_size(image), seed->path,
+                         error))
+        return false;
+    if (unlinkat(seed->dir_fd, seed->name, 0) < 0 && errno != ENOENT)
+        return vt_throw_errno(error, errno, "cannot replace '%s'", seed->path);
+    g_snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+    if (linkat(AT_FDCWD, name, seed->dir_fd, seed->name, AT_SYMLINK_FOLLOW) < 0)
+        return vt_throw_errno(error, errno, "cannot write '%s'", seed->path);
+    return true;
+}
+
+bool
+vt_seed_place(const char *path, const char *owner, GBytes *image, GError **error)
+{
+    g_auto(Seed) seed = {.dir_fd = -1, .records_fd = -1};
+
+    return seed_open(path, &seed, error) && check_free(&seed, owner, error) &&
+           write_record(&seed, owner, error) && write_seed(&seed, image, error);
+}
+
+bool
+vt_seed_remove(const char *path, const char *owner, GError **error)
+{
+    g_auto(Seed) seed = {.dir_fd = -1, .records_fd = -1};
+
+    if (!seed_open(path, &seed, error))
+        return false;
+    if (strcmp(seed.owner, owner) != 0)
+        return true;
+    if ((unlinkat(seed.dir_fd, seed.name, 0) < 0 && errno != ENOENT) ||
+        unlinkat(seed.records_fd, seed.name, 0) < 0)
+        return vt_throw_errno(error, errno, "cannot remove '%s'", path);
+    return true;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-seed-file.h: seeds in a pool, and whose they are */
+#pragma once
+
+#include "vt-error.h"
+
+/* What a seed's name ends in, behind at least one character */
+#define VT_SEED_SUFFIX "-seed.iso"
+
+/**
+ * vt_seed_target:
+ * @path: `/directory/NAME-seed.iso`
+ * @ret_target: (out) (transfer full): the directory
+ * @error: %VT_ERROR_INVALID: a path of another form
+ */
+bool vt_seed_target(const char *path, char **ret_target, GError **error);
+
+/**
+ * vt_seed_place:
+ * @path: see vt_seed_target(); its directory is a pool
+ * @owner: UUID of the domain, remembered in `<directory>/.seeds`
+ *
+ * Writes the file, 0600; what libvirt does with owner and mode at a start is its business. Not
+ * durable: a seed is made again at each start.
+ *
+ * @error: %VT_ERROR_EXISTS, and nothing is changed: the seed of another domain, a file that is no
+ *   seed of ours, a symbolic link
+ */
+bool vt_seed_place(const char *path, const char *owner, GBytes *image, GError **error);
+
+/** vt_seed_remove: Removes the seed if it is there and is @owner's */
+bool vt_seed_remove(const char *path, const char *owner, GError **error);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fuzz-instance.c: no XML makes the reader go wrong; each accepted one has a seed of valid JSON */
+#include "fuzz.h"
+#include "vt-seed.h"
+
+#include <string.h>
+
+static void
+check(const VtInstance *instance)
+{
+    static const uint8_t random[VT_SEED_RANDOM];
+    g_autoptr(GPtrArray) files = vt_seed_files(instance, random);
+    const VtSeedFile *meta = files->pdata[0];
+    json_auto_t *document =
+        json_loadb(g_bytes_get_data(meta->bytes, NULL), g_bytes_get_size(meta->bytes), 0, NULL);
+
+    g_assert_nonnull(document);
+    g_assert_true(g_path_is_absolute(instance->seed_path));
+    g_assert_true(g_utf8_validate(instance->hostname, -1, NULL));
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    g_autoptr(GBytes) bytes = g_bytes_new_static(data, size);
+    g_autoptr(VtInstance) instance = NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (!vt_instance_parse(bytes, &instance, &error))
+        g_assert_true(g_utf8_validate(error->message, -1, NULL));
+    else if (instance)
+        check(instance);
+    return 0;
+}
