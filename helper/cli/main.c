@@ -8,9 +8,19 @@
 #include <string.h>
 
 static const VtcVerb *const verbs[] = {
-    &vtc_verb_list,       &vtc_verb_info,         &vtc_verb_pull,   &vtc_verb_verify,
-    &vtc_verb_evict,      &vtc_verb_jobs,         &vtc_verb_doctor, &vtc_verb_publish,
-    &vtc_verb_store_init, &vtc_verb_key_generate,
+    &vtc_verb_list,
+    &vtc_verb_info,
+    &vtc_verb_pull,
+    &vtc_verb_verify,
+    &vtc_verb_evict,
+    &vtc_verb_jobs,
+    &vtc_verb_doctor,
+    &vtc_verb_publish,
+    &vtc_verb_store_init,
+    &vtc_verb_key_generate,
+    &vtc_verb_provision,
+    &vtc_verb_instance_prepare,
+    &vtc_verb_instance_release,
 };
 
 static void
@@ -21,7 +31,7 @@ print_usage(void)
             "Signed templates from an OCI store, as volumes of a libvirt pool.\n\n"
             "Verbs:\n");
     for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++)
-        g_print("  %-13s %s\n", verbs[i]->name, verbs[i]->summary);
+        g_print("  %-16s  %s\n", verbs[i]->name, verbs[i]->summary);
     g_print("\nOptions:\n"
             "  --help        this text; 'virt-template VERB --help' for a verb's options\n"
             "  --version     the version of virt-template\n\n"

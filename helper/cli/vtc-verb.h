@@ -35,6 +35,9 @@ extern const VtcVerb vtc_verb_jobs;
 extern const VtcVerb vtc_verb_store_init;
 extern const VtcVerb vtc_verb_key_generate;
 extern const VtcVerb vtc_verb_doctor;
+extern const VtcVerb vtc_verb_instance_prepare;
+extern const VtcVerb vtc_verb_instance_release;
+extern const VtcVerb vtc_verb_provision;
 
 /**
  * vtc_verb_parse:

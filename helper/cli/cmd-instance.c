@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cmd-instance.c: virt-template instance prepare|release, for libvirt's hook */
+#include "vtc-client.h"
+#include "vtc-verb.h"
+
+#include <stdio.h>
+
+/* As for vt_instance_parse() */
+#define XML_MAX (4u << 20)
+
+static bool
+read_stdin(char **ret_text, GError **error)
+{
+    g_autofree char *text = g_malloc(XML_MAX + 1);
+    gsize size = fread(text, 1, XML_MAX, stdin);
+
+    if (ferror(stdin) || size == XML_MAX)
+        return vt_throw(error, VT_ERROR_INVALID, "cannot read the domain's XML from stdin");
+    text[size] = '\0';
+    if (!g_utf8_validate(text, (gssize)size, NULL))
+        return vt_throw(error, VT_ERROR_INVALID, "the domain's XML on stdin is not UTF-8");
+    *ret_text = g_steal_pointer(&text);
+    return true;
+}
+
+static bool
+run_method(const VtcVerb *self, char **argv, const char *method, GError **error)
+{
+    g_auto(VtcHelperOptions) helper = {0};
+    g_autoptr(VtcClient) client = NULL;
+    g_autofree char *xml = NULL;
+    g_auto(GStrv) words = NULL;
+    const GOptionEntry entries[] = {
+        {"socket", 0, 0, G_OPTION_ARG_FILENAME, &helper.socket, "Socket of virttemplated", "PATH"},
+        {NULL},
+    };
+
+    return vtc_verb_parse(self, argv, entries, &words, error) && read_stdin(&xml, error) &&
+           vtc_client_open(helper.socket, true, &client, error) &&
+           vtc_client_call(client, method, g_variant_new("(s)", xml), "(s)", NULL, error);
+}
+
+static bool
+run_prepare(const VtcVerb *self, char **argv, GError **error)
+{
+    return run_method(self, argv, "PrepareInstance", error);
+}
+
+static bool
+run_release(const VtcVerb *self, char **argv, GError **error)
+{
+    return run_method(self, argv, "ReleaseInstance", error);
+}
+
+const VtcVerb vtc_verb_instance_prepare = {
+    .name = "instance prepare",
+    .words = "",
+    .summary = "Make the seed of a domain (for libvirt's hook)",
+    .detail = "The XML of the domain comes on stdin.",
+    .run = run_prepare,
+};
+
+const VtcVerb vtc_verb_instance_release = {
+    .name = "instance release",
+    .words = "",
+    .summary = "Remove the seed of a domain (for libvirt's hook)",
+    .detail = "The XML of the domain comes on stdin.",
+    .run = run_release,
+};

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cmd-provision.c: virt-template provision: a program of its own, see provision.c */
+#include "vtc-verb.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+static bool
+run(const VtcVerb *self, char **argv, GError **error)
+{
+    g_autoptr(GPtrArray) full = g_ptr_array_new();
+
+    g_ptr_array_add(full, (gpointer)VT_PROVISION);
+    for (; *argv; argv++)
+        g_ptr_array_add(full, *argv);
+    g_ptr_array_add(full, NULL);
+    execv(VT_PROVISION, (char **)full->pdata);
+    return vt_throw_errno(error, errno, "cannot run '%s'", VT_PROVISION);
+}
+
+const VtcVerb vtc_verb_provision = {
+    .name = "provision",
+    .summary = "Make a guest from a template: clone, seed, domain",
+    .run = run,
+};

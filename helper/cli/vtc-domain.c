@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtc-domain.c: the XML of a domain over a clone, with its instance in the metadata */
+#include "vtc-domain.h"
+
+#include "vt-instance.h"
+
+#include <libxml/tree.h>
+#include <string.h>
+
+/*
+ * What a cloud image needs: virtio disk and network, a serial console, a source of randomness, the
+ * channel of the guest agent. The seed is a virtio disk and not a CD-ROM, which some guests find
+ * only after cloud-init has looked.
+ */
+
+typedef struct {
+    xmlNode *instance;
+    xmlNs *ns;
+    xmlNode *user;
+    xmlNode *interface;
+} Instance;
+
+static xmlNode *
+child(xmlNode *parent, const char *name, const char *text)
+{
+    return xmlNewTextChild(parent, NULL, (const xmlChar *)name, (const xmlChar *)text);
+}
+
+static void
+attribute(xmlNode *node, const char *name, const char *value)
+{
+    xmlNewProp(node, (const xmlChar *)name, (const xmlChar *)value);
+}
+
+static void
+number(xmlNode *parent, const char *name, unsigned value)
+{
+    g_autofree char *text = g_strdup_printf("%u", value);
+
+    child(parent, name, text);
+}
+
+/* ---- settings ---- */
+
+/* The elements know the grammar of their values: vt_instance_parse() checks them */
+typedef bool (*Setter)(Instance *instance, const char *key, const char *value, GError **error);
+
+static bool
+set_element(Instance *instance, const char *key, const char *value, GError **error)
+{
+    xmlNewTextChild(instance->instance, instance->ns, (const xmlChar *)key, (const xmlChar *)value);
+    return true;
+}
+
+static bool
+set_user(Instance *instance, const char *key, const char *value, GError **error)
+{
+    instance->user = xmlNewChild(instance->instance, instance->ns, (const xmlChar *)key, NULL);
+    attribute(instance->user, "name", value);
+    return true;
+}
+
+static bool
+needs_user(const Instance *instance, const char *key, GError **error)
+{
+    return instance->user ||
+           vt_throw(error, VT_ERROR_INVALID,
+                    "--set %s=...: say whose with --set user=NAME before it", key);
+}
+
+static bool
+set_of_user(Instance *instance, const char *key, const char *value, GError **error)
+{
+    if (!needs_user(instance, key, error))
+        return false;
+    attribute(instance->user, key, value);
+    return true;
+}
+
+/* "@FILE" is read */
+static bool
+set_ssh_key(Instance *instance, const char *key, const char *value, GError **error)
+{
+    g_autofree char *text = NULL;
+    g_autoptr(GError) local = NULL;
+
+    if (!needs_user(instance, key, error))
+        return false;
+    if (*value == '@' && !g_file_get_contents(value + 1, &text, NULL, &local))
+        return vt_throw(error, VT_ERROR_INVALID, "--set ssh-key: %s", local->message);
+    xmlNewTextChild(instance->user, instance->ns, (const xmlChar *)key,
+                    (const xmlChar *)(text ? g_strstrip(text) : value));
+    return true;
+}
+
+/* "PATH:FILE": the guest's path, and a file here */
+static bool
+set_file(Instance *instance, const char *key, const char *value, GError **error)
+{
+    g_auto(GStrv) parts = g_strsplit(value, ":", 2);
+    g_autofree char *text = NULL;
+    g_autoptr(GError) local = NULL;
+    xmlNode *node;
+
+    if (g_strv_length(parts) != 2)
+        return vt_throw(error, VT_ERROR_INVALID, "--set file=%s: not PATH_IN_GUEST:FILE", value);
+    if (!g_file_get_contents(parts[1], &text, NULL, &local))
+        return vt_throw(error, VT_ERROR_INVALID, "--set file: %s", local->message);
+    if (!g_utf8_validate(text, -1, NULL))
+        return vt_throw(error, VT_ERROR_INVALID, "--set file: '%s' is not text", parts[1]);
+    node = xmlNewTextChild(instance->instance, instance->ns, (const xmlChar *)key,
+                           (const xmlChar *)text);
+    attribute(node, "path", parts[0]);
+    return true;
+}
+
+static bool
+set_of_interface(Instance *instance, const char *key, const char *value, GError **error)
+{
+    if (!instance->interface)
+        instance->interface =
+            xmlNewChild(instance->instance, instance->ns, (const xmlChar *)"interface", NULL);
+    xmlNewTextChild(instance->interface, instance->ns, (const xmlChar *)key,
+                    (const xmlChar *)value);
+    return true;
+}
+
+static const struct {
+    const char *key;
+    const char *meaning;
+    Setter set;
+} keys[] = {
+    {"hostname", "name of the guest; default: the domain's", set_element},
+    {"user", "a user, which the next five are about", set_user},
+    {"ssh-key", "public key, or @FILE", set_ssh_key},
+    {"sudo", "yes or no", set_of_user},
+    {"password-hash", "as in crypt(5)", set_of_user},
+    {"groups", "one,two", set_of_user},
+    {"shell", "path of a shell", set_of_user},
+    {"package", "to be installed", set_element},
+    {"file", "PATH_IN_GUEST:FILE", set_file},
+    {"command", "run once, by sh", set_element},
+    {"service", "to be enabled and started", set_element},
+    {"locale", "de_DE.UTF-8", set_element},
+    {"timezone", "Europe/Berlin", set_element},
+    {"address", "192.0.2.5/24; without one: DHCP", set_of_interface},
+    {"gateway", "192.0.2.1", set_of_interface},
+    {"dns", "192.0.2.53", set_of_interface},
+};
+
+char *
+vtc_domain_keys(void)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    for (gsize i = 0; i < G_N_ELEMENTS(keys); i++)
+        g_string_append_printf(text, "  %-14s %s\n", keys[i].key, keys[i].meaning);
+    return g_string_free(g_steal_pointer(&text), FALSE);
+}
+
+static bool
+apply(Instance *instance, const char *setting, GError **error)
+{
+    const char *equals = strchr(setting, '=');
+    g_autofree char *key = g_strndup(setting, equals ? (gsize)(equals - setting) : strlen(setting));
+    g_autofree char *known = NULL;
+
+    for (gsize i = 0; equals && i < G_N_ELEMENTS(keys); i++) {
+        if (!g_str_equal(keys[i].key, key))
+            continue;
+        if (!g_utf8_validate(equals + 1, -1, NULL))
+            return vt_throw(error, VT_ERROR_INVALID, "--set %s: not UTF-8", key);
+        return keys[i].set(instance, key, equals + 1, error);
+    }
+    known = vtc_domain_keys();
+    return vt_throw(error, VT_ERROR_INVALID, "--set %s: %s; known keys:\n%s", key,
+                    equals ? "there is no such key" : "not KEY=VALUE", known);
+}
+
+static bool
+add_instance(const VtcDomain *domain, xmlNode *root, GError **error)
+{
+    xmlNode *metadata = child(root, "metadata", NULL), *seed;
+    Instance instance = {xmlNewChild(metadata, NULL, (const xmlChar *)"instance", NULL), NULL, NULL,
+                         NULL};
+
+    instance.ns =
+        xmlNewNs(instance.instance, (const xmlChar *)VT_INSTANCE_NAMESPACE, (const xmlChar *)"vt");
+    xmlSetNs(instance.instance, instance.ns);
+    seed = xmlNewChild(instance.instance, instance.ns, (const xmlChar *)"seed", NULL);
+    attribute(seed, "path", domain->seed);
+    for (char **setting = domain->settings; setting && *setting; setting++) {
+        if (!apply(&instance, *setting, error))
+            return false;
+    }
+    return !domain->user_data || set_element(&instance, "user-data", domain->user_data, error);
+}
+
+/* ---- hardware ---- */
+
+static void
+add_disk(xmlNode *devices, const char *path, const char *format, const char *target)
+{
+    xmlNode *disk = child(devices, "disk", NULL), *driver, *node;
+
+    attribute(disk, "type", "file");
+    attribute(disk, "device", "disk");
+    driver = child(disk, "driver", NULL);
+    attribute(driver, "name", "qemu");
+    attribute(driver, "type", format);
+    attribute(child(disk, "source", NULL), "file", path);
+    node = child(disk, "target", NULL);
+    attribute(node, "dev", target);
+    attribute(node, "bus", "virtio");
+    if (g_str_equal(format, "raw"))
+        child(disk, "readonly", NULL);
+    else
+        attribute(driver, "discard", "unmap");
+}
+
+static void
+add_devices(const VtcDomain *domain, xmlNode *root)
+{
+    xmlNode *devices = child(root, "devices", NULL), *node, *part;
+
+    add_disk(devices, domain->disk, "qcow2", "vda");
+    if (domain->seed)
+        add_disk(devices, domain->seed, "raw", "vdb");
+    if (domain->network) {
+        node = child(devices, "interface", NULL);
+        attribute(node, "type", "network");
+        attribute(child(node, "source", NULL), "network", domain->network);
+        attribute(child(node, "model", NULL), "type", "virtio");
+    }
+    attribute(child(devices, "console", NULL), "type", "pty");
+    node = child(devices, "channel", NULL);
+    attribute(node, "type", "unix");
+    part = child(node, "target", NULL);
+    attribute(part, "type", "virtio");
+    attribute(part, "name", "org.qemu.guest_agent.0");
+    node = child(devices, "rng", NULL);
+    attribute(node, "model", "virtio");
+    attribute(child(node, "backend", "/dev/urandom"), "model", "random");
+}
+
+static void
+add_machine(const VtcDomain *domain, xmlNode *root)
+{
+    xmlNode *node;
+
+    number(root, "memory", domain->memory_mib);
+    attribute(xmlGetLastChild(root), "unit", "MiB");
+    number(root, "vcpu", domain->vcpus);
+    node = child(root, "os", NULL);
+    if (domain->efi)
+        attribute(node, "firmware", "efi");
+    attribute(child(node, "type", "hvm"), "machine", domain->machine);
+    node = child(root, "features", NULL);
+    child(node, "acpi", NULL);
+    child(node, "apic", NULL);
+    /* A clone is told that it is one: new keys, new random numbers */
+    child(root, "genid", NULL);
+    if (g_str_equal(domain->virt_type, "kvm"))
+        attribute(child(root, "cpu", NULL), "mode", "host-model");
+}
+
+bool
+vtc_domain_format(const VtcDomain *domain, char **ret_xml, GError **error)
+{
+    xmlDoc *document = xmlNewDoc((const xmlChar *)"1.0");
+    xmlNode *root = xmlNewDocNode(document, NULL, (const xmlChar *)"domain", NULL);
+    xmlBuffer *buffer = xmlBufferCreate();
+    bool ok;
+
+    xmlDocSetRootElement(document, root);
+    attribute(root, "type", domain->virt_type);
+    child(root, "name", domain->name);
+    ok = !domain->seed || add_instance(domain, root, error);
+    if (ok) {
+        add_machine(domain, root);
+        add_devices(domain, root);
+        xmlNodeDump(buffer, document, root, 0, 1);
+        *ret_xml = g_strconcat((const char *)xmlBufferContent(buffer), "\n", NULL);
+    }
+    xmlBufferFree(buffer);
+    xmlFreeDoc(document);
+    return ok;
+}

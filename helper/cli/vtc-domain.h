@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtc-domain.h: the XML of a domain over a clone, with its instance in the metadata */
+#pragma once
+
+#include "vt-error.h"
+
+/**
+ * VtcDomain:
+ * @virt_type: `kvm` or `qemu`
+ * @machine: as for <type machine='...'>
+ * @network: (nullable): name of a libvirt network; %NULL: no interface
+ * @efi: firmware
+ * @memory_mib: MiB
+ * @disk: path of the clone, qcow2
+ * @seed: (nullable): path of the seed; %NULL: no instance
+ * @settings: (nullable) (array zero-terminated=1): `key=value`, see vtc_domain_keys()
+ * @user_data: (nullable): complete user-data
+ */
+typedef struct {
+    const char *name;
+    const char *virt_type;
+    const char *machine;
+    const char *network;
+    bool efi;
+    unsigned memory_mib;
+    unsigned vcpus;
+    const char *disk;
+    const char *seed;
+    char **settings;
+    const char *user_data;
+} VtcDomain;
+
+/** vtc_domain_keys: Returns: (transfer full): what a setting may be, one a line */
+char *vtc_domain_keys(void);
+
+/**
+ * vtc_domain_format:
+ * @ret_xml: (out) (transfer full): values are text nodes and attributes of a tree: none can break
+ *   out of its place
+ * @error: %VT_ERROR_INVALID: an unknown key, or a file that cannot be read
+ */
+bool vtc_domain_format(const VtcDomain *domain, char **ret_xml, GError **error);

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtc-provision.c: clones, domains and their addresses, through libvirt's public API */
+#include "vtc-provision.h"
+
+#include "vt-instance.h"
+
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+#include <libxml/parser.h>
+#include <string.h>
+
+struct VtcSession {
+    const VtcProvision *provision;
+    virConnectPtr connection;
+    virStorageVolPtr template;
+    virStoragePoolPtr pool;
+    char *seed_dir;
+    const char *virt_type;
+};
+
+static void
+ignore_error(void *user, virErrorPtr error)
+{
+    /* Each error is reported where it matters */
+}
+
+static bool
+throw_libvirt(GError **error, VtError code, const char *what, const char *name)
+{
+    const virError *last = virGetLastError();
+
+    return vt_throw(error, code, "%s '%s': %s", what, name,
+                    last && last->message ? last->message : "unknown error");
+}
+
+/* ---- the template ---- */
+
+/* <pool>...<target><path>/x</path></target></pool> */
+static char *
+target_of(virStoragePoolPtr pool)
+{
+    char *xml = virStoragePoolGetXMLDesc(pool, 0), *path = NULL;
+    xmlDoc *document =
+        xml ? xmlReadMemory(xml, (int)strlen(xml), NULL, NULL, XML_PARSE_NONET) : NULL;
+    xmlNode *root = document ? xmlDocGetRootElement(document) : NULL;
+
+    for (xmlNode *node = root ? root->children : NULL; node; node = node->next) {
+        for (xmlNode *child = strcmp((const char *)node->name, "target") == 0 ? node->children
+                                                                              : NULL;
+             child; child = child->next) {
+            if (strcmp((const char *)child->name, "path") == 0 && child->children)
+                path = g_strdup((const char *)child->children->content);
+        }
+    }
+    xmlFreeDoc(document);
+    free(xml);
+    return path;
+}
+
+/* Takes the volume from @pool if it is there; a second pool that has it is an error */
+static bool
+look_into(VtcSession *session, virStoragePoolPtr pool, const char *volume, GError **error)
+{
+    const char *wanted = session->provision->template_pool;
+    virStorageVolPtr found;
+
+    if (wanted && strcmp(wanted, virStoragePoolGetName(pool)) != 0)
+        return true;
+    found = virStorageVolLookupByName(pool, volume);
+    if (!found)
+        return true;
+    if (session->template) {
+        virStorageVolFree(found);
+        return vt_throw(error, VT_ERROR_INVALID,
+                        "more than one pool has '%s': name one with --template-pool", volume);
+    }
+    session->template = found;
+    session->seed_dir = target_of(pool);
+    return session->seed_dir != NULL ||
+           vt_throw(error, VT_ERROR_FAILED, "the pool of '%s' has no target path", volume);
+}
+
+static bool
+find_template(VtcSession *session, GError **error)
+{
+    g_autofree char *volume = g_strconcat(session->provision->template, ".qcow2", NULL);
+    virStoragePoolPtr *pools = NULL;
+    int count = virConnectListAllStoragePools(session->connection, &pools,
+                                              VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE);
+    bool ok = count >= 0 || throw_libvirt(error, VT_ERROR_FAILED, "cannot list pools for", volume);
+
+    for (int i = 0; i < count; i++) {
+        ok = ok && look_into(session, pools[i], volume, error);
+        virStoragePoolFree(pools[i]);
+    }
+    free(pools);
+    return ok &&
+           (session->template ||
+            vt_throw(error, VT_ERROR_NOT_FOUND,
+                     "no running pool%s%s has the template '%s'; see 'virt-template list'",
+                     session->provision->template_pool ? " " : "",
+                     session->provision->template_pool ? session->provision->template_pool : "",
+                     session->provision->template));
+}
+
+bool
+vtc_session_open(const VtcProvision *provision, VtcSession **ret_session, GError **error)
+{
+    g_autoptr(VtcSession) session = g_new0(VtcSession, 1);
+    char *capabilities;
+
+    session->provision = provision;
+    virSetErrorFunc(NULL, ignore_error);
+    session->connection = virConnectOpen(provision->uri);
+    if (!session->connection)
+        return throw_libvirt(error, VT_ERROR_FAILED, "cannot connect to libvirt",
+                             provision->uri ? provision->uri : "default");
+    session->pool = virStoragePoolLookupByName(session->connection, provision->pool);
+    if (!session->pool)
+        return throw_libvirt(error, VT_ERROR_NOT_FOUND, "cannot use the pool", provision->pool);
+    if (!find_template(session, error))
+        return false;
+    capabilities = virConnectGetDomainCapabilities(session->connection, NULL, NULL, NULL, "kvm", 0);
+    session->virt_type = capabilities ? "kvm" : "qemu";
+    free(capabilities);
+    *ret_session = g_steal_pointer(&session);
+    return true;
+}
+
+void
+vtc_session_free(VtcSession *session)
+{
+    if (!session)
+        return;
+    if (session->template)
+        virStorageVolFree(session->template);
+    if (session->pool)
+        virStoragePoolFree(session->pool);
+    if (session->connection)
+        virConnectClose(session->connection);
+    g_free(session->seed_dir);
+    g_free(session);
+}
+
+/* ---- one domain ---- */
+
+static char *
+volume_name(const char *name)
+{
+    return g_strconcat(name, ".qcow2", NULL);
+}
+
+static bool
+format_domain(VtcSession *session, const char *name, const char *disk, char **ret_xml,
+              GError **error)
+{
+    g_autofree char *seed = g_strdup_printf("%s/%s-seed.iso", session->seed_dir, name);
+    VtcDomain domain = session->provision->domain;
+
+    domain.name = name;
+    domain.disk = disk;
+    domain.seed = seed;
+    if (!domain.virt_type)
+        domain.virt_type = session->virt_type;
+    return vtc_domain_format(&domain, ret_xml, error);
+}
+
+bool
+vtc_session_xml(VtcSession *session, const char *name, char **ret_xml, GError **error)
+{
+    char *xml = virStoragePoolGetXMLDesc(session->pool, 0);
+    g_autofree char *dir = xml ? target_of(session->pool) : NULL;
+    g_autofree char *disk = g_strdup_printf("%s/%s.qcow2", dir ? dir : "", name);
+
+    free(xml);
+    return format_domain(session, name, disk, ret_xml, error);
+}
+
+static bool
+make_clone(VtcSession *session, const char *name, char **ret_path, GError **error)
+{
+    g_autofree char *volume = volume_name(name);
+    g_autofree char *xml =
+        g_markup_printf_escaped("<volume><name>%s</name><capacity>%" G_GUINT64_FORMAT "</capacity>"
+                                "<target><format type='qcow2'/></target></volume>",
+                                volume, session->provision->capacity);
+    virStorageVolPtr clone = virStorageVolCreateXMLFrom(session->pool, xml, session->template, 0);
+    char *path = clone ? virStorageVolGetPath(clone) : NULL;
+
+    if (!path)
+        throw_libvirt(error, VT_ERROR_FAILED, "cannot make the clone", volume);
+    else
+        *ret_path = g_strdup(path);
+    free(path);
+    if (clone)
+        virStorageVolFree(clone);
+    return *ret_path != NULL;
+}
+
+/* As the hook will, when the domain starts: now it has its UUID and MAC addresses */
+static bool
+check_instance(virDomainPtr domain, GError **error)
+{
+    char *xml = virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_INACTIVE);
+    g_autoptr(GBytes) bytes = xml ? g_bytes_new_with_free_func(xml, strlen(xml), free, xml) : NULL;
+    g_autoptr(VtInstance) instance = NULL;
+
+    if (!xml)
+        return throw_libvirt(error, VT_ERROR_FAILED, "cannot read the domain",
+                             virDomainGetName(domain));
+    return vt_instance_parse(bytes, &instance, error);
+}
+
+static bool
+make_domain(VtcSession *session, const char *name, const char *disk, bool start, GError **error)
+{
+    g_autofree char *xml = NULL;
+    virDomainPtr domain;
+    bool ok;
+
+    if (!format_domain(session, name, disk, &xml, error))
+        return false;
+    domain = virDomainDefineXML(session->connection, xml);
+    if (!domain)
+        return throw_libvirt(error, VT_ERROR_FAILED, "cannot define the domain", name);
+    ok = check_instance(domain, error);
+    if (ok && start && virDomainCreate(domain) < 0)
+        ok = throw_libvirt(error, VT_ERROR_FAILED, "cannot start the domain", name);
+    if (!ok)
+        virDomainUndefineFlags(domain, VIR_DOMAIN_UNDEFINE_NVRAM);
+    virDomainFree(domain);
+    return ok;
+}
+
+static void
+remove_clone(VtcSession *session, const char *name)
+{
+    g_autofree char *volume = volume_name(name);
+    virStorageVolPtr clone = virStorageVolLookupByName(session->pool, volume);
+
+    if (!clone)
+        return;
+    virStorageVolDelete(clone, 0);
+    virStorageVolFree(clone);
+}
+
+/* libvirt would take the XML for an update of what is there */
+static bool
+check_free(VtcSession *session, const char *name, GError **error)
+{
+    virDomainPtr there = virDomainLookupByName(session->connection, name);
+
+    if (!there)
+        return true;
+    virDomainFree(there);
+    return vt_throw(error, VT_ERROR_EXISTS, "there is a domain '%s' already", name);
+}
+
+bool
+vtc_session_make(VtcSession *session, const char *name, bool start, GError **error)
+{
+    g_autofree char *disk = NULL;
+
+    if (!check_free(session, name, error) || !make_clone(session, name, &disk, error))
+        return false;
+    if (make_domain(session, name, disk, start, error))
+        return true;
+    remove_clone(session, name);
+    return false;
+}
+
+void
+vtc_session_remove(VtcSession *session, const char *name)
+{
+    virDomainPtr domain = virDomainLookupByName(session->connection, name);
+
+    if (domain) {
+        virDomainDestroy(domain);
+        virDomainUndefineFlags(domain, VIR_DOMAIN_UNDEFINE_NVRAM);
+        virDomainFree(domain);
+    }
+    remove_clone(session, name);
+}
+
+/* ---- addresses ---- */
+
+static char *
+pick_address(virDomainInterfacePtr *interfaces, int count)
+{
+    char *found = NULL;
+
+    for (int i = 0; i < count; i++) {
+        for (unsigned j = 0; j < interfaces[i]->naddrs && !found; j++) {
+            const char *address = interfaces[i]->addrs[j].addr;
+
+            /* loopback and link-local are no use to anybody else */
+            if (!g_str_has_prefix(address, "127.") && strcmp(address, "::1") != 0 &&
+                !g_str_has_prefix(address, "fe80:") && !g_str_has_prefix(address, "169.254."))
+                found = g_strdup(address);
+        }
+        virDomainInterfaceFree(interfaces[i]);
+    }
+    free(interfaces);
+    return found;
+}
+
+bool
+vtc_session_address(VtcSession *session, const char *name, char **ret_address, GError **error)
+{
+    static const unsigned sources[] = {VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE,
+                                       VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT,
+                                       VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP};
+    virDomainPtr domain = virDomainLookupByName(session->connection, name);
+    const bool active = domain && virDomainIsActive(domain) == 1;
+
+    for (gsize i = 0; active && !*ret_address && i < G_N_ELEMENTS(sources); i++) {
+        virDomainInterfacePtr *interfaces = NULL;
+        int count = virDomainInterfaceAddresses(domain, &interfaces, sources[i], 0);
+
+        if (count >= 0)
+            *ret_address = pick_address(interfaces, count);
+    }
+    if (domain)
+        virDomainFree(domain);
+    return active || vt_throw(error, VT_ERROR_FAILED, "the domain '%s' has stopped", name);
+}
