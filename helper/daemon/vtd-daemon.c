@@ -418,6 +418,7 @@ vtd_daemon_new(const VtdConfig *config, VtdDaemon **ret_daemon, GError **error)
     g_autoptr(VtdDaemon) daemon = g_new0(VtdDaemon, 1);
 
     daemon->config = config;
+    daemon->seeder = vtd_seeder_new(&config->workers);
     daemon->pools =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)vtd_pool_unref);
     daemon->usage = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -457,6 +458,7 @@ vtd_daemon_free(VtdDaemon *daemon)
     if (daemon->db)
         write_usage(daemon);
     vtd_jobs_free(daemon->jobs);
+    g_clear_pointer(&daemon->seeder, vtd_seeder_unref);
     g_hash_table_unref(daemon->usage);
     g_hash_table_unref(daemon->pools);
     vt_db_close(daemon->db);

@@ -4,6 +4,7 @@
 
 #include "vtd-job.h"
 #include "vtd-pool.h"
+#include "vtd-seed.h"
 
 /**
  * VtdDaemon:
@@ -17,6 +18,7 @@ typedef struct {
     const VtdConfig *config;
     VtDb *db;
     VtdJobs *jobs;
+    VtdSeeder *seeder;
     GHashTable *pools;
     GHashTable *usage;
     guint usage_timer;

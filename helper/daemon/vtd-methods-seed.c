@@ -12,7 +12,7 @@
  */
 typedef struct {
     VtdCall *call;
-    const VtdWorkerConfig *workers;
+    VtdSeeder *seeder;
     GBytes *xml;
     bool prepares;
     VtdSeed seed;
@@ -68,8 +68,13 @@ run_in_thread(gpointer data)
 {
     Run *run = data;
 
-    vtd_seed_make(run->workers, run->xml, run->prepares, &run->seed, &run->error);
+    VtdSeeder *seeder = run->seeder;
+
+    vtd_seeder_make(seeder, run->xml, run->prepares, &run->seed, &run->error);
     g_idle_add_full(G_PRIORITY_DEFAULT, run_ended, run, NULL);
+    /* The caller has its answer meanwhile */
+    vtd_seeder_refill(seeder);
+    vtd_seeder_unref(seeder);
     return NULL;
 }
 
@@ -82,7 +87,7 @@ start(VtdCall *call, bool prepares, GError **error)
     const char *xml = g_variant_get_string(text, &size);
 
     *run = (Run){.call = call,
-                 .workers = &call->daemon->config->workers,
+                 .seeder = vtd_seeder_ref(call->daemon->seeder),
                  .xml = g_bytes_new(xml, size),
                  .prepares = prepares};
     g_thread_unref(g_thread_new("seed", run_in_thread, run));

@@ -6,12 +6,20 @@
 #include "vtd-spawn.h"
 #include "vtd-worker-protocol.h"
 
+#include <poll.h>
 #include <sys/random.h>
 
 /* Below the 5 s within which every method answers */
 #define SEED_TIMEOUT_MS 4000
 /* A seed is at most 16 MiB of files, and the structure around them */
 #define IMAGE_MAX (UINT64_C(32) << 20)
+
+struct VtdSeeder {
+    const VtdWorkerConfig *config;
+    GMutex lock;
+    VtdProcess waiting; /* guarded by lock; no pid: there is none */
+    GArray *ended;      /* (element-type VtdProcess): to be waited for; guarded by lock */
+};
 
 void
 vtd_seed_clear(VtdSeed *seed)
@@ -22,15 +30,28 @@ vtd_seed_clear(VtdSeed *seed)
 }
 
 static bool
-send_setup(const VtdWorkerConfig *config, const VtdProcess *process, GBytes *xml, const VtdFds *fds,
-           GError **error)
+start_worker(const VtdWorkerConfig *config, VtdProcess *ret, GError **error)
 {
-    VtdSeedSetup setup = {
-        .uid = config->unpack_uid, .gid = config->unpack_gid, .xml_size = g_bytes_get_size(xml)};
+    const VtdSeedSetup setup = {.uid = config->unpack_uid, .gid = config->unpack_gid};
+    g_autofree char *program = g_build_filename(config->program_dir, "seed-worker", NULL);
+    g_auto(VtdProcess) worker = {.socket_fd = -1};
 
-    if (getrandom(setup.random, sizeof(setup.random), 0) != (ssize_t)sizeof(setup.random))
+    if (!vtd_process_start(program, &worker, error) ||
+        !vtd_channel_send(worker.socket_fd, &setup, sizeof(setup), NULL, error))
+        return false;
+    *ret = worker;
+    worker = (VtdProcess){.socket_fd = -1};
+    return true;
+}
+
+static bool
+send_request(const VtdProcess *process, GBytes *xml, const VtdFds *fds, GError **error)
+{
+    VtdSeedRequest request = {.xml_size = g_bytes_get_size(xml)};
+
+    if (getrandom(request.random, sizeof(request.random), 0) != (ssize_t)sizeof(request.random))
         return vt_throw(error, VT_ERROR_FAILED, "there is no randomness for the seed");
-    return vtd_channel_send(process->socket_fd, &setup, sizeof(setup), fds, error);
+    return vtd_channel_send(process->socket_fd, &request, sizeof(request), fds, error);
 }
 
 static bool
@@ -61,25 +82,134 @@ read_image(int fd, uint64_t size, GBytes **ret_image, GError **error)
     return true;
 }
 
-bool
-vtd_seed_make(const VtdWorkerConfig *config, GBytes *xml, bool with_image, VtdSeed *ret_seed,
-              GError **error)
+/* The worker that waits, if there is one that has not ended meanwhile */
+static bool
+take_worker(VtdSeeder *seeder, VtdProcess *ret, GError **error)
 {
-    g_autofree char *program = g_build_filename(config->program_dir, "seed-worker", NULL);
+    g_auto(VtdProcess) worker = {.socket_fd = -1};
+    struct pollfd fd;
+
+    g_mutex_lock(&seeder->lock);
+    worker = seeder->waiting;
+    seeder->waiting = (VtdProcess){.socket_fd = -1};
+    g_mutex_unlock(&seeder->lock);
+    fd = (struct pollfd){.fd = worker.socket_fd, .events = POLLIN};
+    /* It says nothing by itself: what can be read is its end */
+    if (worker.pid > 0 && poll(&fd, 1, 0) == 0) {
+        *ret = worker;
+        worker = (VtdProcess){.socket_fd = -1};
+        return true;
+    }
+    return start_worker(seeder->config, ret, error);
+}
+
+static void
+clear_process(gpointer data)
+{
+    vtd_process_end(data);
+}
+
+static GArray *
+new_processes(void)
+{
+    GArray *processes = g_array_new(false, false, sizeof(VtdProcess));
+
+    g_array_set_clear_func(processes, clear_process);
+    return processes;
+}
+
+static void
+wait_for_ended(VtdSeeder *seeder)
+{
+    GArray *ended;
+
+    g_mutex_lock(&seeder->lock);
+    ended = g_steal_pointer(&seeder->ended);
+    seeder->ended = new_processes();
+    g_mutex_unlock(&seeder->lock);
+    g_array_unref(ended);
+}
+
+void
+vtd_seeder_refill(VtdSeeder *seeder)
+{
+    g_auto(VtdProcess) worker = {.socket_fd = -1};
+    g_autoptr(GError) error = NULL;
+
+    wait_for_ended(seeder);
+    if (!start_worker(seeder->config, &worker, &error)) {
+        g_debug("%s", error->message);
+        return;
+    }
+    g_mutex_lock(&seeder->lock);
+    if (seeder->waiting.pid == 0) {
+        seeder->waiting = worker;
+        worker = (VtdProcess){.socket_fd = -1};
+    }
+    g_mutex_unlock(&seeder->lock);
+}
+
+VtdSeeder *
+vtd_seeder_new(const VtdWorkerConfig *config)
+{
+    VtdSeeder *seeder = g_atomic_rc_box_new0(VtdSeeder);
+
+    seeder->config = config;
+    seeder->waiting.socket_fd = -1;
+    seeder->ended = new_processes();
+    g_mutex_init(&seeder->lock);
+    return seeder;
+}
+
+VtdSeeder *
+vtd_seeder_ref(VtdSeeder *seeder)
+{
+    return g_atomic_rc_box_acquire(seeder);
+}
+
+static void
+seeder_clear(gpointer data)
+{
+    VtdSeeder *seeder = data;
+
+    vtd_process_end(&seeder->waiting);
+    g_array_unref(seeder->ended);
+    g_mutex_clear(&seeder->lock);
+}
+
+void
+vtd_seeder_unref(VtdSeeder *seeder)
+{
+    g_atomic_rc_box_release_full(seeder, seeder_clear);
+}
+
+/* To wait until a process is gone, with its network namespace, takes longer than a seed */
+static void
+end_later(VtdSeeder *seeder, VtdProcess *process)
+{
+    g_mutex_lock(&seeder->lock);
+    g_array_append_val(seeder->ended, *process);
+    g_mutex_unlock(&seeder->lock);
+    *process = (VtdProcess){.socket_fd = -1};
+}
+
+bool
+vtd_seeder_make(VtdSeeder *seeder, GBytes *xml, bool with_image, VtdSeed *ret_seed, GError **error)
+{
     g_auto(VtdProcess) process = {.socket_fd = -1};
     g_auto(VtdFds) fds = VTD_FDS_NONE;
     VtdSeedReply reply;
 
-    if (!vtd_process_start(program, &process, error) ||
-        !vtd_memfd("domain", xml, &fds.fd[0], error) ||
+    if (!take_worker(seeder, &process, error) || !vtd_memfd("domain", xml, &fds.fd[0], error) ||
         (with_image && !vtd_memfd("seed", NULL, &fds.fd[1], error)))
         return false;
     fds.count = with_image ? 2 : 1;
-    if (!send_setup(config, &process, xml, &fds, error) || !take_reply(&process, &reply, error))
+    if (!send_request(&process, xml, &fds, error) || !take_reply(&process, &reply, error))
         return false;
     if (*reply.path && with_image && !read_image(fds.fd[1], reply.size, &ret_seed->image, error))
         return false;
     ret_seed->path = *reply.path ? g_strdup(reply.path) : NULL;
     ret_seed->owner = g_strdup(reply.owner);
+    end_later(seeder, &process);
     return true;
 }

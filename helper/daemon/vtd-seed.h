@@ -19,11 +19,27 @@ void vtd_seed_clear(VtdSeed *seed);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtdSeed, vtd_seed_clear)
 
 /**
- * vtd_seed_make: Blocks for some ms, so it belongs in a thread
+ * VtdSeeder: makes seeds, each in a worker of its own
+ *
+ * After the first seed there is always one worker that waits: loading it takes longer than a seed.
+ */
+typedef struct VtdSeeder VtdSeeder;
+
+/** vtd_seeder_new: @config: must outlive the seeder; starts nothing yet */
+VtdSeeder *vtd_seeder_new(const VtdWorkerConfig *config);
+VtdSeeder *vtd_seeder_ref(VtdSeeder *seeder);
+/** vtd_seeder_unref: The last one ends the worker that waits */
+void vtd_seeder_unref(VtdSeeder *seeder);
+
+/**
+ * vtd_seeder_make: Blocks for some ms, so it belongs in a thread; any thread
  * @xml: of a domain
  * @with_image: or the path alone
  * @ret_seed: (out): what the worker says; it may say anything, so check the path
  * @error: what the worker found wrong in @xml; %G_IO_ERROR_TIMED_OUT
  */
-bool vtd_seed_make(const VtdWorkerConfig *config, GBytes *xml, bool with_image, VtdSeed *ret_seed,
-                   GError **error);
+bool vtd_seeder_make(VtdSeeder *seeder, GBytes *xml, bool with_image, VtdSeed *ret_seed,
+                     GError **error);
+
+/** vtd_seeder_refill: Starts the worker that waits, unless there is one; any thread */
+void vtd_seeder_refill(VtdSeeder *seeder);

@@ -73,18 +73,21 @@ typedef struct {
     char message[512];
 } VtdUnpackReport;
 
-/* ---- the seed worker: one message there, one back ---- */
+/* ---- the seed worker: a message at once, one with the domain, one back ---- */
 
 /* of libvirt's UNIX paths */
 #define VTD_SEED_PATH_MAX 4096
 
-/* fds: the domain's XML; an empty memfd for the image, or none if only the path is wanted */
 typedef struct {
     uint32_t uid;
     uint32_t gid;
+} VtdSeedSetup;
+
+/* fds: the domain's XML; an empty memfd for the image, or none if only the path is wanted */
+typedef struct {
     uint64_t xml_size;
     uint8_t random[64];
-} VtdSeedSetup;
+} VtdSeedRequest;
 
 /* path: empty if the domain has no instance in its metadata */
 typedef struct {

@@ -42,6 +42,13 @@ ROWS = {
         'zstd': ('qemu-img convert -c -m 2 -W, zstd', '> 1')}),
     'refresh': ('pool-refresh + vol-list, 5,000 versions', 'ms', {
         'stock': ('stock dir pool, 5,000 qcow2 files', '> 1')}),
+    'seed': ('seed of four files, in the helper', 'ms', {
+        'genisoimage': ('genisoimage', '>= 10, ours <= 3 ms'),
+        'localds': ('cloud-localds', '>= 10')}),
+    'hook': ("the hook for a domain that is not ours", 'ms', {
+        'nothing': ('/bin/true', 'ours <= 5 ms')}),
+    'provision': ('provision, each of 50, not started', 'ms', {
+        'ours': ('', 'ours <= 50 ms')}),
 }
 
 
