@@ -9,10 +9,9 @@ vt_packages[debian_build]='gcc libc6-dev meson ninja-build pkgconf dpkg-dev ca-c
     libsqlite3-dev libyaml-dev libisofs-dev libburn-dev libvirt-dev python3-docutils'
 vt_packages[debian_run]='libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-utils
     qemu-system-x86 systemd util-linux iproute2 e2fsprogs openssl'
-vt_packages[debian_demo]='mmdebstrap zstd'
+vt_packages[debian_demo]='mmdebstrap zstd grub-pc-bin fdisk openssh-client'
 vt_packages[debian_test]='clang clang-format libclang-rt-dev shellcheck codespell pmccabe git
-    docker-registry apache2-utils skopeo curl jq xxd xfsprogs strace libxml2-utils genisoimage procps python3
-    mmdebstrap grub-pc-bin fdisk openssh-client'
+    docker-registry apache2-utils skopeo curl jq xxd xfsprogs strace libxml2-utils genisoimage procps python3'
 vt_packages[debian_bench]='casync zstd curl docker-registry genisoimage cloud-image-utils jq time'
 
 vt_packages[fedora_build]='gcc meson ninja-build pkgconf-pkg-config dnf-plugins-core rpm-build cpio
@@ -20,10 +19,9 @@ vt_packages[fedora_build]='gcc meson ninja-build pkgconf-pkg-config dnf-plugins-
     sqlite-devel libyaml-devel libisofs-devel libburn-devel libvirt-devel python3-docutils'
 vt_packages[fedora_run]='libvirt-daemon-driver-qemu libvirt-daemon-driver-storage libvirt-daemon
     libvirt-client qemu-img qemu-kvm systemd util-linux iproute e2fsprogs openssl'
-vt_packages[fedora_demo]='mmdebstrap zstd'
+vt_packages[fedora_demo]='mmdebstrap zstd grub2-pc-modules util-linux openssh-clients'
 vt_packages[fedora_test]='clang clang-tools-extra compiler-rt libasan libubsan ShellCheck codespell pmccabe
-    git docker-distribution httpd-tools skopeo curl jq xxd xfsprogs strace genisoimage procps-ng python3
-    mmdebstrap grub2-pc-modules util-linux openssh-clients'
+    git docker-distribution httpd-tools skopeo curl jq xxd xfsprogs strace genisoimage procps-ng python3'
 vt_packages[fedora_bench]='casync zstd curl docker-distribution genisoimage cloud-utils jq time'
 
 vt_install_debian() {

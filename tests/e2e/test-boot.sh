@@ -94,7 +94,8 @@ step "no two of them share what identifies a machine"
 for what in 'cat /etc/machine-id' 'cat /etc/ssh/ssh_host_ed25519_key.pub' \
     'sudo cat /var/lib/cloud/data/instance-id'; do
     one=$(guest web1 "$what") two=$(guest web2 "$what")
-    [ -n "$one" ] && [ "$one" != "$two" ] || fail "'$what' is the same in both: $one"
+    [ -n "$one" ] || fail "'$what' says nothing"
+    [ "$one" != "$two" ] || fail "'$what' is the same in both: $one"
 done
 assert_eq "$(guest web1 sudo cat /var/lib/cloud/data/instance-id)" "$(virsh domuuid web1)"
 
