@@ -201,8 +201,14 @@ make_all(VtcSession *session, const Options *options, const char *name, GError *
         g_thread_pool_push(threads, name_of(options, name, i), NULL);
     g_thread_pool_free(threads, FALSE, TRUE);
     ok = batch.error == NULL;
-    for (guint i = 0; !ok && i < batch.made->len; i++)
-        vtc_session_remove(session, batch.made->pdata[i]);
+    for (guint i = 0; i < batch.made->len; i++) {
+        const char *each = batch.made->pdata[i];
+
+        if (ok)
+            g_print("%s is %s\n", each, options->start ? "started" : "defined");
+        else
+            vtc_session_remove(session, each);
+    }
     if (!ok)
         g_propagate_error(error, batch.error);
     g_ptr_array_unref(batch.made);

@@ -121,7 +121,7 @@ open_level(Rewriter *rewriter, const yaml_event_t *event, GError **error)
     const bool mapping = event->type == YAML_MAPPING_START_EVENT;
     const yaml_char_t *anchor =
         mapping ? event->data.mapping_start.anchor : event->data.sequence_start.anchor;
-    Level level = {.mapping = mapping, .key_next = mapping, .anchor = g_strdup((char *)anchor)};
+    Level level = {.mapping = mapping, .key_next = mapping};
 
     if (rewriter->levels->len == 0 && !mapping)
         return throw_at(rewriter, &event->start_mark, error, "not a mapping (key: value)");
@@ -130,6 +130,7 @@ open_level(Rewriter *rewriter, const yaml_event_t *event, GError **error)
                         rewriter->what, event->start_mark.line + 1, VT_YAML_DEPTH_MAX);
     if (count(rewriter, 1))
         return throw_at(rewriter, &event->start_mark, error, "a key that is not a word");
+    level.anchor = g_strdup((const char *)anchor);
     g_array_append_val(rewriter->levels, level);
     return true;
 }

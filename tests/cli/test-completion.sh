@@ -35,9 +35,9 @@ offers_no() {
 }
 
 completes ''
-offers ' list info pull verify evict jobs doctor publish store key '
+offers ' list info pull verify evict jobs doctor publish provision store key '
 completes pu
-offers ' pull publish '
+offers ' pull publish provision '
 offers_no ' list '
 completes store ''
 offers '^ init $'
