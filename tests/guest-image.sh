@@ -65,8 +65,8 @@ echo '/dev/vda1 / ext4 rw,noatime 0 0' >"$tree/etc/fstab"
 cat >"$tree/etc/cloud/cloud.cfg.d/90_guest.cfg" <<'END'
 datasource_list: [NoCloud, ConfigDrive, None]
 apt: {preserve_sources_list: true}
-# These modules fail or are slow here; user-data can override the key types
-locale: false
+# en_US does not exist here, and the others are slow; user-data can override all of them
+locale: C.UTF-8
 grub_dpkg: {enabled: false}
 ssh_genkeytypes: [ed25519]
 END
