@@ -8,14 +8,16 @@
 static bool
 run(const VtcVerb *self, char **argv, GError **error)
 {
+    const char *dir = g_getenv("VIRT_TEMPLATE_LIBEXEC_DIR");
+    g_autofree char *program = g_build_filename(dir ? dir : VT_LIBEXEC_DIR, "provision", NULL);
     g_autoptr(GPtrArray) full = g_ptr_array_new();
 
-    g_ptr_array_add(full, (gpointer)VT_PROVISION);
+    g_ptr_array_add(full, program);
     for (; *argv; argv++)
         g_ptr_array_add(full, *argv);
     g_ptr_array_add(full, NULL);
-    execv(VT_PROVISION, (char **)full->pdata);
-    return vt_throw_errno(error, errno, "cannot run '%s'", VT_PROVISION);
+    execv(program, (char **)full->pdata);
+    return vt_throw_errno(error, errno, "cannot run '%s'", program);
 }
 
 const VtcVerb vtc_verb_provision = {

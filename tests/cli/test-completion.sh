@@ -37,7 +37,7 @@ offers_no() {
 completes ''
 offers ' list info pull verify evict jobs doctor publish provision store key '
 completes pu
-offers ' pull publish provision '
+offers ' pull publish '
 offers_no ' list '
 completes store ''
 offers '^ init $'
