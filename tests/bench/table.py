@@ -48,7 +48,7 @@ ROWS = {
     'hook': ("the hook for a domain that is not ours", 'ms', {
         'nothing': ('/bin/true', 'ours <= 5 ms')}),
     'provision': ('provision, each of 50, not started', 'ms', {
-        'ours': ('', 'ours <= 50 ms')}),
+        'copy': ('virt-install --import of a full copy, not started', 'ours <= 50 ms')}),
 }
 
 
