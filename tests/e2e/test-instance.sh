@@ -3,7 +3,7 @@
 # Seeds: made by libvirt's hook when a domain starts, from what its XML says, and gone when it has ended
 # shellcheck source=tests/e2e/functions.sh
 . "$(dirname "$0")/functions.sh"
-requires virsh qemu-img virt-template isoinfo jq xmllint strace
+requires virsh qemu-img virt-template virt-install isoinfo jq xmllint strace
 
 STORE=oci:$PWD/golden
 POOL=/var/lib/libvirt/images/templates
@@ -162,6 +162,18 @@ start_helper
 virsh pool-refresh templates
 virsh start web
 virsh destroy web
+
+step "virt-install's own cloud-init goes on working, with our clones"
+mkdir -p /var/lib/libvirt/boot # Debian's package makes it; /var/lib/libvirt is empty here
+clone own.qcow2 debian@1.0.0.qcow2
+printf '#cloud-config\nhostname: own\n' >user-data
+virt-install --import --name own --memory 64 --virt-type qemu --disk vol=default/own.qcow2 \
+    --cloud-init user-data=user-data --network none --osinfo detect=off,require=off \
+    --graphics none --noautoconsole
+assert_match '^running$' "$(virsh domstate own)"
+assert_match 'cloudinit.iso' "$(virsh domblklist own)"
+assert_match "$POOL/debian@1.0.0.qcow2" "$(virsh dumpxml own)"
+virsh destroy own
 
 step "for a foreign domain the hook opens nothing and starts nothing"
 hook=/etc/libvirt/hooks/qemu.d/virt-template
