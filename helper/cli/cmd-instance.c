@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* cmd-instance.c: virt-template instance prepare|release, for libvirt's hook */
+#include "vt-instance.h"
 #include "vtc-client.h"
 #include "vtc-verb.h"
 
 #include <stdio.h>
 
-/* As for vt_instance_parse() */
-#define XML_MAX (4u << 20)
-
 static bool
 read_stdin(char **ret_text, GError **error)
 {
-    g_autofree char *text = g_malloc(XML_MAX + 1);
-    gsize size = fread(text, 1, XML_MAX, stdin);
+    g_autofree char *text = g_malloc(VT_INSTANCE_XML_MAX + 1);
+    gsize size = fread(text, 1, VT_INSTANCE_XML_MAX, stdin);
 
-    if (ferror(stdin) || size == XML_MAX)
+    if (ferror(stdin) || size == VT_INSTANCE_XML_MAX)
         return vt_throw(error, VT_ERROR_INVALID, "cannot read the domain's XML from stdin");
     text[size] = '\0';
     if (!g_utf8_validate(text, (gssize)size, NULL))

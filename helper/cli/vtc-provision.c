@@ -168,11 +168,9 @@ format_domain(VtcSession *session, const char *name, const char *disk, char **re
 bool
 vtc_session_xml(VtcSession *session, const char *name, char **ret_xml, GError **error)
 {
-    char *xml = virStoragePoolGetXMLDesc(session->pool, 0);
-    g_autofree char *dir = xml ? target_of(session->pool) : NULL;
+    g_autofree char *dir = target_of(session->pool);
     g_autofree char *disk = g_strdup_printf("%s/%s.qcow2", dir ? dir : "", name);
 
-    free(xml);
     return format_domain(session, name, disk, ret_xml, error);
 }
 

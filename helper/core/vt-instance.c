@@ -126,12 +126,24 @@ static const struct {
     const char *field;
     const char *pattern;
     const char *expected;
+    bool secret; /* is not shown */
 } user_fields[] = {
     {"name", "name", USER_PATTERN, "a user name"},
     {"groups", "groups", GROUPS_PATTERN, "a list of groups: one,two"},
     {"shell", "shell", PATH_PATTERN, "the absolute path of a shell"},
-    {"password-hash", "hashed_passwd", HASH_PATTERN, "a hash as in crypt(5): $6$..."},
+    {"password-hash", "hashed_passwd", HASH_PATTERN, "a hash as in crypt(5): $6$...", true},
 };
+
+static bool
+check_user_field(const xmlNode *node, gsize field, const char *value, GError **error)
+{
+    if (!user_fields[field].secret)
+        return vt_xml_match(node, value, user_fields[field].pattern, user_fields[field].expected,
+                            error);
+    return g_regex_match_simple(user_fields[field].pattern, value, G_REGEX_DOLLAR_ENDONLY, 0) ||
+           vt_xml_throw(node, error, "'%s' is not %s", user_fields[field].attribute,
+                        user_fields[field].expected);
+}
 
 static bool
 fill_user(xmlNode *node, json_t *user, GError **error)
@@ -141,11 +153,7 @@ fill_user(xmlNode *node, json_t *user, GError **error)
     for (gsize i = 0; i < G_N_ELEMENTS(user_fields); i++) {
         g_autofree char *value = vt_xml_attribute(node, user_fields[i].attribute);
 
-        /* A hash is a secret: it is not shown */
-        if (value && i == 3 && !g_regex_match_simple(HASH_PATTERN, value, 0, 0))
-            return vt_xml_throw(node, error, "'password-hash' is not %s", user_fields[i].expected);
-        if (value &&
-            !vt_xml_match(node, value, user_fields[i].pattern, user_fields[i].expected, error))
+        if (value && !check_user_field(node, i, value, error))
             return false;
         if (value)
             json_object_set_new(user, user_fields[i].field, json_string(value));
@@ -251,10 +259,15 @@ take_word(xmlNode *node, VtInstance *instance, GError **error)
 static bool
 take_user_data(xmlNode *node, VtInstance *instance, GError **error)
 {
-    static const char *const begins[] = {"#cloud-config", "#!",
-                                         "#include",      "#cloud-boothook",
-                                         "#upstart-job",  "Content-Type:",
-                                         "MIME-Version:", "## template: jinja"};
+    static const char *const others[] = {"#!",
+                                         "#include",
+                                         "#cloud-boothook",
+                                         "#upstart-job",
+                                         "Content-Type:",
+                                         "MIME-Version:",
+                                         "#cloud-config-archive",
+                                         "#cloud-config-jsonp",
+                                         "## template: jinja"};
     const char *text;
 
     if (!vt_xml_text(node, &instance->user_data, error))
@@ -265,12 +278,12 @@ take_user_data(xmlNode *node, VtInstance *instance, GError **error)
                         "<user-data> has %zu bytes, at most %u are "
                         "allowed; put files into the image or a package",
                         strlen(text), VT_YAML_MAX);
-    if (g_str_has_prefix(text, "#cloud-config\n") || g_str_has_prefix(text, "#cloud-config\r"))
-        return vt_yaml_rewrite(text, "<user-data>", NULL, NULL, NULL, error);
-    for (gsize i = 0; i < G_N_ELEMENTS(begins); i++) {
-        if (g_str_has_prefix(text, begins[i]))
+    for (gsize i = 0; i < G_N_ELEMENTS(others); i++) {
+        if (g_str_has_prefix(text, others[i]))
             return true;
     }
+    if (g_str_has_prefix(text, "#cloud-config"))
+        return vt_yaml_rewrite(text, "<user-data>", NULL, NULL, NULL, error);
     return vt_xml_throw(node, error,
                         "does not begin with '#cloud-config', '#!' or another mark "
                         "that cloud-init knows, at its very first character");

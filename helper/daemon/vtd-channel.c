@@ -4,7 +4,6 @@
 #include "vt-fs.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 

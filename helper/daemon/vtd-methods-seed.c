@@ -5,8 +5,6 @@
 #include "vt-seed-file.h"
 #include "vtd-seed.h"
 
-#include <string.h>
-
 /*
  * The worker runs in a thread of the call; pools and files are the main thread's.
  */
@@ -67,7 +65,6 @@ static gpointer
 run_in_thread(gpointer data)
 {
     Run *run = data;
-
     VtdSeeder *seeder = run->seeder;
 
     vtd_seeder_make(seeder, run->xml, run->prepares, &run->seed, &run->error);

@@ -14,8 +14,10 @@
 /* A seed is at most 16 MiB of files, and the structure around them */
 #define IMAGE_MAX (UINT64_C(32) << 20)
 
+/* Owns what it needs: a thread may still fill it up while the daemon ends */
 struct VtdSeeder {
-    const VtdWorkerConfig *config;
+    char *program;
+    VtdSeedSetup setup;
     GMutex lock;
     VtdProcess waiting; /* guarded by lock; no pid: there is none */
     GArray *ended;      /* (element-type VtdProcess): to be waited for; guarded by lock */
@@ -30,14 +32,12 @@ vtd_seed_clear(VtdSeed *seed)
 }
 
 static bool
-start_worker(const VtdWorkerConfig *config, VtdProcess *ret, GError **error)
+start_worker(const VtdSeeder *seeder, VtdProcess *ret, GError **error)
 {
-    const VtdSeedSetup setup = {.uid = config->unpack_uid, .gid = config->unpack_gid};
-    g_autofree char *program = g_build_filename(config->program_dir, "seed-worker", NULL);
     g_auto(VtdProcess) worker = {.socket_fd = -1};
 
-    if (!vtd_process_start(program, &worker, error) ||
-        !vtd_channel_send(worker.socket_fd, &setup, sizeof(setup), NULL, error))
+    if (!vtd_process_start(seeder->program, &worker, error) ||
+        !vtd_channel_send(worker.socket_fd, &seeder->setup, sizeof(seeder->setup), NULL, error))
         return false;
     *ret = worker;
     worker = (VtdProcess){.socket_fd = -1};
@@ -100,7 +100,7 @@ take_worker(VtdSeeder *seeder, VtdProcess *ret, GError **error)
         worker = (VtdProcess){.socket_fd = -1};
         return true;
     }
-    return start_worker(seeder->config, ret, error);
+    return start_worker(seeder, ret, error);
 }
 
 static void
@@ -137,7 +137,7 @@ vtd_seeder_refill(VtdSeeder *seeder)
     g_autoptr(GError) error = NULL;
 
     wait_for_ended(seeder);
-    if (!start_worker(seeder->config, &worker, &error)) {
+    if (!start_worker(seeder, &worker, &error)) {
         g_debug("%s", error->message);
         return;
     }
@@ -154,7 +154,8 @@ vtd_seeder_new(const VtdWorkerConfig *config)
 {
     VtdSeeder *seeder = g_atomic_rc_box_new0(VtdSeeder);
 
-    seeder->config = config;
+    seeder->program = g_build_filename(config->program_dir, "seed-worker", NULL);
+    seeder->setup = (VtdSeedSetup){.uid = config->unpack_uid, .gid = config->unpack_gid};
     seeder->waiting.socket_fd = -1;
     seeder->ended = new_processes();
     g_mutex_init(&seeder->lock);
@@ -174,6 +175,7 @@ seeder_clear(gpointer data)
 
     vtd_process_end(&seeder->waiting);
     g_array_unref(seeder->ended);
+    g_free(seeder->program);
     g_mutex_clear(&seeder->lock);
 }
 

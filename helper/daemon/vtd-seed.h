@@ -25,7 +25,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtdSeed, vtd_seed_clear)
  */
 typedef struct VtdSeeder VtdSeeder;
 
-/** vtd_seeder_new: @config: must outlive the seeder; starts nothing yet */
+/** vtd_seeder_new: Starts nothing yet */
 VtdSeeder *vtd_seeder_new(const VtdWorkerConfig *config);
 VtdSeeder *vtd_seeder_ref(VtdSeeder *seeder);
 /** vtd_seeder_unref: The last one ends the worker that waits */

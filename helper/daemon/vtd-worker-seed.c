@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vtd-worker-seed.c: the process that reads a domain's XML and makes its seed: no network, no file
- */
+/* vtd-worker-seed.c: the process that makes a seed of a domain's XML: no network, no file */
 #include "vt-fs.h"
 #include "vt-iso.h"
 #include "vtd-channel.h"
 #include "vtd-sandbox.h"
 #include "vtd-worker-protocol.h"
-
-#include <string.h>
 
 #define FILES_MAX 16
 /* The image, and its memory file */

@@ -158,6 +158,7 @@ static const struct {
     {SEED "<v:timezone>../etc</v:timezone>", "not a time zone"},
     {SEED "<v:user-data>packages: [x]</v:user-data>", "does not begin with"},
     {SEED "<v:user-data>#cloud-config\n- x\n</v:user-data>", "not a mapping"},
+    {SEED "<v:user-data>#cloud-config \n- x\n</v:user-data>", "not a mapping"},
     {SEED "<v:user-data>#cloud-config\na: [1\n</v:user-data>", "<user-data>: line"},
     {SEED "<v:network-config>- x</v:network-config>", "<network-config>: line 1: not a mapping"},
     {IF(""), "neither <dhcp/> nor <address>"},
