@@ -5,6 +5,8 @@
 # The packages come from the mirrors that this machine's apt uses. Needs root, but no loop device
 # and no mount of the image: mmdebstrap makes a tree, mke2fs copies it into the file system.
 set -euo pipefail
+# shellcheck source=tests/mirrors.sh
+. "$(dirname "$0")/mirrors.sh"
 
 [ $# -ge 2 ] || { echo "usage: debian-image.sh FILE SIZE [PACKAGE...]" >&2; exit 2; }
 image=$(realpath -m "$1")
@@ -12,25 +14,10 @@ size=$2
 shift 2
 packages=$(IFS=,; echo "$*")
 
-work=$(mktemp -d /var/tmp/debian-image.XXXXXX)
+work=$(vt_work_dir)
 trap 'rm -rf --one-file-system "$work"' EXIT
 
-suite=bookworm
-mirrors=()
-: >"$work/apt.conf"
-if command -v apt-get >/dev/null; then
-    # shellcheck disable=SC2016 # apt expands these, not the shell
-    targets=$(apt-get indextargets 'Created-By: Packages' \
-        --format '$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)')
-    while IFS='|' read -r origin uri release component; do
-        [ "$origin" = Debian ] || continue
-        mirrors+=("deb $uri $release $component")
-        case $release in *-*) ;; *) suite=$release ;; esac
-    done <<<"$targets"
-    # Proxies and the like
-    apt-config dump Acquire | grep -vE '^Acquire(::(Languages|GzipIndexes|IndexTargets).*)? ' \
-        >"$work/apt.conf" || [ $? = 1 ]
-fi
+read_mirrors "$work/apt.conf"
 
 mmdebstrap --quiet --mode=root --variant=minbase --aptopt="$work/apt.conf" \
     ${packages:+--include="$packages"} --dpkgopt='path-exclude=/usr/share/doc/*' \

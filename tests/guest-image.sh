@@ -6,6 +6,8 @@
 # and no mount of the image: mmdebstrap makes a tree, mke2fs copies it behind the partition table,
 # and GRUB goes into the gap before the first partition.
 set -euo pipefail
+# shellcheck source=tests/mirrors.sh
+. "$(dirname "$0")/mirrors.sh"
 
 [ $# -ge 1 ] || { echo "usage: guest-image.sh FILE [SIZE]" >&2; exit 2; }
 image=$(realpath -m "$1")
@@ -16,26 +18,11 @@ grub=/usr/lib/grub/i386-pc
 packages=linux-image-cloud-amd64,systemd-sysv,udev,kmod,lz4,e2fsprogs,iproute2
 packages+=,sudo,cloud-init,cloud-guest-utils,netplan.io,openssh-server,qemu-guest-agent
 
-work=$(mktemp -d /var/tmp/guest-image.XXXXXX)
+work=$(vt_work_dir)
 trap 'rm -rf --one-file-system "$work"' EXIT
 tree=$work/tree
 
-suite=bookworm
-mirrors=()
-: >"$work/apt.conf"
-if command -v apt-get >/dev/null; then
-    # shellcheck disable=SC2016 # apt expands these, not the shell
-    targets=$(apt-get indextargets 'Created-By: Packages' \
-        --format '$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)')
-    while IFS='|' read -r origin uri release component; do
-        [ "$origin" = Debian ] || continue
-        mirrors+=("deb $uri $release $component")
-        case $release in *-*) ;; *) suite=$release ;; esac
-    done <<<"$targets"
-    # Proxies and the like
-    apt-config dump Acquire | grep -vE '^Acquire(::(Languages|GzipIndexes|IndexTargets).*)? ' \
-        >"$work/apt.conf" || [ $? = 1 ]
-fi
+read_mirrors "$work/apt.conf"
 
 # Before the kernel is unpacked, so that the initrd is made once: only what finds the root disk
 cat >"$work/initrd-hook" <<'END'

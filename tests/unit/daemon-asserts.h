@@ -88,33 +88,12 @@ unseal(const char *path)
     g_assert_true(vt_seal_open(fd, NULL));
 }
 
-static inline guint64
-begin_fetch(DaemonFixture *f, const char *version)
-{
-    g_autoptr(GError) error = NULL;
-    g_autoptr(GVariant) answer =
-        daemon_call(f->rw, "Fetch",
-                    g_variant_new("(sss@a{sv})", f->pool, "debian-12", version,
-                                  g_variant_new_array(G_VARIANT_TYPE("{sv}"), NULL, 0)),
-                    &error);
-    guint64 job;
-
-    g_assert_no_error(error);
-    g_variant_get(answer, "(t)", &job);
-    return job;
-}
-
 static inline char *
 wait_state(DaemonFixture *f, guint64 job)
 {
-    g_autoptr(GError) error = NULL;
-    g_autoptr(GVariant) answer =
-        daemon_call(f->ro, "JobWait", g_variant_new("(tu)", job, 10000), &error);
-    g_autoptr(GVariant) status = NULL;
+    g_autoptr(GVariant) status = daemon_wait(f, job);
     const char *state;
 
-    g_assert_no_error(error);
-    g_variant_get(answer, "(@a{sv})", &status);
     g_assert_true(g_variant_lookup(status, "state", "&s", &state));
     return g_strdup(state);
 }

@@ -239,8 +239,8 @@ daemon_call(GDBusConnection *connection, const char *method, GVariant *arguments
     return NULL;
 }
 
-GVariant *
-daemon_fetch(DaemonFixture *f, const char *version)
+guint64
+daemon_begin_fetch(DaemonFixture *f, const char *version)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GVariant) answer =
@@ -248,16 +248,30 @@ daemon_fetch(DaemonFixture *f, const char *version)
                     g_variant_new("(sss@a{sv})", f->pool, "debian-12", version,
                                   g_variant_new_array(G_VARIANT_TYPE("{sv}"), NULL, 0)),
                     &error);
-    g_autoptr(GVariant) status = NULL;
-    GVariant *dict;
     guint64 job;
 
     g_assert_no_error(error);
     g_variant_get(answer, "(t)", &job);
-    status = daemon_call(f->ro, "JobWait", g_variant_new("(tu)", job, 10000), &error);
+    return job;
+}
+
+GVariant *
+daemon_wait(DaemonFixture *f, guint64 job)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GVariant) answer =
+        daemon_call(f->ro, "JobWait", g_variant_new("(tu)", job, 10000), &error);
+    GVariant *status;
+
     g_assert_no_error(error);
-    g_variant_get(status, "(@a{sv})", &dict);
-    return dict;
+    g_variant_get(answer, "(@a{sv})", &status);
+    return status;
+}
+
+GVariant *
+daemon_fetch(DaemonFixture *f, const char *version)
+{
+    return daemon_wait(f, daemon_begin_fetch(f, version));
 }
 
 int

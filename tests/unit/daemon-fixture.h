@@ -57,6 +57,10 @@ void daemon_register(DaemonFixture *f);
 GVariant *daemon_call(GDBusConnection *connection, const char *method, GVariant *arguments,
                       GError **error);
 
+/** daemon_begin_fetch: Returns: the job that fetches `debian-12` */
+guint64 daemon_begin_fetch(DaemonFixture *f, const char *version);
+/** daemon_wait: Returns: (transfer full): the job's status when it has ended, or after 10 s */
+GVariant *daemon_wait(DaemonFixture *f, guint64 job);
 /** daemon_fetch: Fetches and waits. Returns: (transfer full): the job's status */
 GVariant *daemon_fetch(DaemonFixture *f, const char *version);
 

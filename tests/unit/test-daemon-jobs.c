@@ -15,8 +15,8 @@ test_single_flight(DaemonFixture *f, gconstpointer data)
 
     daemon_make_store(f);
     daemon_flags(f, "1.0.1", 10000, NULL);
-    first = begin_fetch(f, "1.0.1");
-    second = begin_fetch(f, "");
+    first = daemon_begin_fetch(f, "1.0.1");
+    second = daemon_begin_fetch(f, "");
     g_assert_cmpuint(first, ==, second);
     state = wait_state(f, second);
     g_assert_cmpstr(state, ==, "done");
@@ -32,7 +32,7 @@ test_cancel(DaemonFixture *f, gconstpointer data)
 
     daemon_make_store(f);
     daemon_flags(f, "1.0.1", 10000, NULL);
-    job = begin_fetch(f, "1.0.1");
+    job = daemon_begin_fetch(f, "1.0.1");
     answer = daemon_call(f->rw, "CancelJob", g_variant_new("(t)", job), &error);
     g_assert_no_error(error);
     state = wait_state(f, job);
@@ -50,7 +50,7 @@ test_killed(DaemonFixture *f, gconstpointer data)
 
     daemon_make_store(f);
     daemon_flags(f, "1.0.1", 10000, NULL);
-    job = begin_fetch(f, "1.0.1");
+    job = daemon_begin_fetch(f, "1.0.1");
     g_usleep(20 * 1000);
     daemon_stop(f, SIGKILL);
     daemon_start(f);

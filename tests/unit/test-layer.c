@@ -231,6 +231,33 @@ test_verify_finds(void)
     layer_fixture_clear(&fixture);
 }
 
+/* Counts its calls, and stops the second time */
+static bool
+stop_soon(void *user, uint64_t done, uint64_t total)
+{
+    guint *calls = user;
+
+    g_assert_cmpuint(done, <, total);
+    return ++*calls < 2;
+}
+
+static void
+test_verify_stops(void)
+{
+    LayerFixture fixture;
+    g_autoptr(GError) error = NULL;
+    vt_autofd image = layer_fixture_image(BLOCKS), output = output_file();
+    guint calls = 0;
+
+    layer_fixture_init(&fixture);
+    layer_fixture_encode(&fixture, image, &small_frames);
+    g_assert_true(layer_fixture_unpack(&fixture, output, false, &error));
+    g_assert_false(vt_unpack_verify(fixture.result.index, output, 1, stop_soon, &calls, &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_FAILED);
+    g_assert_cmpuint(calls, ==, 2);
+    layer_fixture_clear(&fixture);
+}
+
 static void
 test_refuse_options(void)
 {
@@ -269,6 +296,7 @@ main(int argc, char **argv)
     g_test_add_func("/layer/hostile/wrong-slot", test_wrong_slot);
     g_test_add_func("/layer/resume", test_resume);
     g_test_add_func("/layer/verify-finds", test_verify_finds);
+    g_test_add_func("/layer/verify-stops", test_verify_stops);
     g_test_add_func("/layer/refuse-options", test_refuse_options);
     return g_test_run();
 }
