@@ -283,7 +283,7 @@ take_user_data(xmlNode *node, VtInstance *instance, GError **error)
             return true;
     }
     if (g_str_has_prefix(text, "#cloud-config"))
-        return vt_yaml_rewrite(text, "<user-data>", NULL, NULL, NULL, error);
+        return vt_yaml_check(text, "<user-data>", error);
     return vt_xml_throw(node, error,
                         "does not begin with '#cloud-config', '#!' or another mark "
                         "that cloud-init knows, at its very first character");
@@ -293,7 +293,7 @@ static bool
 take_network_config(xmlNode *node, VtInstance *instance, GError **error)
 {
     return vt_xml_text(node, &instance->network_text, error) &&
-           vt_yaml_rewrite(instance->network_text, "<network-config>", NULL, NULL, NULL, error);
+           vt_yaml_check(instance->network_text, "<network-config>", error);
 }
 
 static bool

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vt-yaml.h: YAML of operators and templates: bounded, and changed value by value */
+/* vt-yaml.h: YAML of operators and publishers: checked, and read as JSON values */
 #pragma once
 
 #include "vt-error.h"
+
+#include <jansson.h>
 
 /* cloud-init's own documents are a few KiB; what is larger belongs into the image or a package */
 #define VT_YAML_MAX (1u << 20)
@@ -12,20 +14,19 @@
 #define VT_YAML_NODES_MAX 100000
 
 /**
- * VtYamlChange:
- * @text: a scalar that is a value, not a key
- * @ret_text: (out) (transfer full): what it becomes, or %NULL to keep it
- */
-typedef bool (*VtYamlChange)(void *user, const char *text, char **ret_text, GError **error);
-
-/**
- * vt_yaml_rewrite:
- * @text: one YAML 1.1 document, a mapping, in UTF-8
+ * vt_yaml_check:
+ * @text: one YAML 1.1 document, a mapping, in UTF-8, within the limits above
  * @what: what it is, for messages
- * @change: (nullable): sees each scalar value. What it returns is written as a quoted scalar, so no
- *   value can become YAML of another shape or type
- * @ret_text: (out) (optional): the document with its changes; comments are not kept
  * @error: %VT_ERROR_INVALID naming the line, %VT_ERROR_TOO_LARGE
  */
-bool vt_yaml_rewrite(const char *text, const char *what, VtYamlChange change, void *user,
-                     char **ret_text, GError **error);
+bool vt_yaml_check(const char *text, const char *what, GError **error);
+
+/**
+ * vt_yaml_load:
+ * @ret_value: (out) (transfer full): the mapping as a JSON object. Plain scalars have the types
+ *   that cloud-init's reader (PyYAML) gives them: null, booleans (also yes, no, on, off), integers
+ *   (also 0644 and 0x1a4) and decimal fractions; all others are strings
+ * @error: as vt_yaml_check(); and what JSON has not: keys that are no strings or are there twice,
+ *   merge keys (<<), tags
+ */
+bool vt_yaml_load(const char *text, const char *what, json_t **ret_value, GError **error);
