@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* cmd-provision.c: virt-template provision: a program of its own, see provision.c */
+/* cmd-provision.c: the verbs that make guests: a program of its own, see provision.c */
 #include "vtc-verb.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <unistd.h>
 
 static bool
@@ -13,6 +14,7 @@ run(const VtcVerb *self, char **argv, GError **error)
     g_autoptr(GPtrArray) full = g_ptr_array_new();
 
     g_ptr_array_add(full, program);
+    g_ptr_array_add(full, (char *)(uintptr_t)self->name);
     for (; *argv; argv++)
         g_ptr_array_add(full, *argv);
     g_ptr_array_add(full, NULL);
@@ -23,5 +25,11 @@ run(const VtcVerb *self, char **argv, GError **error)
 const VtcVerb vtc_verb_provision = {
     .name = "provision",
     .summary = "Make a guest from a template: clone, seed, domain",
+    .run = run,
+};
+
+const VtcVerb vtc_verb_domain_xml = {
+    .name = "domain-xml",
+    .summary = "Print the XML of such a guest",
     .run = run,
 };

@@ -19,6 +19,7 @@ static const VtcVerb *const verbs[] = {
     &vtc_verb_store_init,
     &vtc_verb_key_generate,
     &vtc_verb_provision,
+    &vtc_verb_domain_xml,
     &vtc_verb_instance_prepare,
     &vtc_verb_instance_release,
 };

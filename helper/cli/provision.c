@@ -1,218 +1,72 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* provision.c: virt-template provision: clone, seed and domain of a guest, or of many */
-#include "vtc-provision.h"
+/* provision.c: virt-template provision, domain-xml: clone, seed and domain of a guest, or of many
+ */
+#include "vtc-batch.h"
+#include "vtc-guest-options.h"
 #include "vtc-verb.h"
 
 #include <libxml/parser.h>
 #include <locale.h>
-#include <string.h>
 
 /* A program of its own, because no other verb needs libvirt's library */
 
-#define DEFAULT_MEMORY_MIB 2048
-#define DEFAULT_VCPUS      2
-#define DEFAULT_MACHINE    "q35"
-#define COUNT_MAX          1000
-/* libvirt serves five clients of a connection at once; more would only wait */
-#define THREADS      4
-#define POLL_US      (500 * 1000)
-#define MEMORY_MAX   (1 << 24)
-#define VCPUS_MAX    4096
-#define SIZE_PATTERN "^([1-9][0-9]{0,18})([KMGT]?)$"
+#define COUNT_MAX 1000
+#define POLL_US   (500 * 1000)
 
 typedef struct {
-    VtcProvision provision;
-    char *uri;
-    char *pool;
-    char *template_pool;
-    char *network;
-    char *machine;
-    char *firmware;
-    char *virt_type;
-    char *size;
-    char *user_data_file;
-    char *user_data;
-    char **settings;
-    int memory;
-    int vcpus;
+    VtcGuestOptions guest;
     int count;
     int wait_s;
     gboolean start;
     gboolean dry_run;
-    gboolean no_network;
 } Options;
 
 static void
 options_clear(Options *options)
 {
-    g_free(options->uri);
-    g_free(options->pool);
-    g_free(options->template_pool);
-    g_free(options->network);
-    g_free(options->machine);
-    g_free(options->firmware);
-    g_free(options->virt_type);
-    g_free(options->size);
-    g_free(options->user_data_file);
-    g_free(options->user_data);
-    g_strfreev(options->settings);
+    vtc_guest_options_clear(&options->guest);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)
 
+/* What the threads of a batch share */
 typedef struct {
     VtcSession *session;
     bool start;
-    GMutex lock;
-    GError *error;   /* guarded by lock; the first */
-    GPtrArray *made; /* guarded by lock; names */
-} Batch;
-
-/* ---- options ---- */
-
-/* "20G": binary units, as qemu-img has them */
-static bool
-parse_size(const char *text, uint64_t *ret, GError **error)
-{
-    static const char units[] = "KMGT";
-    char *end = NULL;
-    guint64 value = g_ascii_strtoull(text, &end, 10);
-    const char *unit = *end ? strchr(units, *end) : NULL;
-    unsigned shift = unit ? 10 * (unsigned)(unit - units + 1) : 0;
-
-    if (!g_regex_match_simple(SIZE_PATTERN, text, 0, 0) || value > (UINT64_MAX >> shift >> 1))
-        return vtc_usage(error, "--size %s: not a size such as 20G", text);
-    *ret = value << shift;
-    return true;
-}
-
-static bool
-check_number(const char *option, int value, int most, GError **error)
-{
-    return (value >= 1 && value <= most) ||
-           vtc_usage(error, "%s %d: not between 1 and %d", option, value, most);
-}
-
-static bool
-check_word(const char *option, const char *value, const char *one, const char *other,
-           GError **error)
-{
-    return !value || g_str_equal(value, one) || g_str_equal(value, other) ||
-           vtc_usage(error, "%s %s: neither '%s' nor '%s'", option, value, one, other);
-}
-
-static bool
-check_options(const Options *options, GError **error)
-{
-    return check_number("--memory", options->memory, MEMORY_MAX, error) &&
-           check_number("--vcpus", options->vcpus, VCPUS_MAX, error) &&
-           check_number("--count", options->count, COUNT_MAX, error) &&
-           check_word("--firmware", options->firmware, "bios", "efi", error) &&
-           check_word("--virt-type", options->virt_type, "kvm", "qemu", error) &&
-           (options->wait_s <= 0 || options->start || vtc_usage(error, "--wait needs --start"));
-}
-
-static bool
-read_user_data(Options *options, GError **error)
-{
-    g_autoptr(GError) local = NULL;
-
-    if (!options->user_data_file)
-        return true;
-    if (!g_file_get_contents(options->user_data_file, &options->user_data, NULL, &local))
-        return vtc_usage(error, "--user-data: %s", local->message);
-    return g_utf8_validate(options->user_data, -1, NULL) ||
-           vtc_usage(error, "--user-data %s: not UTF-8", options->user_data_file);
-}
-
-static const char *
-or_default(const char *value, const char *other)
-{
-    return value ? value : other;
-}
-
-static bool
-complete(Options *options, const char *template, GError **error)
-{
-    VtcProvision *provision = &options->provision;
-
-    if (!check_options(options, error) || !read_user_data(options, error) ||
-        (options->size && !parse_size(options->size, &provision->capacity, error)))
-        return false;
-    provision->uri = options->uri;
-    provision->template = template;
-    provision->template_pool = options->template_pool;
-    provision->pool = or_default(options->pool, "default");
-    provision->domain =
-        (VtcDomain){.virt_type = options->virt_type,
-                    .machine = or_default(options->machine, DEFAULT_MACHINE),
-                    .network = options->no_network ? NULL : or_default(options->network, "default"),
-                    .efi = options->firmware && g_str_equal(options->firmware, "efi"),
-                    .memory_mib = (unsigned)options->memory,
-                    .vcpus = (unsigned)options->vcpus,
-                    .settings = options->settings,
-                    .user_data = options->user_data};
-    return true;
-}
-
-/* ---- making ---- */
+} Making;
 
 /* web, or web-1, web-2, ... */
-static char *
-name_of(const Options *options, const char *name, int number)
+static GPtrArray *
+names_of(const char *name, int count)
 {
-    return options->count == 1 ? g_strdup(name) : g_strdup_printf("%s-%d", name, number + 1);
+    GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+
+    for (int i = 0; i < count; i++)
+        g_ptr_array_add(names, count == 1 ? g_strdup(name) : g_strdup_printf("%s-%d", name, i + 1));
+    return names;
 }
 
-static void
-make_one(gpointer data, gpointer user)
+static bool
+make_one(gpointer name, gpointer user_data, GError **error)
 {
-    g_autofree char *name = data;
-    Batch *batch = user;
-    g_autoptr(GError) error = NULL;
-    bool stopped;
+    const Making *making = user_data;
 
-    g_mutex_lock(&batch->lock);
-    stopped = batch->error != NULL;
-    g_mutex_unlock(&batch->lock);
-    if (stopped)
-        return;
-    if (vtc_session_make(batch->session, name, batch->start, &error)) {
-        g_mutex_lock(&batch->lock);
-        g_ptr_array_add(batch->made, g_steal_pointer(&name));
-    } else {
-        g_mutex_lock(&batch->lock);
-        if (!batch->error)
-            batch->error = g_steal_pointer(&error);
-    }
-    g_mutex_unlock(&batch->lock);
+    return vtc_session_make(making->session, name, making->start, error);
 }
 
 /* All or none */
 static bool
-make_all(VtcSession *session, const Options *options, const char *name, GError **error)
+make_all(VtcSession *session, const GPtrArray *names, bool start, GError **error)
 {
-    Batch batch = {.session = session, .start = options->start};
-    GThreadPool *threads = g_thread_pool_new(make_one, &batch, THREADS, FALSE, NULL);
-    bool ok;
+    Making making = {.session = session, .start = start};
+    g_autoptr(GPtrArray) made = g_ptr_array_new();
+    const bool ok = vtc_batch_run(names, make_one, &making, made, error);
 
-    g_mutex_init(&batch.lock);
-    batch.made = g_ptr_array_new_with_free_func(g_free);
-    for (int i = 0; i < options->count; i++)
-        g_thread_pool_push(threads, name_of(options, name, i), NULL);
-    g_thread_pool_free(threads, FALSE, TRUE);
-    ok = batch.error == NULL;
-    for (guint i = 0; i < batch.made->len; i++) {
-        const char *each = batch.made->pdata[i];
-
+    for (guint i = 0; i < made->len; i++) {
         if (ok)
-            g_print("%s is %s\n", each, options->start ? "started" : "defined");
+            g_print("%s is %s\n", (char *)made->pdata[i], start ? "started" : "defined");
         else
-            vtc_session_remove(session, each);
+            vtc_session_remove(session, made->pdata[i]);
     }
-    if (!ok)
-        g_propagate_error(error, batch.error);
-    g_ptr_array_unref(batch.made);
-    g_mutex_clear(&batch.lock);
     return ok;
 }
 
@@ -236,26 +90,24 @@ wait_one(VtcSession *session, const char *name, gint64 deadline, GError **error)
 }
 
 static bool
-wait_all(VtcSession *session, const Options *options, const char *name, GError **error)
+wait_all(VtcSession *session, const GPtrArray *names, int seconds, GError **error)
 {
-    const gint64 deadline = g_get_monotonic_time() + (gint64)options->wait_s * G_USEC_PER_SEC;
+    const gint64 deadline = g_get_monotonic_time() + (gint64)seconds * G_USEC_PER_SEC;
 
-    for (int i = 0; i < options->count; i++) {
-        g_autofree char *each = name_of(options, name, i);
-
-        if (!wait_one(session, each, deadline, error))
+    for (guint i = 0; i < names->len; i++) {
+        if (!wait_one(session, names->pdata[i], deadline, error))
             return false;
     }
     return true;
 }
 
 static bool
-print_all(VtcSession *session, const Options *options, const char *name, GError **error)
+print_all(VtcSession *session, const GPtrArray *names, GError **error)
 {
-    for (int i = 0; i < options->count; i++) {
-        g_autofree char *each = name_of(options, name, i), *xml = NULL;
+    for (guint i = 0; i < names->len; i++) {
+        g_autofree char *xml = NULL;
 
-        if (!vtc_session_xml(session, each, &xml, error))
+        if (!vtc_session_xml(session, names->pdata[i], &xml, error))
             return false;
         g_print("%s", xml);
     }
@@ -263,62 +115,92 @@ print_all(VtcSession *session, const Options *options, const char *name, GError 
 }
 
 static bool
-run(const VtcVerb *self, char **argv, GError **error)
+check_options(const Options *options, GError **error)
 {
-    g_auto(Options) options = {.memory = DEFAULT_MEMORY_MIB, .vcpus = DEFAULT_VCPUS, .count = 1};
+    if (options->count < 1 || options->count > COUNT_MAX)
+        return vtc_usage(error, "--count %d: not between 1 and %d", options->count, COUNT_MAX);
+    return options->wait_s <= 0 || options->start || vtc_usage(error, "--wait needs --start");
+}
+
+static bool
+run_parsed(Options *options, char **words, GError **error)
+{
     g_autoptr(VtcSession) session = NULL;
+    g_autoptr(GPtrArray) names = NULL;
+
+    if (!check_options(options, error) ||
+        !vtc_guest_complete(&options->guest, words[0], (unsigned)options->count, error) ||
+        !vtc_session_open(&options->guest.provision, &session, error))
+        return false;
+    names = names_of(words[1], options->count);
+    if (options->dry_run)
+        return print_all(session, names, error);
+    return make_all(session, names, options->start, error) &&
+           (options->wait_s <= 0 || wait_all(session, names, options->wait_s, error));
+}
+
+static bool
+run_provision(const VtcVerb *self, char **argv, GError **error)
+{
+    g_auto(Options) options = {.count = 1};
     g_auto(GStrv) words = NULL;
-    const GOptionEntry entries[] = {
-        {"set", 's', 0, G_OPTION_ARG_STRING_ARRAY, &options.settings, "About the guest, see below",
-         "KEY=VALUE"},
-        {"user-data", 'u', 0, G_OPTION_ARG_FILENAME, &options.user_data_file, "Complete user-data",
-         "FILE"},
-        {"size", 0, 0, G_OPTION_ARG_STRING, &options.size, "Of the disk, to grow it", "SIZE"},
-        {"memory", 'm', 0, G_OPTION_ARG_INT, &options.memory, "In MiB (2048)", "N"},
-        {"vcpus", 0, 0, G_OPTION_ARG_INT, &options.vcpus, "(2)", "N"},
-        {"machine", 0, 0, G_OPTION_ARG_STRING, &options.machine, "Machine type (q35)", "TYPE"},
-        {"virt-type", 0, 0, G_OPTION_ARG_STRING, &options.virt_type,
-         "kvm or qemu (kvm if there is one)", "TYPE"},
-        {"firmware", 0, 0, G_OPTION_ARG_STRING, &options.firmware, "bios or efi (bios)", "KIND"},
-        {"network", 'n', 0, G_OPTION_ARG_STRING, &options.network, "(default)", "NETWORK"},
-        {"no-network", 0, 0, G_OPTION_ARG_NONE, &options.no_network, "No interface", NULL},
-        {"pool", 'p', 0, G_OPTION_ARG_STRING, &options.pool, "Of the clone (default)", "POOL"},
-        {"template-pool", 0, 0, G_OPTION_ARG_STRING, &options.template_pool,
-         "If more than one has the template", "POOL"},
-        {"connect", 'c', 0, G_OPTION_ARG_STRING, &options.uri, "libvirt's URI", "URI"},
+    const GOptionEntry more[] = {
         {"count", 0, 0, G_OPTION_ARG_INT, &options.count, "That many: DOMAIN-1, DOMAIN-2 ...", "N"},
         {"start", 0, 0, G_OPTION_ARG_NONE, &options.start, "Start it", NULL},
         {"wait", 'w', 0, G_OPTION_ARG_INT, &options.wait_s, "Until it has an address", "SECONDS"},
         {"dry-run", 0, 0, G_OPTION_ARG_NONE, &options.dry_run, "Print the XML, make nothing", NULL},
         {NULL},
     };
+    g_autofree GOptionEntry *entries = vtc_guest_entries(&options.guest, more);
 
-    if (!vtc_verb_parse(self, argv, entries, &words, error) ||
-        !complete(&options, words[0], error) ||
-        !vtc_session_open(&options.provision, &session, error))
-        return false;
-    if (options.dry_run)
-        return print_all(session, &options, words[1], error);
-    return make_all(session, &options, words[1], error) &&
-           (options.wait_s <= 0 || wait_all(session, &options, words[1], error));
+    return vtc_verb_parse(self, argv, entries, &words, error) && run_parsed(&options, words, error);
+}
+
+static bool
+run_domain_xml(const VtcVerb *self, char **argv, GError **error)
+{
+    g_auto(Options) options = {.count = 1, .dry_run = TRUE};
+    g_auto(GStrv) words = NULL;
+    const GOptionEntry none[] = {{NULL}};
+    g_autofree GOptionEntry *entries = vtc_guest_entries(&options.guest, none);
+
+    return vtc_verb_parse(self, argv, entries, &words, error) && run_parsed(&options, words, error);
+}
+
+static char *
+detail_of_guest(void)
+{
+    g_autofree char *keys = vtc_domain_keys(), *hardware = vt_hardware_keys();
+
+    return g_strconcat("Keys of --set:\n", keys, "\nKeys of --hardware:\n", hardware, NULL);
+}
+
+/* argv[1]: the verb, as virt-template says it */
+static bool
+run(char **argv, GError **error)
+{
+    g_autofree char *detail = detail_of_guest();
+    const VtcVerb verbs[] = {
+        {"provision", "NAME[@VERSION] DOMAIN", 2, 2, "Make a guest from a template", detail,
+         run_provision},
+        {"domain-xml", "NAME[@VERSION] DOMAIN", 2, 2,
+         "Print the XML of the domain that provision would make", detail, run_domain_xml},
+    };
+
+    for (gsize i = 0; argv[0] && i < G_N_ELEMENTS(verbs); i++) {
+        if (g_str_equal(verbs[i].name, argv[0]))
+            return verbs[i].run(&verbs[i], argv + 1, error);
+    }
+    return vtc_usage(error, "virt-template runs this program");
 }
 
 int
 main(int argc, char **argv)
 {
-    g_autofree char *keys = vtc_domain_keys();
-    g_autofree char *detail = g_strconcat("Keys of --set:\n", keys, NULL);
-    const VtcVerb verb = {.name = "provision",
-                          .words = "NAME[@VERSION] DOMAIN",
-                          .words_min = 2,
-                          .words_max = 2,
-                          .summary = "Make a guest from a template",
-                          .detail = detail,
-                          .run = run};
     g_autoptr(GError) error = NULL;
 
     setlocale(LC_ALL, "");
-    if (!run(&verb, argc > 0 ? argv + 1 : argv, &error))
+    if (!run(argc > 0 ? argv + 1 : argv, &error))
         g_printerr("virt-template: %s\n", error ? error->message : "failed");
     xmlCleanupParser();
     return vtc_exit_status(error);

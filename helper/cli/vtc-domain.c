@@ -3,15 +3,10 @@
 #include "vtc-domain.h"
 
 #include "vt-instance.h"
+#include "vtc-hardware-xml.h"
 
 #include <libxml/tree.h>
 #include <string.h>
-
-/*
- * What a cloud image needs: virtio disk and network, a serial console, a source of randomness, the
- * channel of the guest agent. The seed is a virtio disk and not a CD-ROM, which some guests find
- * only after cloud-init has looked.
- */
 
 typedef struct {
     xmlNode *instance;
@@ -19,26 +14,6 @@ typedef struct {
     xmlNode *user;
     xmlNode *interface;
 } Instance;
-
-static xmlNode *
-child(xmlNode *parent, const char *name, const char *text)
-{
-    return xmlNewTextChild(parent, NULL, (const xmlChar *)name, (const xmlChar *)text);
-}
-
-static void
-attribute(xmlNode *node, const char *name, const char *value)
-{
-    xmlNewProp(node, (const xmlChar *)name, (const xmlChar *)value);
-}
-
-static void
-number(xmlNode *parent, const char *name, unsigned value)
-{
-    g_autofree char *text = g_strdup_printf("%u", value);
-
-    child(parent, name, text);
-}
 
 /* ---- settings ---- */
 
@@ -56,7 +31,7 @@ static bool
 set_user(Instance *instance, const char *key, const char *value, GError **error)
 {
     instance->user = xmlNewChild(instance->instance, instance->ns, (const xmlChar *)key, NULL);
-    attribute(instance->user, "name", value);
+    vtc_xml_attribute(instance->user, "name", value);
     return true;
 }
 
@@ -73,7 +48,7 @@ set_of_user(Instance *instance, const char *key, const char *value, GError **err
 {
     if (!needs_user(instance, key, error))
         return false;
-    attribute(instance->user, key, value);
+    vtc_xml_attribute(instance->user, key, value);
     return true;
 }
 
@@ -110,7 +85,7 @@ set_file(Instance *instance, const char *key, const char *value, GError **error)
         return vt_throw(error, VT_ERROR_INVALID, "--set file: '%s' is not text", parts[1]);
     node = xmlNewTextChild(instance->instance, instance->ns, (const xmlChar *)key,
                            (const xmlChar *)text);
-    attribute(node, "path", parts[0]);
+    vtc_xml_attribute(node, "path", parts[0]);
     return true;
 }
 
@@ -180,7 +155,7 @@ apply(Instance *instance, const char *setting, GError **error)
 static bool
 add_instance(const VtcDomain *domain, xmlNode *root, GError **error)
 {
-    xmlNode *metadata = child(root, "metadata", NULL), *seed;
+    xmlNode *metadata = vtc_xml_child(root, "metadata", NULL), *seed;
     Instance instance = {xmlNewChild(metadata, NULL, (const xmlChar *)"instance", NULL), NULL, NULL,
                          NULL};
 
@@ -188,7 +163,7 @@ add_instance(const VtcDomain *domain, xmlNode *root, GError **error)
         xmlNewNs(instance.instance, (const xmlChar *)VT_INSTANCE_NAMESPACE, (const xmlChar *)"vt");
     xmlSetNs(instance.instance, instance.ns);
     seed = xmlNewChild(instance.instance, instance.ns, (const xmlChar *)"seed", NULL);
-    attribute(seed, "path", domain->seed);
+    vtc_xml_attribute(seed, "path", domain->seed);
     for (char **setting = domain->settings; setting && *setting; setting++) {
         if (!apply(&instance, *setting, error))
             return false;
@@ -196,93 +171,22 @@ add_instance(const VtcDomain *domain, xmlNode *root, GError **error)
     return !domain->user_data || set_element(&instance, "user-data", domain->user_data, error);
 }
 
-/* ---- hardware ---- */
-
-static void
-add_disk(xmlNode *devices, const char *path, const char *format, const char *target)
-{
-    xmlNode *disk = child(devices, "disk", NULL), *driver, *node;
-
-    attribute(disk, "type", "file");
-    attribute(disk, "device", "disk");
-    driver = child(disk, "driver", NULL);
-    attribute(driver, "name", "qemu");
-    attribute(driver, "type", format);
-    attribute(child(disk, "source", NULL), "file", path);
-    node = child(disk, "target", NULL);
-    attribute(node, "dev", target);
-    attribute(node, "bus", "virtio");
-    if (g_str_equal(format, "raw"))
-        child(disk, "readonly", NULL);
-    else
-        attribute(driver, "discard", "unmap");
-}
-
-static void
-add_devices(const VtcDomain *domain, xmlNode *root)
-{
-    xmlNode *devices = child(root, "devices", NULL), *node, *part;
-
-    add_disk(devices, domain->disk, "qcow2", "vda");
-    if (domain->seed)
-        add_disk(devices, domain->seed, "raw", "vdb");
-    if (domain->network) {
-        node = child(devices, "interface", NULL);
-        attribute(node, "type", "network");
-        attribute(child(node, "source", NULL), "network", domain->network);
-        attribute(child(node, "model", NULL), "type", "virtio");
-    }
-    attribute(child(devices, "console", NULL), "type", "pty");
-    node = child(devices, "channel", NULL);
-    attribute(node, "type", "unix");
-    part = child(node, "target", NULL);
-    attribute(part, "type", "virtio");
-    attribute(part, "name", "org.qemu.guest_agent.0");
-    node = child(devices, "rng", NULL);
-    attribute(node, "model", "virtio");
-    attribute(child(node, "backend", "/dev/urandom"), "model", "random");
-}
-
-static void
-add_machine(const VtcDomain *domain, xmlNode *root)
-{
-    xmlNode *node;
-
-    number(root, "memory", domain->memory_mib);
-    attribute(xmlGetLastChild(root), "unit", "MiB");
-    number(root, "vcpu", domain->vcpus);
-    node = child(root, "os", NULL);
-    if (domain->efi)
-        attribute(node, "firmware", "efi");
-    attribute(child(node, "type", "hvm"), "machine", domain->machine);
-    node = child(root, "features", NULL);
-    child(node, "acpi", NULL);
-    child(node, "apic", NULL);
-    /* A clone is told that it is one: new keys, new random numbers */
-    child(root, "genid", NULL);
-    if (g_str_equal(domain->virt_type, "kvm"))
-        attribute(child(root, "cpu", NULL), "mode", "host-model");
-}
-
 bool
 vtc_domain_format(const VtcDomain *domain, char **ret_xml, GError **error)
 {
     xmlDoc *document = xmlNewDoc((const xmlChar *)"1.0");
     xmlNode *root = xmlNewDocNode(document, NULL, (const xmlChar *)"domain", NULL);
-    xmlBuffer *buffer = xmlBufferCreate();
     bool ok;
 
     xmlDocSetRootElement(document, root);
-    attribute(root, "type", domain->virt_type);
-    child(root, "name", domain->name);
+    vtc_xml_attribute(root, "type", domain->virt_type);
+    vtc_xml_child(root, "name", domain->name);
     ok = !domain->seed || add_instance(domain, root, error);
     if (ok) {
-        add_machine(domain, root);
-        add_devices(domain, root);
-        xmlNodeDump(buffer, document, root, 0, 1);
-        *ret_xml = g_strconcat((const char *)xmlBufferContent(buffer), "\n", NULL);
+        vtc_hardware_xml_machine(domain->hardware, domain->virt_type, root);
+        vtc_hardware_xml_devices(domain->hardware, domain->disk, domain->seed, root);
+        *ret_xml = vtc_xml_format(root);
     }
-    xmlBufferFree(buffer);
     xmlFreeDoc(document);
     return ok;
 }

@@ -2,15 +2,11 @@
 /* vtc-domain.h: the XML of a domain over a clone, with its instance in the metadata */
 #pragma once
 
-#include "vt-error.h"
+#include "vt-hardware.h"
 
 /**
  * VtcDomain:
  * @virt_type: `kvm` or `qemu`
- * @machine: as for <type machine='...'>
- * @network: (nullable): name of a libvirt network; %NULL: no interface
- * @efi: firmware
- * @memory_mib: MiB
  * @disk: path of the clone, qcow2
  * @seed: (nullable): path of the seed; %NULL: no instance
  * @settings: (nullable) (array zero-terminated=1): `key=value`, see vtc_domain_keys()
@@ -19,11 +15,7 @@
 typedef struct {
     const char *name;
     const char *virt_type;
-    const char *machine;
-    const char *network;
-    bool efi;
-    unsigned memory_mib;
-    unsigned vcpus;
+    const VtHardware *hardware;
     const char *disk;
     const char *seed;
     char **settings;

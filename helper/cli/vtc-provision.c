@@ -16,6 +16,7 @@ struct VtcSession {
     virStoragePoolPtr pool;
     char *seed_dir;
     const char *virt_type;
+    VtHardware hardware;
 };
 
 static void
@@ -103,6 +104,39 @@ find_template(VtcSession *session, GError **error)
                      session->provision->template));
 }
 
+/* ---- hardware ---- */
+
+/* The one interface that --network asks for, of the model that the guest has drivers for */
+static bool
+replace_interfaces(const char *network, VtHardware *hardware, GError **error)
+{
+    json_t *root = json_pack("{s:[{s:s, s:s}]}", "interfaces", "network", network, "model",
+                             hardware->interfaces[0].model);
+    VtJson object = vt_json_root(root, "--network");
+    bool ok = root ? vt_hardware_parse(&object, hardware, error)
+                   : vt_throw(error, VT_ERROR_INVALID, "--network: not UTF-8");
+
+    json_decref(root);
+    return ok;
+}
+
+/* Our defaults, what is asked for: each over the one before */
+static bool
+resolve_hardware(VtcSession *session, GError **error)
+{
+    const VtcProvision *provision = session->provision;
+    VtHardware *hardware = &session->hardware;
+    VtJson object = vt_json_root(provision->hardware, "hardware");
+
+    *hardware = vt_hardware_default();
+    if ((object.value && !vt_hardware_parse(&object, hardware, error)) ||
+        (provision->network && !replace_interfaces(provision->network, hardware, error)))
+        return false;
+    if (provision->no_network)
+        hardware->interface_count = 0;
+    return vt_hardware_check(hardware, error);
+}
+
 bool
 vtc_session_open(const VtcProvision *provision, VtcSession **ret_session, GError **error)
 {
@@ -110,6 +144,8 @@ vtc_session_open(const VtcProvision *provision, VtcSession **ret_session, GError
     char *capabilities;
 
     session->provision = provision;
+    if (!resolve_hardware(session, error))
+        return false;
     virSetErrorFunc(NULL, ignore_error);
     session->connection = virConnectOpen(provision->uri);
     if (!session->connection)
@@ -155,13 +191,16 @@ format_domain(VtcSession *session, const char *name, const char *disk, char **re
               GError **error)
 {
     g_autofree char *seed = g_strdup_printf("%s/%s-seed.iso", session->seed_dir, name);
-    VtcDomain domain = session->provision->domain;
+    const VtcProvision *provision = session->provision;
+    const VtcDomain domain = {.name = name,
+                              .virt_type =
+                                  provision->virt_type ? provision->virt_type : session->virt_type,
+                              .hardware = &session->hardware,
+                              .disk = disk,
+                              .seed = seed,
+                              .settings = provision->settings,
+                              .user_data = provision->user_data};
 
-    domain.name = name;
-    domain.disk = disk;
-    domain.seed = seed;
-    if (!domain.virt_type)
-        domain.virt_type = session->virt_type;
     return vtc_domain_format(&domain, ret_xml, error);
 }
 
@@ -174,15 +213,46 @@ vtc_session_xml(VtcSession *session, const char *name, char **ret_xml, GError **
     return format_domain(session, name, disk, ret_xml, error);
 }
 
+/* An overlay over the template, whatever the strategy of its pool is */
+static virStorageVolPtr
+create_linked(VtcSession *session, const char *volume)
+{
+    char *base = virStorageVolGetPath(session->template);
+    g_autofree char *xml = NULL;
+
+    if (!base)
+        return NULL;
+    xml = g_markup_printf_escaped(
+        "<volume><name>%s</name><capacity>%" G_GUINT64_FORMAT "</capacity>"
+        "<target><format type='qcow2'/></target>"
+        "<backingStore><path>%s</path><format type='qcow2'/></backingStore></volume>",
+        volume, session->provision->capacity, base);
+    free(base);
+    return virStorageVolCreateXML(session->pool, xml, 0);
+}
+
+/* A volume with features, even if it asks for none of them, is a copy */
+static virStorageVolPtr
+create_from(VtcSession *session, const char *volume)
+{
+    const bool full = session->provision->strategy == VTC_STRATEGY_FULL;
+    g_autofree char *head =
+        g_markup_printf_escaped("<volume><name>%s</name><capacity>%" G_GUINT64_FORMAT "</capacity>"
+                                "<target><format type='qcow2'/>",
+                                volume, session->provision->capacity);
+    g_autofree char *xml = g_strconcat(head, full ? "<compat>1.1</compat><features/>" : "",
+                                       "</target></volume>", NULL);
+
+    return virStorageVolCreateXMLFrom(session->pool, xml, session->template, 0);
+}
+
 static bool
 make_clone(VtcSession *session, const char *name, char **ret_path, GError **error)
 {
     g_autofree char *volume = volume_name(name);
-    g_autofree char *xml =
-        g_markup_printf_escaped("<volume><name>%s</name><capacity>%" G_GUINT64_FORMAT "</capacity>"
-                                "<target><format type='qcow2'/></target></volume>",
-                                volume, session->provision->capacity);
-    virStorageVolPtr clone = virStorageVolCreateXMLFrom(session->pool, xml, session->template, 0);
+    virStorageVolPtr clone = session->provision->strategy == VTC_STRATEGY_LINKED
+                                 ? create_linked(session, volume)
+                                 : create_from(session, volume);
     char *path = clone ? virStorageVolGetPath(clone) : NULL;
 
     if (!path)

@@ -6,6 +6,13 @@
 
 #include <stdint.h>
 
+/** VtcStrategy: @VTC_STRATEGY_INSTANTIATE: what the pool of the template says */
+typedef enum {
+    VTC_STRATEGY_INSTANTIATE,
+    VTC_STRATEGY_LINKED,
+    VTC_STRATEGY_FULL,
+} VtcStrategy;
+
 /**
  * VtcProvision: what is asked for
  * @uri: (nullable): of libvirt
@@ -13,8 +20,12 @@
  * @template_pool: (nullable): %NULL: the only pool that has it
  * @pool: where the clones are made
  * @capacity: bytes; 0: as the template
- * @domain: what all domains have in common; its name, disk and seed are set for each, and its
- *   virt_type if it is %NULL
+ * @virt_type: (nullable): `kvm` or `qemu`; %NULL: `kvm` if the host has it
+ * @hardware: (nullable): for vt_hardware_parse(), over what the template says
+ * @network: (nullable): libvirt's network that a single interface is connected to, over @hardware
+ * @no_network: no interface
+ * @settings: (nullable) (array zero-terminated=1): see vtc_domain_keys()
+ * @user_data: (nullable): complete user-data
  */
 typedef struct {
     const char *uri;
@@ -22,7 +33,13 @@ typedef struct {
     const char *template_pool;
     const char *pool;
     uint64_t capacity;
-    VtcDomain domain;
+    VtcStrategy strategy;
+    const char *virt_type;
+    json_t *hardware;
+    const char *network;
+    bool no_network;
+    char **settings;
+    const char *user_data;
 } VtcProvision;
 
 /** VtcSession: a connection, the template and the pool */

@@ -38,6 +38,7 @@ extern const VtcVerb vtc_verb_doctor;
 extern const VtcVerb vtc_verb_instance_prepare;
 extern const VtcVerb vtc_verb_instance_release;
 extern const VtcVerb vtc_verb_provision;
+extern const VtcVerb vtc_verb_domain_xml;
 
 /**
  * vtc_verb_parse:

@@ -35,7 +35,7 @@ offers_no() {
 }
 
 completes ''
-offers ' list info pull verify evict jobs doctor publish provision store key '
+offers ' list info pull verify evict jobs doctor publish provision domain-xml store key '
 completes pu
 offers ' pull publish '
 offers_no ' list '
