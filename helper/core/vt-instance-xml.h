@@ -6,6 +6,11 @@
 
 #include <libxml/tree.h>
 
+#define VT_INSTANCE_HOST_PART "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+#define VT_INSTANCE_HOSTNAME_PATTERN                                                               \
+    "^(?=.{1,253}$)" VT_INSTANCE_HOST_PART "(\\." VT_INSTANCE_HOST_PART ")*$"
+#define VT_INSTANCE_PATH_PATTERN "^(/[^/[:cntrl:]]+)+$"
+
 /** vt_xml_throw: Sets %VT_ERROR_INVALID `<instance>: line N: <element>: text`. Returns: false */
 bool vt_xml_throw(const xmlNode *node, GError **error, const char *format, ...) G_GNUC_PRINTF(3, 4);
 

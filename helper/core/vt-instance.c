@@ -16,20 +16,18 @@
 #include "vt-instance.h"
 
 #include "vt-instance-network.h"
+#include "vt-instance-seed.h"
 #include "vt-instance-xml.h"
+#include "vt-unattend.h"
 #include "vt-yaml.h"
 
 #include <libxml/parser.h>
-#include <limits.h>
 #include <string.h>
 
-#define HOST_PART        "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-#define HOSTNAME_PATTERN "^(?=.{1,253}$)" HOST_PART "(\\." HOST_PART ")*$"
 /* What useradd(8) of Debian and Fedora takes */
 #define USER_PATTERN    "^[a-z_][a-z0-9_-]{0,31}$"
 #define GROUPS_PATTERN  "^[a-z_][a-z0-9_-]{0,31}(,[a-z_][a-z0-9_-]{0,31})*$"
 #define PACKAGE_PATTERN "^[A-Za-z0-9][A-Za-z0-9+._:=~-]{0,127}$"
-#define PATH_PATTERN    "^(/[^/[:cntrl:]]+)+$"
 #define MODE_PATTERN    "^0[0-7]{3,4}$"
 #define OWNER_PATTERN   "^[a-z_][a-z0-9_-]{0,31}(:[a-z_][a-z0-9_-]{0,31})?$"
 /* "ssh-ed25519 AAAAC3Nz... comment"; "ecdsa-sha2-nistp256", "sk-ssh-ed25519@openssh.com" */
@@ -55,6 +53,7 @@ vt_instance_free(VtInstance *instance)
     json_decref(instance->network);
     g_free(instance->user_data);
     g_free(instance->network_text);
+    g_free(instance->answer);
     g_free(instance);
 }
 
@@ -74,30 +73,10 @@ list_of(VtInstance *instance, const char *key)
 /* ---- one function for each element ---- */
 
 static bool
-take_seed(xmlNode *node, VtInstance *instance, GError **error)
-{
-    g_autofree char *source = vt_xml_attribute(node, "datasource");
-
-    instance->seed_path = vt_xml_attribute(node, "path");
-    if (!instance->seed_path)
-        return vt_xml_throw(node, error, "the attribute 'path' is missing");
-    if (strlen(instance->seed_path) >= PATH_MAX)
-        return vt_xml_throw(node, error, "the path is longer than %d bytes", PATH_MAX);
-    if (!vt_xml_match(node, instance->seed_path, PATH_PATTERN, "an absolute path", error))
-        return false;
-    if (!source || g_str_equal(source, "nocloud"))
-        return true;
-    instance->source = VT_SEED_CONFIG_DRIVE;
-    return g_str_equal(source, "configdrive") ||
-           vt_xml_throw(node, error, "the datasource '%s' is neither 'nocloud' nor 'configdrive'",
-                        source);
-}
-
-static bool
 take_hostname(xmlNode *node, VtInstance *instance, GError **error)
 {
     return vt_xml_text(node, &instance->hostname, error) &&
-           vt_xml_match(node, instance->hostname, HOSTNAME_PATTERN,
+           vt_xml_match(node, instance->hostname, VT_INSTANCE_HOSTNAME_PATTERN,
                         "a host name (letters, digits and '-', at most 63 in each part)", error);
 }
 
@@ -130,7 +109,7 @@ static const struct {
 } user_fields[] = {
     {"name", "name", USER_PATTERN, "a user name"},
     {"groups", "groups", GROUPS_PATTERN, "a list of groups: one,two"},
-    {"shell", "shell", PATH_PATTERN, "the absolute path of a shell"},
+    {"shell", "shell", VT_INSTANCE_PATH_PATTERN, "the absolute path of a shell"},
     {"password-hash", "hashed_passwd", HASH_PATTERN, "a hash as in crypt(5): $6$...", true},
 };
 
@@ -150,6 +129,9 @@ fill_user(xmlNode *node, json_t *user, GError **error)
 {
     g_autofree char *sudo = vt_xml_attribute(node, "sudo");
 
+    if (xmlHasProp(node, (const xmlChar *)"password"))
+        return vt_xml_throw(node, error,
+                            "'password' needs <seed datasource='unattend'/>; give 'password-hash'");
     for (gsize i = 0; i < G_N_ELEMENTS(user_fields); i++) {
         g_autofree char *value = vt_xml_attribute(node, user_fields[i].attribute);
 
@@ -199,7 +181,7 @@ take_file(xmlNode *node, VtInstance *instance, GError **error)
 
     if (!path)
         return vt_xml_throw(node, error, "the attribute 'path' is missing");
-    if (!vt_xml_match(node, path, PATH_PATTERN, "an absolute path", error) ||
+    if (!vt_xml_match(node, path, VT_INSTANCE_PATH_PATTERN, "an absolute path", error) ||
         (mode && !vt_xml_match(node, mode, MODE_PATTERN, "an octal mode: 0644", error)) ||
         (owner && !vt_xml_match(node, owner, OWNER_PATTERN, "an owner: root:root", error)) ||
         !vt_xml_text(node, &text, error))
@@ -304,15 +286,21 @@ take_interface(xmlNode *node, VtInstance *instance, GError **error)
     return vt_instance_interface(node, json_object_get(instance->network, "ethernets"), error);
 }
 
+static bool
+refuse_windows(xmlNode *node, VtInstance *instance, GError **error)
+{
+    return vt_xml_throw(node, error, "is for Windows: it needs <seed datasource='unattend'/>");
+}
+
 static const struct {
     const char *name;
     bool once;
     bool (*take)(xmlNode *node, VtInstance *instance, GError **error);
-    const char *attributes[6];
+    const char *attributes[7];
 } elements[] = {
-    {"seed", true, take_seed, {"path", "datasource"}},
+    {"seed", true, vt_instance_seed, {"path", "datasource"}},
     {"hostname", true, take_hostname, {NULL}},
-    {"user", false, take_user, {"name", "groups", "shell", "password-hash", "sudo"}},
+    {"user", false, take_user, {"name", "groups", "shell", "password-hash", "sudo", "password"}},
     {"package", false, take_package, {NULL}},
     {"file", false, take_file, {"path", "mode", "owner"}},
     {"command", false, take_command, {NULL}},
@@ -322,6 +310,8 @@ static const struct {
     {"interface", false, take_interface, {"mac"}},
     {"user-data", true, take_user_data, {NULL}},
     {"network-config", true, take_network_config, {NULL}},
+    {"product-key", true, refuse_windows, {NULL}},
+    {"unattend", true, refuse_windows, {NULL}},
 };
 
 static bool
@@ -363,7 +353,7 @@ check_whole(VtInstance *instance, xmlNode *node, GError **error)
                         "<instance>: network settings need the datasource 'nocloud'");
     if (!instance->hostname)
         instance->hostname = g_strdup(instance->domain);
-    return vt_xml_match(node, instance->hostname, HOSTNAME_PATTERN,
+    return vt_xml_match(node, instance->hostname, VT_INSTANCE_HOSTNAME_PATTERN,
                         "a host name; give one with <hostname>", error);
 }
 
@@ -372,6 +362,8 @@ take_instance(xmlNode *node, VtInstance *instance, GError **error)
 {
     uint32_t seen = 0;
 
+    if (vt_instance_source(node) == VT_SEED_UNATTEND)
+        return vt_unattend_take(node, instance, error);
     for (xmlNode *child = vt_xml_next(node->children); child; child = vt_xml_next(child->next)) {
         if (!take_element(child, instance, &seen, error))
             return false;

@@ -11,6 +11,7 @@
 typedef enum {
     VT_SEED_NOCLOUD,
     VT_SEED_CONFIG_DRIVE,
+    VT_SEED_UNATTEND,
 } VtSeedSource;
 
 /**
@@ -23,6 +24,7 @@ typedef enum {
  * @network: (nullable): network-config, version 2
  * @user_data: (nullable): complete user-data of the owner's
  * @network_text: (nullable): complete network-config of the owner's
+ * @answer: (nullable): the answer file of Windows Setup, with %VT_SEED_UNATTEND
  */
 typedef struct {
     char *domain;
@@ -34,6 +36,7 @@ typedef struct {
     json_t *network;
     char *user_data;
     char *network_text;
+    char *answer;
 } VtInstance;
 
 void vt_instance_free(VtInstance *instance);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vt-seed.c: the files of a seed: cloud-init's NoCloud and OpenStack's config drive */
+/* vt-seed.c: the files of a seed: NoCloud, OpenStack's config drive, Windows' answer file */
 #include "vt-seed.h"
 
 #include <string.h>
@@ -54,7 +54,18 @@ add_json(GPtrArray *files, const char *path, const json_t *value)
 const char *
 vt_seed_label(VtSeedSource source)
 {
-    return source == VT_SEED_NOCLOUD ? "CIDATA" : "config-2";
+    static const char *const labels[] = {[VT_SEED_NOCLOUD] = "CIDATA",
+                                         [VT_SEED_CONFIG_DRIVE] = "config-2",
+                                         [VT_SEED_UNATTEND] = "UNATTEND"};
+
+    return labels[source];
+}
+
+bool
+vt_seed_is_floppy(const VtInstance *instance)
+{
+    return instance->source == VT_SEED_UNATTEND &&
+           g_str_has_suffix(instance->seed_path, VT_SEED_FLOPPY_SUFFIX);
 }
 
 /* What every instance gets: its name, and randomness for the first keys that it makes */
@@ -127,8 +138,14 @@ GPtrArray *
 vt_seed_files(const VtInstance *instance, const uint8_t random[VT_SEED_RANDOM])
 {
     GPtrArray *files = g_ptr_array_new_with_free_func(seed_file_free);
-    g_autofree char *user_data = format_user_data(instance, random);
+    g_autofree char *user_data = NULL;
 
+    if (instance->source == VT_SEED_UNATTEND) {
+        /* The name that Windows Setup looks for in the root of removable media */
+        add_text(files, "Unattend.xml", instance->answer);
+        return files;
+    }
+    user_data = format_user_data(instance, random);
     if (instance->source == VT_SEED_NOCLOUD)
         add_nocloud(files, instance, user_data);
     else

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vt-seed.h: the files of a seed: cloud-init's NoCloud and OpenStack's config drive */
+/* vt-seed.h: the files of a seed: NoCloud, OpenStack's config drive, Windows' answer file */
 #pragma once
 
 #include "vt-instance.h"
 
 /* Bytes of randomness for the guest's generator */
 #define VT_SEED_RANDOM 64
+
+/* What a seed's name ends in, behind at least one character: an ISO image, and a floppy */
+#define VT_SEED_SUFFIX        "-seed.iso"
+#define VT_SEED_FLOPPY_SUFFIX "-seed.img"
 
 /**
  * VtSeedFile: a file of the medium
@@ -16,8 +20,12 @@ typedef struct {
     GBytes *bytes;
 } VtSeedFile;
 
-/** vt_seed_label: Returns: (transfer none): the volume label that cloud-init looks for */
+/** vt_seed_label: Returns: (transfer none): the volume label that cloud-init looks for; Windows
+ * does not look */
 const char *vt_seed_label(VtSeedSource source);
+
+/** vt_seed_is_floppy: Whether the medium is a floppy and not an ISO image */
+bool vt_seed_is_floppy(const VtInstance *instance);
 
 /**
  * vt_seed_files:

@@ -1,20 +1,43 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fuzz-instance.c: no XML makes the reader go wrong; each accepted one has a seed of valid JSON */
+/* fuzz-instance.c: no XML makes the reader go wrong; each accepted one has a seed of valid JSON or
+ * XML */
 #include "fuzz.h"
 #include "vt-seed.h"
 
+#include <libxml/parser.h>
 #include <string.h>
+
+static void
+check_json(GBytes *bytes)
+{
+    json_auto_t *document =
+        json_loadb(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), 0, NULL);
+
+    g_assert_nonnull(document);
+}
+
+static void
+check_answer(GBytes *bytes)
+{
+    xmlDoc *document = xmlReadMemory(g_bytes_get_data(bytes, NULL), (int)g_bytes_get_size(bytes),
+                                     NULL, NULL, XML_PARSE_NONET);
+
+    g_assert_nonnull(document);
+    g_assert_cmpstr((const char *)xmlDocGetRootElement(document)->name, ==, "unattend");
+    xmlFreeDoc(document);
+}
 
 static void
 check(const VtInstance *instance)
 {
     static const uint8_t random[VT_SEED_RANDOM];
     g_autoptr(GPtrArray) files = vt_seed_files(instance, random);
-    const VtSeedFile *meta = files->pdata[0];
-    json_auto_t *document =
-        json_loadb(g_bytes_get_data(meta->bytes, NULL), g_bytes_get_size(meta->bytes), 0, NULL);
+    const VtSeedFile *first = files->pdata[0];
 
-    g_assert_nonnull(document);
+    if (instance->source == VT_SEED_UNATTEND)
+        check_answer(first->bytes);
+    else
+        check_json(first->bytes);
     g_assert_true(g_path_is_absolute(instance->seed_path));
     g_assert_true(g_utf8_validate(instance->hostname, -1, NULL));
 }

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# test-pool-schema.sh SCHEMA FOLDER: the schema accepts and refuses what the module does
+# test-schema.sh SCHEMA FOLDER: the schema accepts and refuses the documents that it should
 set -euo pipefail
 schema=$1 folder=$2
 count=0
