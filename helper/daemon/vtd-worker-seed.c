@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vtd-worker-seed.c: the process that makes a seed of a domain's XML: no network, no file */
+#include "vt-floppy.h"
 #include "vt-fs.h"
 #include "vt-iso.h"
 #include "vtd-channel.h"
@@ -37,9 +38,11 @@ write_image(const VtdSeedRequest *request, const VtInstance *instance, int fd, u
             GError **error)
 {
     g_autoptr(GPtrArray) files = vt_seed_files(instance, request->random);
+    const char *label = vt_seed_label(instance->source);
     g_autoptr(GBytes) image = NULL;
 
-    if (!vt_iso_write(vt_seed_label(instance->source), files, &image, error))
+    if (!(vt_seed_is_floppy(instance) ? vt_floppy_write(label, files, &image, error)
+                                      : vt_iso_write(label, files, &image, error)))
         return false;
     *ret_size = g_bytes_get_size(image);
     return vt_fs_write_all(fd, g_bytes_get_data(image, NULL), *ret_size, "the seed", error);

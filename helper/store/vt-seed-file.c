@@ -31,16 +31,28 @@ seed_clear(Seed *seed)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Seed, seed_clear)
 
+static bool
+is_seed_name(const char *name)
+{
+    static const char *const suffixes[] = {VT_SEED_SUFFIX, VT_SEED_FLOPPY_SUFFIX};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(suffixes); i++) {
+        if (*name != '.' && g_str_has_suffix(name, suffixes[i]))
+            return strlen(name) > strlen(suffixes[i]);
+    }
+    return false;
+}
+
 bool
 vt_seed_target(const char *path, char **ret_target, GError **error)
 {
     const char *slash = strrchr(path, '/');
 
-    if (!slash || slash == path || slash[1] == '.' || !g_str_has_suffix(path, VT_SEED_SUFFIX) ||
-        strlen(slash + 1) == strlen(VT_SEED_SUFFIX))
+    if (!slash || slash == path || !is_seed_name(slash + 1))
         return vt_throw(error, VT_ERROR_INVALID,
-                        "the seed's path '%s' is not <directory of a template pool>/NAME%s", path,
-                        VT_SEED_SUFFIX);
+                        "the seed's path '%s' is not <directory of a template pool>/NAME%s, or "
+                        "NAME%s for a floppy",
+                        path, VT_SEED_SUFFIX, VT_SEED_FLOPPY_SUFFIX);
     *ret_target = g_strndup(path, (gsize)(slash - path));
     return true;
 }

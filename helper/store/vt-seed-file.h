@@ -2,14 +2,11 @@
 /* vt-seed-file.h: seeds in a pool, and whose they are */
 #pragma once
 
-#include "vt-error.h"
-
-/* What a seed's name ends in, behind at least one character */
-#define VT_SEED_SUFFIX "-seed.iso"
+#include "vt-seed.h"
 
 /**
  * vt_seed_target:
- * @path: `/directory/NAME-seed.iso`
+ * @path: `/directory/NAME-seed.iso`, or `-seed.img`
  * @ret_target: (out) (transfer full): the directory
  * @error: %VT_ERROR_INVALID: a path of another form
  */
