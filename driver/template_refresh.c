@@ -146,6 +146,16 @@ virStorageTemplateAddPlain(virStoragePoolObj *obj, const char *target, const cha
         virStorageTemplateAddVolume(obj, g_steal_pointer(&vol));
 }
 
+/* The medium of a running domain: the helper made it, has a record of it, and removes it */
+static bool
+virStorageTemplateIsSeed(const char *target, const char *name)
+{
+    g_autofree char *record = g_strdup_printf("%s/.seeds/%s", target, name);
+    struct stat st;
+
+    return lstat(record, &st) == 0 && S_ISLNK(st.st_mode);
+}
+
 /* Hidden files are the helper's, and no volumes */
 static int
 virStorageTemplateReadFolder(virStoragePoolObj *obj, virStorageTemplatePool *pool)
@@ -157,7 +167,8 @@ virStorageTemplateReadFolder(virStoragePoolObj *obj, virStorageTemplatePool *poo
     if (virDirOpen(&dir, pool->target) < 0)
         return -1;
     while ((rc = virDirRead(dir, &ent, pool->target)) > 0) {
-        if (ent->d_name[0] == '.' || virStringHasControlChars(ent->d_name))
+        if (ent->d_name[0] == '.' || virStringHasControlChars(ent->d_name) ||
+            virStorageTemplateIsSeed(pool->target, ent->d_name))
             continue;
         if (virStorageTemplateNameIsVersion(ent->d_name))
             virStorageTemplateAddFromDisk(obj, pool, ent->d_name);
