@@ -246,6 +246,17 @@ create_from(VtcSession *session, const char *volume)
     return virStorageVolCreateXMLFrom(session->pool, xml, session->template, 0);
 }
 
+/* libvirt copies a disk in its own size, whatever capacity was asked for */
+static bool
+grow(VtcSession *session, virStorageVolPtr clone)
+{
+    const uint64_t wanted = session->provision->capacity;
+    virStorageVolInfo info;
+
+    return wanted == 0 || (virStorageVolGetInfo(clone, &info) == 0 &&
+                           (info.capacity >= wanted || virStorageVolResize(clone, wanted, 0) == 0));
+}
+
 static bool
 make_clone(VtcSession *session, const char *name, char **ret_path, GError **error)
 {
@@ -253,12 +264,15 @@ make_clone(VtcSession *session, const char *name, char **ret_path, GError **erro
     virStorageVolPtr clone = session->provision->strategy == VTC_STRATEGY_LINKED
                                  ? create_linked(session, volume)
                                  : create_from(session, volume);
-    char *path = clone ? virStorageVolGetPath(clone) : NULL;
+    char *path = clone && grow(session, clone) ? virStorageVolGetPath(clone) : NULL;
 
-    if (!path)
-        throw_libvirt(error, VT_ERROR_FAILED, "cannot make the clone", volume);
-    else
+    if (path) {
         *ret_path = g_strdup(path);
+    } else {
+        throw_libvirt(error, VT_ERROR_FAILED, "cannot make the clone", volume);
+        if (clone)
+            virStorageVolDelete(clone, 0);
+    }
     free(path);
     if (clone)
         virStorageVolFree(clone);

@@ -3,9 +3,9 @@
 # Puts a script into a machine of its own: private mounts, network and processes.
 #
 # The script is run again below `unshare`. It sees the installed build over /usr, writable copies
-# of /etc and /var/lib that are gone afterwards, an empty /run, and a loopback network. Whatever it
-# starts dies with it, because the process namespace does. VT_SCRATCH is a folder on a real file
-# system (O_TMPFILE, hard links and the immutable flag work there).
+# of /etc, /var/lib and /var/log that are gone afterwards, an empty /run, and a loopback network.
+# Whatever it starts dies with it, because the process namespace does. VT_SCRATCH is a folder on a
+# real file system (O_TMPFILE, hard links and the immutable flag work there).
 
 vt_die() {
     echo "$(basename "$0"): $*" >&2
@@ -92,6 +92,7 @@ vt_isolate_inner() {
     mount -t tmpfs -o mode=755 tmpfs "$VT_SCRATCH/overlay"
     vt_overlay /etc
     vt_overlay /var/lib
+    vt_overlay /var/log
     mount -t overlay overlay /usr -o "lowerdir=$VT_STAGE/usr:/usr"
     mount -t tmpfs -o mode=755 tmpfs /run
     mkdir -p /run/lock /run/libvirt
