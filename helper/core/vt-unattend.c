@@ -227,7 +227,7 @@ check_answer(const xmlNode *node, const char *text, GError **error)
 {
     xmlDoc *document = NULL;
     const xmlNode *root;
-    bool ok;
+    bool ok = true;
 
     /* Before the parser sees its entities */
     if (strstr(text, "<!DOCTYPE"))
@@ -241,10 +241,11 @@ check_answer(const xmlNode *node, const char *text, GError **error)
                             reason ? reason->line : 1);
     }
     root = xmlDocGetRootElement(document);
-    ok = root->ns && strcmp((const char *)root->ns->href, NAMESPACE) == 0 &&
-         strcmp((const char *)root->name, "unattend") == 0;
-    if (!ok)
-        vt_xml_throw(node, error, "its root is not <unattend xmlns='" NAMESPACE "'>");
+    if (!root->ns || strcmp((const char *)root->ns->href, NAMESPACE) != 0 ||
+        strcmp((const char *)root->name, "unattend") != 0)
+        ok = vt_xml_throw(node, error, "its root is not <unattend xmlns='" NAMESPACE "'>");
+    else if (strcmp((const char *)document->version, "1.0") != 0)
+        ok = vt_xml_throw(node, error, "declares another version of XML than 1.0");
     else if (document->encoding &&
              g_ascii_strcasecmp((const char *)document->encoding, "utf-8") != 0)
         ok = vt_xml_throw(node, error, "is in UTF-8, but declares another encoding");

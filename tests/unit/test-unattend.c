@@ -212,8 +212,8 @@ test_complete(void)
     static const char *const answers[] = {
         ROOT,
         "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n" ROOT "\n",
-        "<!-- a < b & \"c\" -->\n<u:unattend xmlns:u='urn:schemas-microsoft-com:unattend'>\n"
-        "  <u:settings pass='specialize'><x><![CDATA[<&>]]></x></u:settings></u:unattend>\n",
+        ("<!-- a < b & \"c\" -->\n<u:unattend xmlns:u='urn:schemas-microsoft-com:unattend'>\n"
+         "  <u:settings pass='specialize'><x><![CDATA[<&>]]></x></u:settings></u:unattend>\n"),
     };
 
     for (gsize i = 0; i < G_N_ELEMENTS(answers); i++) {
@@ -332,6 +332,9 @@ static const struct {
     {ANSWER("&lt;?xml version='1.0' encoding='iso-8859-1'?&gt;&lt;unattend "
             "xmlns='urn:schemas-microsoft-com:unattend'/&gt;"),
      "declares another encoding"},
+    {ANSWER("&lt;?xml version='1.1'?&gt;&lt;unattend "
+            "xmlns='urn:schemas-microsoft-com:unattend'/&gt;"),
+     "declares another version"},
     {SEED "<v:unattend>" ROOT "</v:unattend>", "should hold text only"},
     {ANSWER("&lt;unattend xmlns='urn:schemas-microsoft-com:unattend'/&gt;") "<v:hostname>a</"
                                                                             "v:hostname>",
