@@ -39,6 +39,8 @@ virStorageTemplateSettings(const virStoragePoolDef *def)
     g_variant_dict_insert(&dict, "store", "s", conf->store);
     if (conf->policy)
         g_variant_dict_insert(&dict, "policy", "s", conf->policy);
+    if (conf->defaults)
+        g_variant_dict_insert(&dict, "defaults", "s", conf->defaults);
     g_variant_dict_insert(&dict, "strategy", "s",
                           virStorageTemplatePoolConfIsFull(conf) ? "full" : "linked");
     g_variant_dict_insert(&dict, "cache-max", "t", (guint64)conf->cacheBytes);

@@ -6,6 +6,7 @@
  *     <template:store url='docker://registry.example/golden'/>
  *     <template:trust policy='/etc/virt-template/policy.json'/>
  *     <template:clone strategy='linked'/>
+ *     <template:instance defaults='/etc/virt-template/defaults.yaml'/>
  *     <template:cache max='200' unit='GiB'/>
  *
  * xml/pool-template.rng says the same; the patterns are equal in both. A table is used here and not
@@ -26,7 +27,7 @@
 #define PREFIX_PART "([a-z0-9_-][a-z0-9._-]*)"
 #define STORE_PATTERN                                                                              \
     "^(oci:(/" PART ")+/?|docker://[A-Za-z0-9._:\\[\\]-]+((/" PREFIX_PART ")+/?)?)$"
-#define POLICY_PATTERN   "^(/" PART ")+$"
+#define PATH_PATTERN     "^(/" PART ")+$"
 #define STRATEGY_PATTERN "^(linked|full)$"
 #define MAX_PATTERN      "^[1-9][0-9]{0,18}$"
 #define UNIT_PATTERN     "^(bytes|B|KB|KiB|MB|MiB|GB|GiB|TB|TiB)$"
@@ -43,10 +44,12 @@ typedef struct {
 static const virStorageTemplateField fields[] = {
     {"store", "url", true, STORE_PATTERN, "oci:/absolute/path or docker://host[:port]/prefix",
      offsetof(virStorageTemplatePoolConf, store)},
-    {"trust", "policy", true, POLICY_PATTERN, "an absolute path",
+    {"trust", "policy", true, PATH_PATTERN, "an absolute path",
      offsetof(virStorageTemplatePoolConf, policy)},
     {"clone", "strategy", true, STRATEGY_PATTERN, "'linked' or 'full'",
      offsetof(virStorageTemplatePoolConf, strategy)},
+    {"instance", "defaults", true, PATH_PATTERN, "an absolute path",
+     offsetof(virStorageTemplatePoolConf, defaults)},
     {"cache", "max", true, MAX_PATTERN, "a whole number above 0",
      offsetof(virStorageTemplatePoolConf, cacheMax)},
     {"cache", "unit", false, UNIT_PATTERN, "one of bytes, B, KB, KiB, MB, MiB, GB, GiB, TB, TiB",
@@ -126,7 +129,8 @@ virStorageTemplateElementParse(xmlNodePtr node, virStorageTemplatePoolConf *conf
 
     if (!first) {
         virReportError(VIR_ERR_XML_ERROR,
-                       "unknown element 'template:%s': there are store, trust, clone and cache",
+                       "unknown element 'template:%s': there are store, trust, clone, instance and "
+                       "cache",
                        name);
         return -1;
     }
@@ -225,6 +229,7 @@ virStorageTemplatePoolConfFormat(virBuffer *buf, void *data)
     virBufferEscapeString(buf, "<template:store url='%s'/>\n", conf->store);
     virBufferEscapeString(buf, "<template:trust policy='%s'/>\n", conf->policy);
     virBufferEscapeString(buf, "<template:clone strategy='%s'/>\n", conf->strategy);
+    virBufferEscapeString(buf, "<template:instance defaults='%s'/>\n", conf->defaults);
     if (conf->cacheMax) {
         virBufferEscapeString(buf, "<template:cache max='%s'", conf->cacheMax);
         virBufferEscapeString(buf, " unit='%s'", conf->cacheUnit);

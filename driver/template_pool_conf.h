@@ -10,6 +10,7 @@ typedef struct {
     char *store;     /* URL */
     char *policy;    /* path of policy.json, NULL: the helper's own default */
     char *strategy;  /* "linked" or "full", NULL: linked */
+    char *defaults;  /* path of a file of parameter values, or NULL */
     char *cacheMax;  /* as written, NULL: no limit */
     char *cacheUnit; /* as written, NULL: bytes */
     unsigned long long cacheBytes;

@@ -2,7 +2,9 @@
 /* vt-instance-network.c: <interface> of an <instance>, as network-config version 2 */
 #include "vt-instance-network.h"
 
+#include "vt-address.h"
 #include "vt-instance-xml.h"
+#include "vt-value.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -15,15 +17,6 @@
  *       <dns>192.0.2.53</dns>                         "routes": [{"to": "0.0.0.0/0", "via": ...}],
  *     </interface>                                    "nameservers": {"addresses": [...]}}
  */
-
-#define MAC_PATTERN "^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$"
-
-typedef struct {
-    int family;
-    uint8_t bytes[16];
-    unsigned bits;
-    unsigned prefix;
-} Address;
 
 /* ---- the domain's interfaces ---- */
 
@@ -70,7 +63,7 @@ find_mac(xmlNode *node, size_t place, char **ret_mac, GError **error)
     if (!wanted)
         return vt_xml_throw(node, error, "the domain has %u interfaces, this is number %zu",
                             macs->len, place + 1);
-    if (!vt_xml_match(node, wanted, MAC_PATTERN, "a MAC address", error))
+    if (!vt_xml_match(node, wanted, VT_MAC_PATTERN, "a MAC address", error))
         return false;
     lower = g_ascii_strdown(wanted, -1);
     if (!g_ptr_array_find_with_equal_func(macs, lower, g_str_equal, NULL))
@@ -82,46 +75,15 @@ find_mac(xmlNode *node, size_t place, char **ret_mac, GError **error)
 
 /* ---- addresses ---- */
 
-/* "192.0.2.5" or "2001:db8::5", with "/24" behind it if @with_prefix */
-static bool
-parse_address(const char *text, bool with_prefix, Address *ret)
-{
-    g_auto(GStrv) parts = g_strsplit(text, "/", 3);
-    Address address = {0};
-    guint64 prefix = 0;
-
-    if (g_strv_length(parts) != (with_prefix ? 2 : 1))
-        return false;
-    address.family = strchr(parts[0], ':') ? AF_INET6 : AF_INET;
-    address.bits = address.family == AF_INET6 ? 128 : 32;
-    if (inet_pton(address.family, parts[0], address.bytes) != 1)
-        return false;
-    if (with_prefix && !g_ascii_string_to_unsigned(parts[1], 10, 1, address.bits, &prefix, NULL))
-        return false;
-    address.prefix = (unsigned)prefix;
-    *ret = address;
-    return true;
-}
-
-static bool
-in_one_subnet(const Address *a, const Address *b)
-{
-    unsigned bits = MIN(a->prefix, b->prefix);
-
-    if (a->family != b->family || memcmp(a->bytes, b->bytes, bits / 8) != 0)
-        return false;
-    return bits % 8 == 0 || (a->bytes[bits / 8] ^ b->bytes[bits / 8]) >> (8 - bits % 8) == 0;
-}
-
 /* Against all addresses so far: the kernel would answer for one of them on either interface */
 static bool
 check_subnets(const xmlNode *node, const char *text, const json_t *ethernets, GError **error)
 {
     const char *name;
     json_t *ethernet;
-    Address address;
+    VtAddress address;
 
-    if (!parse_address(text, true, &address))
+    if (!vt_address_parse(text, true, &address))
         return vt_xml_throw(node, error, "'%.64s' is not an address with its prefix: 192.0.2.5/24",
                             text);
     json_object_foreach((json_t *)ethernets, name, ethernet)
@@ -131,10 +93,10 @@ check_subnets(const xmlNode *node, const char *text, const json_t *ethernets, GE
 
         json_array_foreach(json_object_get(ethernet, "addresses"), i, other)
         {
-            Address there;
+            VtAddress there;
 
-            if (parse_address(json_string_value(other), true, &there) &&
-                in_one_subnet(&address, &there))
+            if (vt_address_parse(json_string_value(other), true, &there) &&
+                vt_address_in_one_subnet(&address, &there))
                 return vt_xml_throw(node, error, "%s and %s are in one subnet", text,
                                     json_string_value(other));
         }
@@ -157,9 +119,9 @@ member_list(json_t *object, const char *key)
 static bool
 take_plain(xmlNode *node, const char *text, json_t *ethernet, GError **error)
 {
-    Address address;
+    VtAddress address;
 
-    if (!parse_address(text, false, &address))
+    if (!vt_address_parse(text, false, &address))
         return vt_xml_throw(node, error, "'%.64s' is not an address", text);
     if (vt_xml_is(node, "gateway")) {
         json_array_append_new(member_list(ethernet, "routes"),

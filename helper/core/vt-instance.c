@@ -19,23 +19,18 @@
 #include "vt-instance-seed.h"
 #include "vt-instance-xml.h"
 #include "vt-unattend.h"
+#include "vt-value.h"
 #include "vt-yaml.h"
 
 #include <libxml/parser.h>
 #include <string.h>
 
 /* What useradd(8) of Debian and Fedora takes */
-#define USER_PATTERN    "^[a-z_][a-z0-9_-]{0,31}$"
-#define GROUPS_PATTERN  "^[a-z_][a-z0-9_-]{0,31}(,[a-z_][a-z0-9_-]{0,31})*$"
-#define PACKAGE_PATTERN "^[A-Za-z0-9][A-Za-z0-9+._:=~-]{0,127}$"
-#define MODE_PATTERN    "^0[0-7]{3,4}$"
-#define OWNER_PATTERN   "^[a-z_][a-z0-9_-]{0,31}(:[a-z_][a-z0-9_-]{0,31})?$"
-/* "ssh-ed25519 AAAAC3Nz... comment"; "ecdsa-sha2-nistp256", "sk-ssh-ed25519@openssh.com" */
-#define SSH_KEY_PATTERN                                                                            \
-    "^(ssh|ecdsa|sk-ssh|sk-ecdsa)-[a-z0-9@.-]+ AAAA[A-Za-z0-9+/]{16,}={0,2}( "                     \
-    "[^[:cntrl:]]{0,255})?$"
-/* crypt(5): "$6$salt$hash" */
-#define HASH_PATTERN     "^\\$[0-9a-z]{1,8}\\$[A-Za-z0-9./$=,-]{8,500}$"
+#define USER_PATTERN     "^[a-z_][a-z0-9_-]{0,31}$"
+#define GROUPS_PATTERN   "^[a-z_][a-z0-9_-]{0,31}(,[a-z_][a-z0-9_-]{0,31})*$"
+#define PACKAGE_PATTERN  "^[A-Za-z0-9][A-Za-z0-9+._:=~-]{0,127}$"
+#define MODE_PATTERN     "^0[0-7]{3,4}$"
+#define OWNER_PATTERN    "^[a-z_][a-z0-9_-]{0,31}(:[a-z_][a-z0-9_-]{0,31})?$"
 #define LOCALE_PATTERN   "^[A-Za-z]{1,8}(_[A-Za-z0-9]{1,8})?([.@][A-Za-z0-9-]{1,16})*$"
 #define TIMEZONE_PATTERN "^[A-Za-z][A-Za-z0-9_+-]{0,31}(/[A-Za-z0-9_+-]{1,31}){0,2}$"
 #define SERVICE_PATTERN  "^[A-Za-z0-9:_.@-]{1,128}$"
@@ -92,7 +87,7 @@ take_ssh_keys(xmlNode *node, json_t *user, GError **error)
         if (!vt_xml_is(child, "ssh-key"))
             return vt_xml_throw(child, error, "unknown in <user>; known: ssh-key");
         if (!vt_xml_text(child, &text, error) ||
-            !vt_xml_match(child, g_strstrip(text), SSH_KEY_PATTERN, "an SSH public key", error))
+            !vt_xml_match(child, g_strstrip(text), VT_SSH_KEY_PATTERN, "an SSH public key", error))
             return false;
         json_array_append_new(keys, json_string(text));
     }
@@ -110,7 +105,7 @@ static const struct {
     {"name", "name", USER_PATTERN, "a user name"},
     {"groups", "groups", GROUPS_PATTERN, "a list of groups: one,two"},
     {"shell", "shell", VT_INSTANCE_PATH_PATTERN, "the absolute path of a shell"},
-    {"password-hash", "hashed_passwd", HASH_PATTERN, "a hash as in crypt(5): $6$...", true},
+    {"password-hash", "hashed_passwd", VT_HASH_PATTERN, "a hash as in crypt(5): $6$...", true},
 };
 
 static bool

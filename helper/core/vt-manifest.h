@@ -4,6 +4,7 @@
 
 #include "vt-digest.h"
 
+#include <jansson.h>
 #include <stdint.h>
 
 #define VT_OCI_MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
@@ -83,12 +84,15 @@ bool vt_index_manifests_parse(GBytes *bytes, GPtrArray **ret_descriptors, GError
 GBytes *vt_index_manifests_format(GPtrArray *descriptors);
 
 /**
- * VtTemplateConfig: our config document; profiles and parameters join it in their own sections,
- * which are kept but not read here.
+ * VtTemplateConfig: our config document
  *
  * {"name":"debian-12","version":"1.2.0","os":"linux","architecture":"amd64",
  *  "created":"2026-11-21T10:00:00Z",
- *  "disks":[{"name":"root","capacity":4294967296,"format":"qcow2"}]}
+ *  "disks":[{"name":"root","capacity":4294967296,"format":"qcow2"}],
+ *  "parameters":[...],"user-data":{...},"hardware":{...}}
+ *
+ * @profile: (nullable): an object of those of the last three that are there, see vt-profile.h;
+ *   they are kept, not read here
  */
 typedef struct {
     char *name;
@@ -97,9 +101,12 @@ typedef struct {
     char *architecture;
     char *created;
     uint64_t capacity;
+    json_t *profile;
 } VtTemplateConfig;
 void vt_template_config_free(VtTemplateConfig *config);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtTemplateConfig, vt_template_config_free)
+/* Profiles and parameters of a template are written by people */
+#define VT_TEMPLATE_CONFIG_MAX (1u << 20)
 /** vt_template_config_parse: Exactly one disk, else %VT_ERROR_UNSUPPORTED */
 bool vt_template_config_parse(GBytes *bytes, VtTemplateConfig **ret_config, GError **error);
 GBytes *vt_template_config_format(const VtTemplateConfig *config);

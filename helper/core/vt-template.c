@@ -7,8 +7,7 @@
 
 #include <string.h>
 
-/* Profiles and parameters of a template are written by people */
-#define CONFIG_MAX (1u << 20)
+static const char *const profile_fields[] = {"parameters", "user-data", "hardware"};
 
 void
 vt_template_config_free(VtTemplateConfig *config)
@@ -20,6 +19,7 @@ vt_template_config_free(VtTemplateConfig *config)
     g_free(config->os);
     g_free(config->architecture);
     g_free(config->created);
+    json_decref(config->profile);
     g_free(config);
 }
 
@@ -52,6 +52,22 @@ parse_disks(const VtJson *root, VtTemplateConfig *config, GError **error)
     return true;
 }
 
+static json_t *
+pick_profile(const json_t *root)
+{
+    json_t *profile = NULL;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(profile_fields); i++) {
+        json_t *value = json_object_get(root, profile_fields[i]);
+
+        if (value && !profile)
+            profile = json_object();
+        if (value)
+            json_object_set(profile, profile_fields[i], value);
+    }
+    return profile;
+}
+
 bool
 vt_template_config_parse(GBytes *bytes, VtTemplateConfig **ret_config, GError **error)
 {
@@ -60,7 +76,7 @@ vt_template_config_parse(GBytes *bytes, VtTemplateConfig **ret_config, GError **
     json_auto_t *document = NULL;
     VtJson root;
 
-    if (!vt_json_parse(bytes, "template config", CONFIG_MAX, &document, error))
+    if (!vt_json_parse(bytes, "template config", VT_TEMPLATE_CONFIG_MAX, &document, error))
         return false;
     root = vt_json_root(document, "template config");
     if (!vt_json_string(&root, "name", &name, error) || !vt_name_check(name, error) ||
@@ -74,6 +90,7 @@ vt_template_config_parse(GBytes *bytes, VtTemplateConfig **ret_config, GError **
     config->os = g_strdup(os);
     config->architecture = g_strdup(architecture);
     config->created = g_strdup(created);
+    config->profile = pick_profile(document);
     *ret_config = g_steal_pointer(&config);
     return true;
 }
@@ -94,6 +111,9 @@ vt_template_config_format(const VtTemplateConfig *config)
     vt_json_set_string(disk, "format", "qcow2");
     json_array_append_new(disks, disk);
     json_object_set_new(root, "disks", disks);
+    for (size_t i = 0; i < G_N_ELEMENTS(profile_fields); i++)
+        json_object_set(root, profile_fields[i],
+                        json_object_get(config->profile, profile_fields[i]));
     return vt_json_format(root);
 }
 

@@ -36,7 +36,8 @@ same_settings(const VtPoolSettings *a, const VtPoolSettings *b)
 {
     return g_str_equal(a->name, b->name) && g_str_equal(a->uuid, b->uuid) &&
            g_str_equal(a->store, b->store) && g_str_equal(a->policy, b->policy) &&
-           g_str_equal(a->strategy, b->strategy) && a->cache_max == b->cache_max;
+           g_str_equal(a->strategy, b->strategy) && g_str_equal(a->defaults, b->defaults) &&
+           a->cache_max == b->cache_max;
 }
 
 bool

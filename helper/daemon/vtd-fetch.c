@@ -24,8 +24,6 @@
  * gets a name. A layer that is here already, for another version, is not fetched again.
  */
 
-/* A config is a page of JSON */
-#define CONFIG_MAX (1u << 20)
 /* Left free for others when a layer is put on a disk */
 #define RESERVE_BYTES (UINT64_C(64) << 20)
 /* A download that was cut off and that nobody wanted since; seconds */
@@ -42,6 +40,7 @@ typedef struct {
     GBytes *manifest_bytes;
     VtManifest *manifest;
     GPtrArray *layers;
+    GBytes *config_bytes;
     GBytes *proofs;
     GBytes *index_bytes;
     uint64_t data_bytes;
@@ -60,6 +59,7 @@ run_clear(Run *run)
     g_clear_pointer(&run->manifest_bytes, g_bytes_unref);
     g_clear_pointer(&run->layers, g_ptr_array_unref);
     vt_manifest_free(run->manifest);
+    g_clear_pointer(&run->config_bytes, g_bytes_unref);
     g_clear_pointer(&run->proofs, g_bytes_unref);
     g_clear_pointer(&run->index_bytes, g_bytes_unref);
 }
@@ -139,7 +139,7 @@ check_config(Run *run, GError **error)
     g_autoptr(GBytes) bytes = NULL;
 
     if (g_strcmp0(descriptor->media_type, VT_TEMPLATE_CONFIG_TYPE) != 0 ||
-        descriptor->size > CONFIG_MAX)
+        descriptor->size > VT_TEMPLATE_CONFIG_MAX)
         return vt_throw(error, VT_ERROR_UNSUPPORTED,
                         "config is a '%s' of %" G_GUINT64_FORMAT " bytes", descriptor->media_type,
                         descriptor->size);
@@ -155,6 +155,7 @@ check_config(Run *run, GError **error)
                         "config is about %s@%s of %" G_GUINT64_FORMAT
                         " bytes, the catalog about %" G_GUINT64_FORMAT " bytes",
                         config->name, config->version, config->capacity, run->fetch->capacity);
+    run->config_bytes = g_steal_pointer(&bytes);
     return true;
 }
 
@@ -306,6 +307,7 @@ step_commit(Run *run, GError **error)
                                  .index_bytes = run->index_bytes,
                                  .manifest = run->fetch->manifest,
                                  .manifest_bytes = run->manifest_bytes,
+                                 .config_bytes = run->config_bytes,
                                  .proofs = run->proofs,
                                  .partial_fd = &run->partial_fd};
 

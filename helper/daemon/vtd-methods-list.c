@@ -288,3 +288,23 @@ vtd_method_get_template(VtdCall *call, GError **error)
     vtd_call_return(call, g_variant_new("(@a{sv})", g_variant_dict_end(&info)));
     return true;
 }
+
+/* ---- its config ---- */
+
+bool
+vtd_method_get_config(VtdCall *call, GError **error)
+{
+    g_autoptr(VtPool) files = NULL;
+    g_autoptr(GBytes) bytes = NULL;
+    g_autofree char *text = NULL;
+    VtdTarget target;
+    VtdLocal local;
+
+    if (!vtd_call_target(call, &target, error) || !vt_pool_open(target.target, &files, error) ||
+        !vtd_pool_use(target.pool, files, target.name, target.version, &local, error) ||
+        !vtd_pool_config(files, &local, &bytes, error))
+        return false;
+    text = g_strndup(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
+    vtd_call_return(call, g_variant_new("(s)", text));
+    return true;
+}

@@ -135,6 +135,7 @@ static const struct {
     {"store", G_STRUCT_OFFSET(VtPoolSettings, store)},
     {"policy", G_STRUCT_OFFSET(VtPoolSettings, policy)},
     {"strategy", G_STRUCT_OFFSET(VtPoolSettings, strategy)},
+    {"defaults", G_STRUCT_OFFSET(VtPoolSettings, defaults)},
 };
 
 static bool
@@ -181,6 +182,12 @@ check_settings(VtPoolSettings *settings, GError **error)
     if (!g_str_equal(settings->strategy, "linked") && !g_str_equal(settings->strategy, "full"))
         return vt_throw(error, VT_ERROR_INVALID, "strategy '%s' is neither 'linked' nor 'full'",
                         settings->strategy);
+    if (!settings->defaults)
+        settings->defaults = g_strdup("");
+    if (*settings->defaults && !vtd_check_path(settings->defaults, error)) {
+        g_prefix_error(error, "setting 'defaults': ");
+        return false;
+    }
     if (!settings->name)
         settings->name = g_strdup("");
     if (!settings->uuid)
@@ -347,6 +354,7 @@ static const VtdMethod methods[] = {
     {"ListPools", false, method_list_pools},
     {"ListTemplates", false, vtd_method_list_templates},
     {"GetTemplate", false, vtd_method_get_template},
+    {"GetConfig", false, vtd_method_get_config},
     {"Fetch", true, method_fetch},
     {"Verify", true, method_verify},
     {"JobWait", false, method_job_wait},

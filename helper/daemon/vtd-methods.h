@@ -59,6 +59,7 @@ bool vtd_check_path(const char *path, GError **error);
 /* vtd-methods-list.c */
 bool vtd_method_list_templates(VtdCall *call, GError **error);
 bool vtd_method_get_template(VtdCall *call, GError **error);
+bool vtd_method_get_config(VtdCall *call, GError **error);
 /* vtd-methods-clone.c */
 bool vtd_method_make_overlay(VtdCall *call, GError **error);
 bool vtd_method_record_clone(VtdCall *call, GError **error);

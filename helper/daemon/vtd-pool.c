@@ -27,6 +27,7 @@
 typedef struct {
     VtdVerdict *verdict;
     VtDigest index;
+    VtDigest config;
     uint64_t size;
 } Kept;
 
@@ -367,6 +368,7 @@ read_kept(GBytes *bytes, const VtDigest *digest, Kept *kept, GError **error)
         return false;
     top = layers->pdata[layers->len - 1];
     kept->index = top->index->digest;
+    kept->config = manifest->config->digest;
     for (guint i = 0; i < manifest->layers->len; i++)
         kept->size += ((const VtDescriptor *)manifest->layers->pdata[i])->size;
     return true;
@@ -426,7 +428,25 @@ vtd_pool_local(VtdPool *pool, VtPool *files, const char *name, const char *versi
     }
     if (!vt_pool_check_version(files, name, entry->version, &kept->index, error))
         return false;
-    *ret_local = (VtdLocal){entry, kept->index, kept->size, kept->verdict->signed_by};
+    *ret_local = (VtdLocal){entry, kept->index, kept->config, kept->size, kept->verdict->signed_by};
+    return true;
+}
+
+bool
+vtd_pool_config(VtPool *files, const VtdLocal *local, GBytes **ret_bytes, GError **error)
+{
+    g_autoptr(GBytes) bytes = NULL;
+    VtDigest actual;
+
+    if (!vt_pool_read_config(files, &local->entry->manifest, &bytes, error))
+        return false;
+    vt_sha256_bytes(bytes, actual.bytes);
+    /* and so it is what vt_json_parse() accepted when it was fetched: UTF-8 without a NUL */
+    if (!vt_digest_equal(&actual, &local->config))
+        return vt_throw(error, VT_ERROR_CORRUPT,
+                        "the kept config of version %s is damaged: evict it and fetch again",
+                        local->entry->version);
+    *ret_bytes = g_steal_pointer(&bytes);
     return true;
 }
 

@@ -93,12 +93,14 @@ bool vtd_pool_find(VtdPool *pool, const char *name, const char *version,
 /**
  * VtdLocal: a version that may be used
  * @entry: in the catalog
+ * @config: digest of its config document
  * @size: bytes of its blobs
  * @signed_by: (nullable): belongs to the pool
  */
 typedef struct {
     const VtCatalogEntry *entry;
     VtDigest index;
+    VtDigest config;
     uint64_t size;
     const char *signed_by;
 } VtdLocal;
@@ -116,6 +118,10 @@ bool vtd_pool_use(VtdPool *pool, VtPool *files, const char *name, const char *ve
 /** vtd_pool_local: The same for a layer that may be damaged, to verify it */
 bool vtd_pool_local(VtdPool *pool, VtPool *files, const char *name, const char *version,
                     VtdLocal *ret_local, GError **error);
+
+/** vtd_pool_config: The kept config document of a version, with the digest that its manifest says
+ */
+bool vtd_pool_config(VtPool *files, const VtdLocal *local, GBytes **ret_bytes, GError **error);
 
 /** vtd_pool_damage: Remembers, for good, that a layer is damaged; @reason: (nullable): it is not */
 void vtd_pool_damage(VtdPool *pool, const VtDigest *index, const char *reason);

@@ -20,12 +20,12 @@ struct VtDb {
 };
 
 /* user_version of the file; another one is put aside like a damaged file */
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 static const char schema[] =
     "PRAGMA journal_mode=WAL;"
     "PRAGMA synchronous=NORMAL;"
     "CREATE TABLE IF NOT EXISTS pools(target TEXT PRIMARY KEY, name TEXT, uuid TEXT, store TEXT,"
-    " policy TEXT, strategy TEXT, cache_max INTEGER);"
+    " policy TEXT, strategy TEXT, defaults TEXT, cache_max INTEGER);"
     "CREATE TABLE IF NOT EXISTS catalogs(target TEXT PRIMARY KEY, store TEXT, manifest BLOB,"
     " document BLOB, proofs BLOB, checked INTEGER);"
     "CREATE TABLE IF NOT EXISTS jobs(id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT, target TEXT,"
@@ -36,7 +36,7 @@ static const char schema[] =
     " PRIMARY KEY(target, reference));"
     "CREATE TABLE IF NOT EXISTS damage(target TEXT, layer BLOB, reason TEXT,"
     " PRIMARY KEY(target, layer));"
-    "PRAGMA user_version=1;";
+    "PRAGMA user_version=2;";
 
 static bool
 throw_db(VtDb *db, GError **error)
@@ -239,6 +239,7 @@ vt_pool_settings_copy(const VtPoolSettings *settings)
     copy->store = g_strdup(settings->store);
     copy->policy = g_strdup(settings->policy);
     copy->strategy = g_strdup(settings->strategy);
+    copy->defaults = g_strdup(settings->defaults);
     copy->cache_max = settings->cache_max;
     return copy;
 }
@@ -254,15 +255,16 @@ vt_pool_settings_free(VtPoolSettings *settings)
     g_free(settings->store);
     g_free(settings->policy);
     g_free(settings->strategy);
+    g_free(settings->defaults);
     g_free(settings);
 }
 
 bool
 vt_db_put_pool(VtDb *db, const VtPoolSettings *settings, GError **error)
 {
-    return run(db, error, "INSERT OR REPLACE INTO pools VALUES(?,?,?,?,?,?,?)", "ssssssi",
+    return run(db, error, "INSERT OR REPLACE INTO pools VALUES(?,?,?,?,?,?,?,?)", "sssssssi",
                settings->target, settings->name, settings->uuid, settings->store, settings->policy,
-               settings->strategy, (int64_t)settings->cache_max);
+               settings->strategy, settings->defaults, (int64_t)settings->cache_max);
 }
 
 bool
@@ -284,7 +286,8 @@ read_pool(sqlite3_stmt *row, void *user)
     settings->store = get_text(row, 3);
     settings->policy = get_text(row, 4);
     settings->strategy = get_text(row, 5);
-    settings->cache_max = (uint64_t)sqlite3_column_int64(row, 6);
+    settings->defaults = get_text(row, 6);
+    settings->cache_max = (uint64_t)sqlite3_column_int64(row, 7);
     g_ptr_array_add(user, settings);
 }
 

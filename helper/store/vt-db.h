@@ -24,6 +24,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtDb, vt_db_close)
  * @store: URL
  * @policy: path of policy.json
  * @strategy: `linked` or `full`
+ * @defaults: path of a file of parameter values, "" for none
  * @cache_max: bytes, 0 = no limit
  */
 typedef struct {
@@ -33,6 +34,7 @@ typedef struct {
     char *store;
     char *policy;
     char *strategy;
+    char *defaults;
     uint64_t cache_max;
 } VtPoolSettings;
 VtPoolSettings *vt_pool_settings_copy(const VtPoolSettings *settings);

@@ -328,6 +328,8 @@ write_documents(VtPool *pool, const VtPoolCommit *commit, GError **error)
                          commit->index_bytes, 0444, error) &&
            vt_fs_replace(pool->manifests_fd, file_name(&commit->manifest, ".json", file),
                          commit->manifest_bytes, 0444, error) &&
+           vt_fs_replace(pool->manifests_fd, file_name(&commit->manifest, ".config", file),
+                         commit->config_bytes, 0444, error) &&
            vt_pool_write_proofs(pool, &commit->manifest, commit->proofs, error);
 }
 
@@ -439,6 +441,16 @@ vt_pool_read_manifest(VtPool *pool, const VtDigest *manifest, GBytes **ret_manif
 }
 
 bool
+vt_pool_read_config(VtPool *pool, const VtDigest *manifest, GBytes **ret_bytes, GError **error)
+{
+    char file[FILE_NAME_MAX];
+
+    return vt_pool_dirs(pool, false, error) &&
+           vt_fs_read(pool->manifests_fd, file_name(manifest, ".config", file), DOCUMENT_MAX,
+                      ret_bytes, error);
+}
+
+bool
 vt_pool_write_proofs(VtPool *pool, const VtDigest *manifest, GBytes *proofs, GError **error)
 {
     char file[FILE_NAME_MAX];
@@ -513,6 +525,7 @@ drop_manifest(VtPool *pool, const VtDigest *manifest)
     char file[FILE_NAME_MAX];
 
     unlinkat(pool->manifests_fd, file_name(manifest, ".json", file), 0);
+    unlinkat(pool->manifests_fd, file_name(manifest, ".config", file), 0);
     unlinkat(pool->manifests_fd, file_name(manifest, ".proofs", file), 0);
 }
 

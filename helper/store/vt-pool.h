@@ -15,6 +15,7 @@
  *   .layers/<index hex>.index           what `verify` compares it with
  *   .layers/.partial/<index hex>        download in progress, or cut off; 0700
  *   .layers/manifests/<hex>.json        manifest of a version that is here
+ *   .layers/manifests/<hex>.config      its config document
  *   .layers/manifests/<hex>.proofs      the signatures that were found for it
  *   .clones/<NAME@VERSION>~<16 hex>     symbolic link to a clone; hex: of SHA-256 of its path
  *
@@ -101,6 +102,7 @@ typedef struct {
     GBytes *index_bytes;
     VtDigest manifest;
     GBytes *manifest_bytes;
+    GBytes *config_bytes;
     GBytes *proofs;
     int *partial_fd;
 } VtPoolCommit;
@@ -123,6 +125,9 @@ bool vt_pool_read_index(VtPool *pool, const VtDigest *index, GBytes **ret_bytes,
 /** vt_pool_read_manifest: The kept manifest and proofs; the caller checks them */
 bool vt_pool_read_manifest(VtPool *pool, const VtDigest *manifest, GBytes **ret_manifest,
                            GBytes **ret_proofs, GError **error);
+/** vt_pool_read_config: The kept config of the version with that manifest; the caller checks it */
+bool vt_pool_read_config(VtPool *pool, const VtDigest *manifest, GBytes **ret_bytes,
+                         GError **error);
 /** vt_pool_write_proofs: Keeps other signatures for a manifest that is here */
 bool vt_pool_write_proofs(VtPool *pool, const VtDigest *manifest, GBytes *proofs, GError **error);
 

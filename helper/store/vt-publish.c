@@ -88,7 +88,8 @@ add_config(const VtPublisher *publisher, const VtPublishRequest *request, uint64
                                      .os = (char *)(uintptr_t)request->os,
                                      .architecture = (char *)(uintptr_t)request->architecture,
                                      .created = created,
-                                     .capacity = capacity};
+                                     .capacity = capacity,
+                                     .profile = request->profile};
     g_autoptr(GBytes) bytes = vt_template_config_format(&config);
 
     if (!vt_publish_put(publisher, request->name, VT_TEMPLATE_CONFIG_TYPE, bytes, ret_config,
@@ -280,6 +281,29 @@ extend_catalog(const VtPublisher *publisher, const VtPublishRequest *request,
 
 /* ---- a version that is there already ---- */
 
+/* Its config; without a profile, NULL is one of no members */
+static bool
+check_profile(const VtPublisher *publisher, const VtPublishRequest *request,
+              const VtManifest *manifest, GError **error)
+{
+    g_autofree char *repository = vt_store_url_repository(publisher->url, request->name);
+    VtSource *source = vt_store_source(publisher->store);
+    g_autoptr(VtTemplateConfig) config = NULL;
+    g_autoptr(GBytes) bytes = NULL;
+    char text[VT_DIGEST_STRING_MAX];
+
+    if (!source->get_blob(source, repository, vt_digest_format(&manifest->config->digest, text),
+                          MIN(manifest->config->size, VT_TEMPLATE_CONFIG_MAX), &bytes, error) ||
+        !vt_template_config_parse(bytes, &config, error))
+        return false;
+    if (config->profile == request->profile || json_equal(config->profile, request->profile))
+        return true;
+    return vt_throw(error, VT_ERROR_EXISTS,
+                    "%s@%s exists with another profile, and versions are immutable; nothing was "
+                    "uploaded: publish it under a new version",
+                    request->name, request->version);
+}
+
 static bool
 read_index_digest(const VtPublisher *publisher, const VtPublishRequest *request,
                   const VtCatalogEntry *entry, VtDigest *ret_digest, GError **error)
@@ -302,7 +326,8 @@ read_index_digest(const VtPublisher *publisher, const VtPublishRequest *request,
                         "or was changed",
                         request->name, request->version, text);
     if (!vt_manifest_parse(bytes, &manifest, error) ||
-        !vt_template_layers(manifest, &layers, error))
+        !vt_template_layers(manifest, &layers, error) ||
+        !check_profile(publisher, request, manifest, error))
         return false;
     *ret_digest = ((const VtTemplateLayer *)layers->pdata[layers->len - 1])->index->digest;
     return true;

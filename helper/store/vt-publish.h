@@ -6,6 +6,8 @@
 #include "vt-policy.h"
 #include "vt-store.h"
 
+#include <jansson.h>
+
 /* How long a catalog is valid if nobody says otherwise */
 #define VT_PUBLISH_EXPIRE_DAYS 365u
 
@@ -30,6 +32,7 @@ typedef struct {
  * @version: checked version
  * @image_fd: see vt_encode_image()
  * @level: zstd level, 0 for the default
+ * @profile: (nullable): what joins the config document, checked by vt_profile_parse()
  * @keep_current: do not make this the current version of its name
  * @progress: (nullable): bytes of the image read, of @total
  */
@@ -40,6 +43,7 @@ typedef struct {
     const char *architecture;
     int image_fd;
     int level;
+    json_t *profile;
     bool keep_current;
     void (*progress)(void *user, uint64_t done, uint64_t total);
     void *user;

@@ -55,6 +55,7 @@ test_pools(Fixture *fixture, gconstpointer data)
         .store = (char *)"oci:/srv",
         .policy = (char *)"/p.json",
         .strategy = (char *)"linked",
+        .defaults = (char *)"/d.yaml",
         .cache_max = 7,
     };
     g_autoptr(VtDb) db = open_db(fixture);
@@ -72,6 +73,7 @@ test_pools(Fixture *fixture, gconstpointer data)
     g_assert_cmpuint(pools->len, ==, 1);
     got = g_ptr_array_index(pools, 0);
     g_assert_cmpstr(got->store, ==, "oci:/srv/other");
+    g_assert_cmpstr(got->defaults, ==, "/d.yaml");
     g_assert_cmpuint(got->cache_max, ==, 7);
     g_assert_cmpint(stat(fixture->path, &st), ==, 0);
     g_assert_cmpint(st.st_mode & 07777, ==, 0600);

@@ -44,6 +44,7 @@ test_accept(gconstpointer data)
     g_assert_cmpstr(conf->store, ==, conf_again->store);
     g_assert_cmpstr(conf->policy, ==, conf_again->policy);
     g_assert_cmpstr(conf->strategy, ==, conf_again->strategy);
+    g_assert_cmpstr(conf->defaults, ==, conf_again->defaults);
     g_assert_cmpuint(conf->cacheBytes, ==, conf_again->cacheBytes);
     second = virStoragePoolDefFormat(again);
     g_assert_cmpstr(first, ==, second);

@@ -75,6 +75,7 @@ commit(Fixture *fixture, const char *version, const char *content, VtDigest *ret
                                           .index_bytes = document,
                                           .manifest = *ret_index,
                                           .manifest_bytes = document,
+                                          .config_bytes = document,
                                           .proofs = document,
                                           .partial_fd = &fd},
                           &seal, &reason, error);
@@ -86,7 +87,7 @@ test_commit(Fixture *fixture, gconstpointer data)
     g_autofree char *path = vt_pool_version_path(fixture->pool, "debian-12", "1.0.0");
     g_autoptr(GHashTable) volumes = NULL;
     g_autoptr(GBytes) manifest = NULL;
-    g_autoptr(GBytes) proofs = NULL;
+    g_autoptr(GBytes) proofs = NULL, config = NULL;
     g_autoptr(GError) error = NULL;
     g_autofree char *layer = NULL;
     VtDigest index, found;
@@ -104,6 +105,7 @@ test_commit(Fixture *fixture, gconstpointer data)
     g_assert_true(g_hash_table_contains(volumes, "debian-12@1.0.0.qcow2"));
     g_assert_cmpuint(g_hash_table_size(volumes), ==, 1);
     g_assert_true(vt_pool_read_manifest(fixture->pool, &index, &manifest, &proofs, &error));
+    g_assert_true(vt_pool_read_config(fixture->pool, &index, &config, &error));
     layer = vt_pool_layer_path(fixture->pool, &index);
     g_assert_cmpint(stat(layer, &st), ==, 0);
     /* Doing it again changes nothing */
