@@ -4,9 +4,12 @@
 #include "vtc-print.h"
 #include "vtc-verb.h"
 
+#include "vt-profile.h"
+
 #include <string.h>
 
 static const char *const sizes[] = {"capacity", "allocation", "size", NULL};
+static const char *const profile_fields[] = {"parameters", "user-data", "hardware"};
 /* What people want to see first; the rest follows in alphabetic order */
 static const char *const first[] = {"name",  "version", "capacity", "allocation",
                                     "state", "reason",  NULL};
@@ -69,6 +72,48 @@ set_state(json_t *info)
     json_object_set_new(info, "state", state);
 }
 
+/* What people read of each parameter */
+static void
+describe_parameters(json_t *info)
+{
+    const VtJson root = vt_json_root(info, "config");
+    g_autoptr(VtProfile) profile = NULL;
+    json_t *lines;
+
+    if (!vt_profile_parse(&root, &profile, NULL) || profile->parameters->len == 0)
+        return;
+    lines = json_array();
+    for (guint i = 0; i < profile->parameters->len; i++) {
+        const VtParameter *parameter = profile->parameters->pdata[i];
+        g_autofree char *line = vt_parameter_describe(parameter);
+        g_autofree char *full = g_strdup_printf("%s%s%s", line, *parameter->description ? ": " : "",
+                                                parameter->description);
+
+        json_array_append_new(lines, json_string(full));
+    }
+    json_object_del(info, "parameters");
+    json_object_set_new(info, "parameter", lines);
+}
+
+/* Members of the config document, which only a version that is here has */
+static bool
+add_config(const VtcTarget *target, json_t *info, GError **error)
+{
+    g_autoptr(GVariant) reply = NULL;
+    json_auto_t *config = NULL;
+    const char *text;
+
+    if (!json_object_get(info, "layer"))
+        return true;
+    if (!vtc_target_call(target, "GetConfig", "(s)", &reply, error))
+        return false;
+    g_variant_get(reply, "(&s)", &text);
+    config = json_loads(text, 0, NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(profile_fields); i++)
+        json_object_set(info, profile_fields[i], json_object_get(config, profile_fields[i]));
+    return true;
+}
+
 static bool
 run(const VtcVerb *self, char **argv, GError **error)
 {
@@ -94,10 +139,15 @@ run(const VtcVerb *self, char **argv, GError **error)
     info = vtc_print_variant(dictionary);
     set_state(info);
     json_object_set_new(info, "clones", vtc_print_variant(paths));
+    if (!add_config(&target, info, error)) {
+        json_decref(info);
+        return false;
+    }
     if (json) {
         vtc_print_json(info);
         return true;
     }
+    describe_parameters(info);
     print_human(info);
     json_decref(info);
     return true;

@@ -3,6 +3,7 @@
 #include "vtc-image.h"
 #include "vtc-key.h"
 #include "vtc-print.h"
+#include "vtc-profile.h"
 #include "vtc-progress.h"
 #include "vtc-store.h"
 #include "vtc-verb.h"
@@ -25,6 +26,8 @@ typedef struct {
     char *format;
     char *os;
     char *architecture;
+    char *profile_file;
+    json_t *profile;
     int level;
     int days;
     gboolean not_current;
@@ -40,6 +43,8 @@ options_clear(Options *options)
     g_free(options->format);
     g_free(options->os);
     g_free(options->architecture);
+    g_free(options->profile_file);
+    json_decref(options->profile);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)
 
@@ -59,6 +64,8 @@ parse_options(const VtcVerb *self, char **argv, Options *options, char ***ret_wo
         {"os", 0, 0, G_OPTION_ARG_STRING, &options->os, "Operating system (default linux)", "OS"},
         {"architecture", 0, 0, G_OPTION_ARG_STRING, &options->architecture,
          "Of the guest (default amd64)", "ARCH"},
+        {"profile", 0, 0, G_OPTION_ARG_FILENAME, &options->profile_file,
+         "Parameters, user-data, hardware (YAML)", "FILE"},
         {"no-current", 0, 0, G_OPTION_ARG_NONE, &options->not_current,
          "Leave the current version as it is", NULL},
         {"expires", 0, 0, G_OPTION_ARG_INT, &options->days, "Catalog's validity (default 365)",
@@ -181,6 +188,8 @@ run(const VtcVerb *self, char **argv, GError **error)
         !vtc_store_parse(&options.store, &url, error) ||
         !vtc_key_load(options.key_file, &key, error) ||
         (options.policy_file && !vt_policy_load(options.policy_file, &policy, error)) ||
+        (options.profile_file &&
+         !vtc_profile_load(options.profile_file, &options.profile, error)) ||
         !vtc_store_open(&options.store, url, true, &store, error))
         return false;
     request = (VtPublishRequest){
@@ -189,6 +198,7 @@ run(const VtcVerb *self, char **argv, GError **error)
         .os = options.os ? options.os : "linux",
         .architecture = options.architecture ? options.architecture : "amd64",
         .level = options.level,
+        .profile = options.profile,
         .keep_current = options.not_current,
     };
     return publish_image(&options, &(VtPublisher){url, store, key, policy, (unsigned)options.days},

@@ -10,7 +10,7 @@ typedef bool (*VtcBatchWork)(gpointer item, gpointer user_data, GError **error);
 /**
  * vtc_batch_run:
  * @items: in the order in which they are begun
- * @done: (inout): gets the items that are done, whatever the result
+ * @done: (in) (out): gets the items that are done, whatever the result
  * @error: the first; items that were not begun by then are left out
  */
 bool vtc_batch_run(const GPtrArray *items, VtcBatchWork work, gpointer user_data, GPtrArray *done,

@@ -71,7 +71,7 @@ VtHardware vt_hardware_default(void);
  * vt_hardware_parse:
  * @object: e.g. `{"memory": 4096, "disk": {"bus": "scsi"}, "interfaces": [{"bridge": "br0"}]}`;
  *   no member is required. See virt-template-hardware(5)
- * @hardware: (inout): members that are not in @object stay; `interfaces` replaces all of them
+ * @hardware: (in) (out): members that are not in @object stay; `interfaces` replaces all of them
  * @error: %VT_ERROR_INVALID naming the member and what is allowed
  */
 bool vt_hardware_parse(const VtJson *object, VtHardware *hardware, GError **error);

@@ -19,6 +19,7 @@
 #include "vt-instance-seed.h"
 #include "vt-instance-xml.h"
 #include "vt-unattend.h"
+#include "vt-name.h"
 #include "vt-value.h"
 #include "vt-yaml.h"
 
@@ -43,6 +44,9 @@ vt_instance_free(VtInstance *instance)
     g_free(instance->domain);
     g_free(instance->uuid);
     g_free(instance->seed_path);
+    g_free(instance->template);
+    g_clear_pointer(&instance->parameters, g_hash_table_unref);
+    json_decref(instance->template_config);
     g_free(instance->hostname);
     json_decref(instance->config);
     json_decref(instance->network);
@@ -66,6 +70,43 @@ list_of(VtInstance *instance, const char *key)
 }
 
 /* ---- one function for each element ---- */
+
+static bool
+take_template(xmlNode *node, VtInstance *instance, GError **error)
+{
+    g_autofree char *name = vt_xml_attribute(node, "name"),
+                    *version = vt_xml_attribute(node, "version");
+
+    if (!name || !version)
+        return vt_xml_throw(node, error, "the attributes 'name' and 'version' are needed");
+    if (!vt_name_check(name, error) || !vt_version_check(version, error)) {
+        g_prefix_error(error, "<template>: ");
+        return false;
+    }
+    instance->template = g_strconcat(name, "@", version, NULL);
+    return true;
+}
+
+/* A list has one element for each of its items */
+static bool
+take_parameter(xmlNode *node, VtInstance *instance, GError **error)
+{
+    g_autofree char *name = vt_xml_attribute(node, "name"), *text = NULL;
+    GPtrArray *texts;
+
+    if (!name)
+        return vt_xml_throw(node, error, "the attribute 'name' is missing");
+    if (!vt_xml_text(node, &text, error))
+        return false;
+    texts = g_hash_table_lookup(instance->parameters, name);
+    if (!texts) {
+        texts = g_ptr_array_new_with_free_func(g_free);
+        g_ptr_array_add(texts, NULL);
+        g_hash_table_insert(instance->parameters, g_steal_pointer(&name), texts);
+    }
+    g_ptr_array_insert(texts, (int)texts->len - 1, g_steal_pointer(&text));
+    return true;
+}
 
 static bool
 take_hostname(xmlNode *node, VtInstance *instance, GError **error)
@@ -307,6 +348,8 @@ static const struct {
     {"network-config", true, take_network_config, {NULL}},
     {"product-key", true, refuse_windows, {NULL}},
     {"unattend", true, refuse_windows, {NULL}},
+    {"template", true, take_template, {"name", "version"}},
+    {"parameter", false, take_parameter, {"name"}},
 };
 
 static bool
@@ -341,6 +384,9 @@ check_whole(VtInstance *instance, xmlNode *node, GError **error)
 {
     if (!instance->seed_path)
         return vt_xml_throw(node, error, "<seed path='...'/> is missing");
+    if (g_hash_table_size(instance->parameters) > 0 && !instance->template)
+        return vt_xml_throw(node, error,
+                            "has <parameter> without <template name='...' version='...'/>");
     if (instance->network && instance->network_text)
         return vt_xml_throw(node, error, "has both <interface> and <network-config>");
     if (instance->source == VT_SEED_CONFIG_DRIVE && (instance->network || instance->network_text))
@@ -414,6 +460,8 @@ vt_instance_parse(GBytes *xml, VtInstance **ret_instance, GError **error)
     if (!document)
         return vt_throw(error, VT_ERROR_INVALID, "the domain's XML is malformed");
     instance->config = json_object();
+    instance->parameters =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_ptr_array_unref);
     ok = take_domain(document, instance, &node, error) &&
          (!node || take_instance(node, instance, error));
     xmlFreeDoc(document);

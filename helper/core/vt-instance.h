@@ -19,6 +19,9 @@ typedef enum {
  * @domain: name of the domain
  * @uuid: of the domain; the instance-id follows from it
  * @seed_path: where the domain expects its seed
+ * @template: (nullable): `NAME@VERSION` of the template whose parameters are meant
+ * @parameters: (element-type utf8 GPtrArray): texts for each name; each array ends with %NULL
+ * @template_config: (nullable): cloud-config: what the template says, with the parameters' values
  * @hostname: a host name, or a name with its domain
  * @config: cloud-config: what the elements say
  * @network: (nullable): network-config, version 2
@@ -31,6 +34,9 @@ typedef struct {
     char *uuid;
     char *seed_path;
     VtSeedSource source;
+    char *template;
+    GHashTable *parameters;
+    json_t *template_config;
     char *hostname;
     json_t *config;
     json_t *network;

@@ -68,10 +68,17 @@ vt_parameter_free(VtParameter *parameter)
     g_free(parameter);
 }
 
-const char *
-vt_parameter_type(const VtParameter *parameter)
+char *
+vt_parameter_describe(const VtParameter *parameter)
 {
-    return types[parameter->type].name;
+    char *initial =
+        parameter->initial ? json_dumps(parameter->initial, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    char *text = g_strdup_printf("%s (%s%s%s%s)", parameter->name, types[parameter->type].name,
+                                 initial ? ", default " : "", initial ? initial : "",
+                                 parameter->required ? ", required" : "");
+
+    free(initial);
+    return text;
 }
 
 /* ---- values ---- */

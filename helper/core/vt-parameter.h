@@ -48,8 +48,8 @@ typedef struct {
 void vt_parameter_free(VtParameter *parameter);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtParameter, vt_parameter_free)
 
-/** vt_parameter_type: Returns: the word of a declaration: "ssh-key" */
-const char *vt_parameter_type(const VtParameter *parameter);
+/** vt_parameter_describe: Returns: (transfer full): "port (integer, default 80)" */
+char *vt_parameter_describe(const VtParameter *parameter);
 
 /**
  * vt_parameter_parse:

@@ -36,17 +36,9 @@ vt_profile_describe(const VtProfile *profile)
     g_autoptr(GString) text = g_string_new(NULL);
 
     for (guint i = 0; i < profile->parameters->len; i++) {
-        const VtParameter *parameter = profile->parameters->pdata[i];
-        char *initial = parameter->initial
-                            ? json_dumps(parameter->initial, JSON_ENCODE_ANY | JSON_COMPACT)
-                            : NULL;
+        g_autofree char *parameter = vt_parameter_describe(profile->parameters->pdata[i]);
 
-        g_string_append_printf(text, "%s%s (%s", i ? ", " : "", parameter->name,
-                               vt_parameter_type(parameter));
-        if (initial)
-            g_string_append_printf(text, ", default %s", initial);
-        g_string_append(text, parameter->required ? ", required)" : ")");
-        free(initial);
+        g_string_append_printf(text, "%s%s", i ? ", " : "", parameter);
     }
     return text->len ? g_string_free(g_steal_pointer(&text), FALSE) : g_strdup("none");
 }

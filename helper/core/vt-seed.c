@@ -68,24 +68,45 @@ vt_seed_is_floppy(const VtInstance *instance)
            g_str_has_suffix(instance->seed_path, VT_SEED_FLOPPY_SUFFIX);
 }
 
-/* What every instance gets: its name, and randomness for the first keys that it makes */
+/* Lists are joined, the later items behind; of anything else the later one counts */
+static void
+merge(json_t *config, const json_t *later)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)later, key, value)
+    {
+        json_t *there = json_object_get(config, key);
+
+        if (json_is_array(there) && json_is_array(value))
+            json_array_extend(there, value);
+        else if (json_is_object(there) && json_is_object(value))
+            merge(there, value);
+        else
+            json_object_set(config, key, value);
+    }
+}
+
+/* The template's, what every instance gets (its name, and randomness for the first keys that it
+ * makes), and the instance's own */
 static char *
 format_config(const VtInstance *instance, const uint8_t random[VT_SEED_RANDOM])
 {
     const bool has_domain = strchr(instance->hostname, '.') != NULL;
     g_autofree char *encoded = g_base64_encode(random, VT_SEED_RANDOM);
     g_autofree char *host = g_strndup(instance->hostname, strcspn(instance->hostname, "."));
-    json_t *config =
-        json_pack("{s:s, s:b, s:{s:s, s:s, s:s}}", "hostname", host, "manage_etc_hosts", 1,
-                  "random_seed", "file", "/dev/urandom", "encoding", "base64", "data", encoded);
-    char *text;
+    json_auto_t *config = json_pack("{s:s, s:b}", "hostname", host, "manage_etc_hosts", 1);
+    json_auto_t *identity =
+        json_pack("{s:s, s:{s:s, s:s, s:s}}", "hostname", host, "random_seed", "file",
+                  "/dev/urandom", "encoding", "base64", "data", encoded);
 
+    merge(config, instance->template_config);
     if (has_domain)
-        json_object_set_new(config, "fqdn", json_string(instance->hostname));
-    json_object_update(config, instance->config);
-    text = format(config, CONFIG_MARK);
-    json_decref(config);
-    return text;
+        json_object_set_new(identity, "fqdn", json_string(instance->hostname));
+    json_object_update(config, identity);
+    merge(config, instance->config);
+    return format(config, CONFIG_MARK);
 }
 
 /* One document, or both as parts of an archive; the later one counts where both say something */

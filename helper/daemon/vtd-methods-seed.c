@@ -2,17 +2,25 @@
 /* vtd-methods-seed.c: seeds, made when a domain starts and removed when it has ended */
 #include "vtd-methods.h"
 
+#include "vt-fs.h"
+#include "vt-name.h"
 #include "vt-seed-file.h"
 #include "vtd-seed.h"
+#include "vtd-worker-protocol.h"
+
+#include <fcntl.h>
 
 /*
- * The worker runs in a thread of the call; pools and files are the main thread's.
+ * The worker runs in a thread of the call; pools and files are the main thread's, so a worker that
+ * asks for a template's documents goes on in another thread.
  */
 typedef struct {
     VtdCall *call;
     VtdSeeder *seeder;
     GBytes *xml;
     bool prepares;
+    GBytes *config;
+    GBytes *defaults;
     VtdSeed seed;
     GError *error;
 } Run;
@@ -20,7 +28,10 @@ typedef struct {
 static void
 run_free(Run *run)
 {
+    vtd_seeder_unref(run->seeder);
     g_bytes_unref(run->xml);
+    g_clear_pointer(&run->config, g_bytes_unref);
+    g_clear_pointer(&run->defaults, g_bytes_unref);
     vtd_seed_clear(&run->seed);
     g_clear_error(&run->error);
     g_free(run);
@@ -28,31 +39,88 @@ run_free(Run *run)
 
 /* A path outside of our pools is nobody's to write, whatever a domain says */
 static bool
-settle(Run *run, GError **error)
+find_pool(Run *run, VtdPool **ret_pool, GError **error)
 {
     const VtdSeed *seed = &run->seed;
     g_autofree char *target = NULL;
-    VtdPool *pool;
 
-    if (!seed->path)
-        return true;
     if (!vtd_check_path(seed->path, error) || !vt_seed_target(seed->path, &target, error))
         return false;
     if (!g_uuid_string_is_valid(seed->owner))
         return vt_throw(error, VT_ERROR_FAILED, "the seed worker names no domain");
-    if (!vtd_daemon_pool(run->call->daemon, target, &pool, error)) {
-        g_prefix_error(error, "the seed's path '%s': ", seed->path);
+    if (vtd_daemon_pool(run->call->daemon, target, ret_pool, error))
+        return true;
+    g_prefix_error(error, "the seed's path '%s': ", seed->path);
+    return false;
+}
+
+static bool
+settle(Run *run, GError **error)
+{
+    const VtdSeed *seed = &run->seed;
+    VtdPool *pool;
+
+    if (!seed->path)
+        return true;
+    if (!find_pool(run, &pool, error))
         return false;
-    }
     return run->prepares ? vt_seed_place(seed->path, seed->owner, seed->image, error)
                          : vt_seed_remove(seed->path, seed->owner, error);
 }
+
+/* ---- the template's documents ---- */
+
+static bool
+read_defaults(const VtdPool *pool, GBytes **ret_bytes, GError **error)
+{
+    const char *path = pool->settings->defaults;
+
+    if (!*path || vt_fs_read(AT_FDCWD, path, VTD_SEED_DOCUMENT_MAX, ret_bytes, error))
+        return true;
+    g_prefix_error(error, "defaults of the pool '%s': ", pool->settings->name);
+    return false;
+}
+
+static bool
+find_config(Run *run, VtdPool *pool, GError **error)
+{
+    g_autofree char *name = NULL, *version = NULL;
+    g_autoptr(VtPool) files = NULL;
+    VtdLocal local;
+
+    if (vt_reference_parse(run->seed.reference, &name, &version, error) &&
+        vt_pool_open(pool->settings->target, &files, error) &&
+        vtd_pool_use(pool, files, name, version, &local, error) &&
+        vtd_pool_config(files, &local, &run->config, error))
+        return true;
+    g_prefix_error(error, "the domain's template %s: ", run->seed.reference);
+    return false;
+}
+
+static bool
+look_up(Run *run, GError **error)
+{
+    VtdPool *pool;
+
+    if (!run->seed.path)
+        return vt_throw(error, VT_ERROR_FAILED, "the seed worker names no path");
+    return find_pool(run, &pool, error) && find_config(run, pool, error) &&
+           read_defaults(pool, &run->defaults, error);
+}
+
+/* ---- threads ---- */
+
+static gpointer run_in_thread(gpointer data);
 
 static gboolean
 run_ended(gpointer data)
 {
     Run *run = data;
 
+    if (!run->error && run->seed.reference && look_up(run, &run->error)) {
+        g_thread_unref(g_thread_new("seed", run_in_thread, run));
+        return G_SOURCE_REMOVE;
+    }
     if (!run->error && settle(run, &run->error))
         vtd_call_return(run->call, g_variant_new("(s)", run->seed.path ? run->seed.path : ""));
     else
@@ -65,9 +133,12 @@ static gpointer
 run_in_thread(gpointer data)
 {
     Run *run = data;
-    VtdSeeder *seeder = run->seeder;
+    VtdSeeder *seeder = vtd_seeder_ref(run->seeder);
 
-    vtd_seeder_make(seeder, run->xml, run->prepares, &run->seed, &run->error);
+    if (run->config)
+        vtd_seeder_answer(seeder, run->config, run->defaults, &run->seed, &run->error);
+    else
+        vtd_seeder_begin(seeder, run->xml, run->prepares, &run->seed, &run->error);
     g_idle_add_full(G_PRIORITY_DEFAULT, run_ended, run, NULL);
     /* The caller has its answer meanwhile */
     vtd_seeder_refill(seeder);
@@ -86,7 +157,8 @@ start(VtdCall *call, bool prepares, GError **error)
     *run = (Run){.call = call,
                  .seeder = vtd_seeder_ref(call->daemon->seeder),
                  .xml = g_bytes_new(xml, size),
-                 .prepares = prepares};
+                 .prepares = prepares,
+                 .seed = VTD_SEED_NONE};
     g_thread_unref(g_thread_new("seed", run_in_thread, run));
     return true;
 }

@@ -28,7 +28,10 @@ vtd_seed_clear(VtdSeed *seed)
 {
     g_clear_pointer(&seed->path, g_free);
     g_clear_pointer(&seed->owner, g_free);
+    g_clear_pointer(&seed->reference, g_free);
     g_clear_pointer(&seed->image, g_bytes_unref);
+    vtd_process_end(&seed->worker);
+    vt_close_fd(&seed->image_fd);
 }
 
 static bool
@@ -63,7 +66,7 @@ take_reply(const VtdProcess *process, VtdSeedReply *ret, GError **error)
         return false;
     }
     ret->path[sizeof(ret->path) - 1] = ret->owner[sizeof(ret->owner) - 1] =
-        ret->message[sizeof(ret->message) - 1] = '\0';
+        ret->reference[sizeof(ret->reference) - 1] = ret->message[sizeof(ret->message) - 1] = '\0';
     if (ret->code >= 0)
         return vt_throw(error, ret->code < VT_ERROR_LAST ? (VtError)ret->code : VT_ERROR_FAILED,
                         "%s", ret->message);
@@ -195,23 +198,60 @@ end_later(VtdSeeder *seeder, VtdProcess *process)
     *process = (VtdProcess){.socket_fd = -1};
 }
 
-bool
-vtd_seeder_make(VtdSeeder *seeder, GBytes *xml, bool with_image, VtdSeed *ret_seed, GError **error)
+/* What the worker says next */
+static bool
+take_news(VtdSeeder *seeder, VtdSeed *seed, GError **error)
 {
-    g_auto(VtdProcess) process = {.socket_fd = -1};
-    g_auto(VtdFds) fds = VTD_FDS_NONE;
     VtdSeedReply reply;
 
-    if (!take_worker(seeder, &process, error) || !vtd_memfd("domain", xml, &fds.fd[0], error) ||
+    if (!take_reply(&seed->worker, &reply, error))
+        return false;
+    g_clear_pointer(&seed->reference, g_free);
+    if (reply.asks)
+        seed->reference = g_strdup(reply.reference);
+    else if (*reply.path && seed->image_fd >= 0 &&
+             !read_image(seed->image_fd, reply.size, &seed->image, error))
+        return false;
+    g_free(seed->path);
+    g_free(seed->owner);
+    seed->path = *reply.path ? g_strdup(reply.path) : NULL;
+    seed->owner = g_strdup(reply.owner);
+    if (!reply.asks)
+        end_later(seeder, &seed->worker);
+    return true;
+}
+
+bool
+vtd_seeder_begin(VtdSeeder *seeder, GBytes *xml, bool with_image, VtdSeed *seed, GError **error)
+{
+    g_auto(VtdFds) fds = VTD_FDS_NONE;
+
+    if (!take_worker(seeder, &seed->worker, error) ||
+        !vtd_memfd("domain", xml, &fds.fd[0], error) ||
         (with_image && !vtd_memfd("seed", NULL, &fds.fd[1], error)))
         return false;
     fds.count = with_image ? 2 : 1;
-    if (!send_request(&process, xml, &fds, error) || !take_reply(&process, &reply, error))
+    if (!send_request(&seed->worker, xml, &fds, error))
         return false;
-    if (*reply.path && with_image && !read_image(fds.fd[1], reply.size, &ret_seed->image, error))
+    seed->image_fd = with_image ? vtd_fds_take(&fds, 1) : -1;
+    return take_news(seeder, seed, error);
+}
+
+bool
+vtd_seeder_answer(VtdSeeder *seeder, GBytes *config, GBytes *defaults, VtdSeed *seed,
+                  GError **error)
+{
+    const VtdSeedDocuments documents = {.config_size = g_bytes_get_size(config),
+                                        .defaults_size = defaults ? g_bytes_get_size(defaults) : 0};
+    g_auto(VtdFds) fds = VTD_FDS_NONE;
+
+    if (!vtd_memfd("config", config, &fds.fd[0], error) ||
+        (documents.defaults_size > 0 && !vtd_memfd("defaults", defaults, &fds.fd[1], error)))
         return false;
-    ret_seed->path = *reply.path ? g_strdup(reply.path) : NULL;
-    ret_seed->owner = g_strdup(reply.owner);
-    end_later(seeder, &process);
-    return true;
+    fds.count = documents.defaults_size > 0 ? 2 : 1;
+    if (!vtd_channel_send(seed->worker.socket_fd, &documents, sizeof(documents), &fds, error) ||
+        !take_news(seeder, seed, error))
+        return false;
+    return !seed->reference ||
+           vt_throw(error, VT_ERROR_FAILED, "the seed worker asks for a second template");
 }

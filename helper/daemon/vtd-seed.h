@@ -2,19 +2,29 @@
 /* vtd-seed.h: the seed worker, as a call sees it */
 #pragma once
 
+#include "vtd-spawn.h"
 #include "vtd-worker.h"
 
 /**
  * VtdSeed:
  * @path: where the domain expects it; %NULL if the domain has no instance in its metadata
  * @owner: UUID of the domain
- * @image: (nullable): an ISO 9660 image
+ * @reference: (nullable): the worker waits for the documents of this template, NAME@VERSION
+ * @image: (nullable): of the medium
  */
 typedef struct {
     char *path;
     char *owner;
+    char *reference;
     GBytes *image;
+    /* private */
+    VtdProcess worker;
+    int image_fd;
 } VtdSeed;
+#define VTD_SEED_NONE                                                                              \
+    {                                                                                              \
+        .worker = {.socket_fd = -1}, .image_fd = -1                                                \
+    }
 void vtd_seed_clear(VtdSeed *seed);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtdSeed, vtd_seed_clear)
 
@@ -32,14 +42,23 @@ VtdSeeder *vtd_seeder_ref(VtdSeeder *seeder);
 void vtd_seeder_unref(VtdSeeder *seeder);
 
 /**
- * vtd_seeder_make: Blocks for some ms, so it belongs in a thread; any thread
+ * vtd_seeder_begin: Blocks for some ms, so it belongs in a thread; any thread
  * @xml: of a domain
  * @with_image: or the path alone
- * @ret_seed: (out): what the worker says; it may say anything, so check the path
+ * @seed: (in) (out): %VTD_SEED_NONE; what the worker says; it may say anything, so check the path.
+ *   If it has a reference, vtd_seeder_answer() completes it
  * @error: what the worker found wrong in @xml; %G_IO_ERROR_TIMED_OUT
  */
-bool vtd_seeder_make(VtdSeeder *seeder, GBytes *xml, bool with_image, VtdSeed *ret_seed,
-                     GError **error);
+bool vtd_seeder_begin(VtdSeeder *seeder, GBytes *xml, bool with_image, VtdSeed *seed,
+                      GError **error);
+
+/**
+ * vtd_seeder_answer: As vtd_seeder_begin()
+ * @config: the template's config document
+ * @defaults: (nullable): file of the pool's values
+ */
+bool vtd_seeder_answer(VtdSeeder *seeder, GBytes *config, GBytes *defaults, VtdSeed *seed,
+                       GError **error);
 
 /** vtd_seeder_refill: Starts the worker that waits, unless there is one; any thread */
 void vtd_seeder_refill(VtdSeeder *seeder);

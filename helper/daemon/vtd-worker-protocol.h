@@ -73,10 +73,13 @@ typedef struct {
     char message[512];
 } VtdUnpackReport;
 
-/* ---- the seed worker: a message at once, one with the domain, one back ---- */
+/* ---- the seed worker: a message at once, one with the domain, one back; if the domain names a
+ * template, that one asks for its documents, they come, and another one goes back ---- */
 
 /* of libvirt's UNIX paths */
 #define VTD_SEED_PATH_MAX 4096
+/* Bytes of a template's config, and of a file of defaults */
+#define VTD_SEED_DOCUMENT_MAX (1u << 20)
 
 typedef struct {
     uint32_t uid;
@@ -89,12 +92,20 @@ typedef struct {
     uint8_t random[64];
 } VtdSeedRequest;
 
-/* path: empty if the domain has no instance in its metadata */
+/* fds: the config, and the defaults unless their size is 0 */
+typedef struct {
+    uint64_t config_size;
+    uint64_t defaults_size;
+} VtdSeedDocuments;
+
+/* asks: for the documents of @reference, NAME@VERSION. path: empty if the domain has no instance in
+ * its metadata */
 typedef struct {
     int32_t code; /* -1 is success, else a VtError */
-    uint32_t reserved;
+    uint32_t asks;
     uint64_t size;
     char path[VTD_SEED_PATH_MAX];
     char owner[40]; /* UUID of the domain */
+    char reference[256];
     char message[504];
 } VtdSeedReply;

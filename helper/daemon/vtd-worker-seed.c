@@ -2,6 +2,7 @@
 /* vtd-worker-seed.c: the process that makes a seed of a domain's XML: no network, no file */
 #include "vt-floppy.h"
 #include "vt-fs.h"
+#include "vt-instance-template.h"
 #include "vt-iso.h"
 #include "vtd-channel.h"
 #include "vtd-sandbox.h"
@@ -16,21 +17,57 @@ enum {
     FD_IMAGE,
 };
 
+/* of VtdSeedDocuments */
+enum {
+    FD_CONFIG,
+    FD_DEFAULTS,
+};
+
 G_STATIC_ASSERT(sizeof(((VtdSeedRequest *)NULL)->random) == VT_SEED_RANDOM);
+
+static bool
+read_document(int fd, uint64_t size, uint64_t most, GBytes **ret_bytes, GError **error)
+{
+    g_autofree char *text = NULL;
+
+    if (size > most)
+        return vt_throw(error, VT_ERROR_TOO_LARGE,
+                        "%" G_GUINT64_FORMAT " bytes, more than %" G_GUINT64_FORMAT, size, most);
+    text = g_malloc(size + 1);
+    if (!vt_fs_pread_all(fd, text, size, 0, "the document", error))
+        return false;
+    *ret_bytes = g_bytes_new_take(g_steal_pointer(&text), size);
+    return true;
+}
 
 static bool
 read_xml(const VtdSeedRequest *request, const VtdFds *fds, GBytes **ret_xml, GError **error)
 {
-    g_autofree char *text = NULL;
+    if (read_document(fds->fd[FD_XML], request->xml_size, VT_INSTANCE_XML_MAX, ret_xml, error))
+        return true;
+    g_prefix_error(error, "the domain's XML: ");
+    return false;
+}
 
-    if (request->xml_size > VT_INSTANCE_XML_MAX)
-        return vt_throw(error, VT_ERROR_TOO_LARGE,
-                        "the domain's XML has %" G_GUINT64_FORMAT " bytes", request->xml_size);
-    text = g_malloc(request->xml_size + 1);
-    if (!vt_fs_pread_all(fds->fd[FD_XML], text, request->xml_size, 0, "the domain's XML", error))
-        return false;
-    *ret_xml = g_bytes_new_take(g_steal_pointer(&text), request->xml_size);
-    return true;
+/* The daemon knows where they are, and whether they may be used */
+static bool
+ask_for_template(VtInstance *instance, const VtdSeedReply *reply, GError **error)
+{
+    g_auto(VtdFds) fds = VTD_FDS_NONE;
+    g_autoptr(GBytes) config = NULL, defaults = NULL;
+    VtdSeedDocuments documents;
+    VtdSeedReply question = *reply;
+
+    question.asks = 1;
+    g_strlcpy(question.reference, instance->template, sizeof(question.reference));
+    return vtd_channel_send(VTD_WORKER_FD, &question, sizeof(question), NULL, error) &&
+           vtd_channel_receive(VTD_WORKER_FD, &documents, sizeof(documents), &fds, error) &&
+           read_document(fds.fd[FD_CONFIG], documents.config_size, VTD_SEED_DOCUMENT_MAX, &config,
+                         error) &&
+           (documents.defaults_size == 0 ||
+            read_document(fds.fd[FD_DEFAULTS], documents.defaults_size, VTD_SEED_DOCUMENT_MAX,
+                          &defaults, error)) &&
+           vt_instance_set_template(instance, config, defaults, error);
 }
 
 static bool
@@ -60,7 +97,9 @@ make(const VtdSeedRequest *request, const VtdFds *fds, VtdSeedReply *reply, GErr
         return true;
     g_strlcpy(reply->path, instance->seed_path, sizeof(reply->path));
     g_strlcpy(reply->owner, instance->uuid, sizeof(reply->owner));
-    return fds->count <= FD_IMAGE ||
+    if (fds->count <= FD_IMAGE)
+        return true;
+    return (!instance->template || ask_for_template(instance, reply, error)) &&
            write_image(request, instance, fds->fd[FD_IMAGE], &reply->size, error);
 }
 

@@ -118,6 +118,34 @@ truncate -s 70000 cut.qcow2
 refuses 2 "'cut.qcow2' is damaged" cut.qcow2 debian@1.0.0 --key golden.key
 [ -z "$(find . -maxdepth 1 -name 'vt*' -o -maxdepth 1 -name '*.tmp')" ] || not_ok 'temporary files'
 
+# ---- profiles ----
+
+# refuses_profile STATUS REGEX: stdin as a profile
+refuses_profile() {
+    cat >profile.yaml
+    refuses "$1" "profile.yaml.*$2" disk.raw debian@1.0.0 --key golden.key --profile profile.yaml
+}
+
+refuses 3 "'missing.yaml'" disk.raw debian@1.0.0 --key golden.key --profile missing.yaml
+refuses_profile 2 'not a mapping' <<<'- a'
+refuses_profile 2 'unknown field "parameter"' <<<'parameter: []'
+refuses_profile 2 'parameters\[0\]: name .hostname. means something else' \
+    <<<'parameters: [{name: hostname, type: string}]'
+refuses_profile 2 'user-data.runcmd\[0\]: .*\$\{x\}: no such parameter is declared' \
+    <<<"user-data: {runcmd: ['echo \${x}']}"
+refuses_profile 2 'begins with .#cloud-config' <<<'user-data: "#!/bin/sh"'
+refuses_profile 2 'user-data: line 2' <<<'user-data: "#cloud-config\n- a"'
+refuses_profile 2 'memory' <<<'hardware: {memory: much}'
+refuses_profile 2 'MAC address belongs to one guest' \
+    <<<'hardware: {interfaces: [{network: default, mac: "52:54:00:12:34:56"}]}'
+# what provision --set knows already is not to be declared
+VIRT_TEMPLATE_LIBEXEC_DIR=${VIRT_TEMPLATE_LIBEXEC_DIR:-} virt-template provision --help |
+    sed -n '/Keys of --set/,/^$/s/^  \([a-z-]*\) .*/\1/p' >keys
+[ "$(wc -l <keys)" -ge 16 ] || not_ok 'the keys of --set are not found'
+while read -r key; do
+    refuses_profile 2 "name .$key. means" <<<"parameters: [{name: $key, type: string}]"
+done <keys
+
 # ---- and what is right ----
 
 succeeds publish disk.raw debian@1.0.0 --key golden.key --store "$STORE"
@@ -182,4 +210,26 @@ done
 virt-template list --store "$STORE" --policy policy.json >listed
 [ "$(grep -c '^many[1-4] ' listed)" = 4 ] || not_ok 'a version of several publishers was lost'
 ok 'four publishers at once'
+
+# ---- a version with a profile ----
+
+cat >profile.yaml <<'END'
+parameters:
+  - {name: admin, type: string, required: true, description: who administers it}
+user-data: |
+  #cloud-config
+  users: [{name: "${admin}"}]
+hardware: {memory: 1024}
+END
+succeeds publish disk.raw profiled@1.0.0 --key golden.key --store "$STORE" --profile profile.yaml
+config=golden/blobs/sha256/$(skopeo inspect --raw "$STORE:profiled/1.0.0" | jq -r '.config.digest | ltrimstr("sha256:")')
+[ "$(jq -c '[.parameters[0].name, ."user-data".users[0].name, .hardware.memory]' "$config")" = \
+    "[\"admin\",\"\${admin}\",1024]" ] || not_ok 'the config lacks the profile'
+before=$(state)
+succeeds publish disk.raw profiled@1.0.0 --key golden.key --store "$STORE" --profile profile.yaml
+[ "$before" = "$(state)" ] || not_ok 'publishing again changed the store'
+refuses 10 'exists with another profile.*immutable' disk.raw profiled@1.0.0 --key golden.key
+sed -i 's/1024/2048/' profile.yaml
+refuses 10 'exists with another profile' disk.raw profiled@1.0.0 --key golden.key --profile profile.yaml
+refuses 10 'exists with another profile' disk.raw debian@1.0.0 --key golden.key --profile profile.yaml
 plan

@@ -31,6 +31,6 @@ for file in $(all_files | grep -E '\.md$'); do
 done
 
 # "datas" is in a field of policy.json
-all_files | grep -vE '^(tests/data/|LICENSE|tests/fuzz/corpus/)' | xargs codespell -L datas ||
+all_files | grep -vE '^(tests/data/|LICENSE|tests/fuzz/corpus/)' | xargs codespell -L datas,hda ||
     refuse "spelling, see above"
 verdict

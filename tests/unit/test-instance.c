@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "vt-instance-template.h"
 #include "vt-iso.h"
 
 #include <string.h>
@@ -134,6 +135,12 @@ static const struct {
     {"<v:seed path='/a//b-seed.iso'/>", "not an absolute path"},
     {"<v:seed path='/a' datasource='ec2'/>", "neither 'nocloud' nor 'configdrive'"},
     {"<v:seed path='/a' kind='/b'/>", "unknown attribute 'kind'"},
+    {SEED "<v:parameter name='x'>1</v:parameter>", "has <parameter> without <template"},
+    {SEED "<v:template name='web'/>", "the attributes 'name' and 'version' are needed"},
+    {SEED "<v:template name='../x' version='1.0.0'/>", "<template>: "},
+    {SEED "<v:template name='web' version='latest'/>", "<template>: "},
+    {SEED "<v:template name='web' version='1.0.0'/><v:parameter>x</v:parameter>",
+     "the attribute 'name' is missing"},
     {SEED "<v:hostnam>x</v:hostnam>", "<hostnam>: unknown; known: seed, hostname, user"},
     {SEED "<hostname>x</hostname>", "<hostname>: unknown"},
     {SEED "<v:hostname/>", "is empty"},
@@ -254,6 +261,80 @@ test_nocloud(void)
     g_assert_nonnull(strstr(network, "\"dhcp4\":true"));
 }
 
+#define CONFIG                                                                                     \
+    "{\"name\": \"web\", \"parameters\": ["                                                        \
+    "{\"name\": \"admin\", \"type\": \"string\", \"required\": true},"                             \
+    "{\"name\": \"zone\", \"type\": \"string\", \"default\": \"UTC\"},"                            \
+    "{\"name\": \"tools\", \"type\": \"list\"}],"                                                  \
+    "\"user-data\": {\"users\": [{\"name\": \"${admin}\"}], \"timezone\": \"${zone}\","            \
+    "\"packages\": [\"vim\", \"${tools}\"], \"hostname\": \"golden\", \"manage_etc_hosts\": "      \
+    "\"localhost\", \"chpasswd\": {\"expire\": false}}}"
+#define TEMPLATE "<v:template name='web' version='1.0.0'/>"
+
+static bool
+set_template(VtInstance *instance, const char *defaults, GError **error)
+{
+    g_autoptr(GBytes) config = g_bytes_new_static(CONFIG, strlen(CONFIG));
+    g_autoptr(GBytes) pool = defaults ? g_bytes_new(defaults, strlen(defaults)) : NULL;
+
+    return vt_instance_set_template(instance, config, pool, error);
+}
+
+/* The template's user-data is below what the elements say; lists are joined */
+static void
+test_template(void)
+{
+    g_autoptr(VtInstance) instance =
+        parse(SEED TEMPLATE "<v:parameter name='admin'>a: [&amp;x]</v:parameter>"
+                            "<v:parameter name='tools'>git</v:parameter>"
+                            "<v:parameter name='tools'>jq</v:parameter>"
+                            "<v:user name='anna'/><v:package>nginx</v:package>");
+    g_autoptr(GPtrArray) files = NULL;
+    g_autofree char *user = NULL;
+    g_autoptr(GError) error = NULL;
+    json_auto_t *config = NULL;
+
+    g_assert_cmpstr(instance->template, ==, "web@1.0.0");
+    g_assert_true(set_template(instance, "zone: Europe/Berlin\nelse: 1\n", &error));
+    g_assert_no_error(error);
+    files = vt_seed_files(instance, random_bytes);
+    user = file_text(files, "user-data");
+    config = json_loads(user + strlen("#cloud-config\n"), 0, NULL);
+    json_object_del(config, "random_seed");
+    assert_json(config, "{\"hostname\": \"web1\", \"manage_etc_hosts\": \"localhost\","
+                        "\"timezone\": \"Europe/Berlin\", \"chpasswd\": {\"expire\": false},"
+                        "\"users\": [{\"name\": \"a: [&x]\"}, {\"name\": \"anna\", \"shell\": "
+                        "\"/bin/bash\", \"ssh_authorized_keys\": []}],"
+                        "\"packages\": [\"vim\", \"git\", \"jq\", \"nginx\"]}");
+}
+
+static const struct {
+    const char *elements, *defaults, *message;
+} bad_template[] = {
+    {"", NULL, "the parameter 'admin' has no value; the template has: admin (string, required)"},
+    {"<v:parameter name='admin'>x</v:parameter><v:parameter name='nope'>x</v:parameter>", NULL,
+     "the template has no parameter 'nope'"},
+    {"<v:parameter name='admin'>x</v:parameter><v:parameter name='admin'>y</v:parameter>", NULL,
+     "is given 2 times"},
+    {"<v:parameter name='admin'>x</v:parameter>", "- x\n", "defaults of the pool: line 1"},
+    {"<v:parameter name='admin'>x</v:parameter>", "zone: [a, b]\n",
+     "default of the pool: parameter 'zone'"},
+};
+
+static void
+test_refuse_template(void)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(bad_template); i++) {
+        g_autofree char *text = g_strconcat(SEED TEMPLATE, bad_template[i].elements, NULL);
+        g_autoptr(VtInstance) instance = parse(text);
+        g_autoptr(GError) error = NULL;
+
+        g_assert_false(set_template(instance, bad_template[i].defaults, &error));
+        g_assert_null(instance->template_config);
+        g_assert_nonnull(strstr(error->message, bad_template[i].message));
+    }
+}
+
 /* Complete user-data stands behind ours, byte for byte */
 static void
 test_archive(void)
@@ -343,6 +424,8 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/instance/all", test_all);
     g_test_add_func("/instance/network", test_network);
+    g_test_add_func("/instance/template", test_template);
+    g_test_add_func("/instance/refuse-template", test_refuse_template);
     g_test_add_func("/instance/foreign", test_foreign);
     g_test_add_func("/instance/refuse", test_refuse);
     g_test_add_func("/instance/malformed", test_malformed);
