@@ -2,6 +2,10 @@
 /* vtc-verb.c: the arguments of a verb */
 #include "vtc-verb.h"
 
+#include <errno.h>
+#include <stdint.h>
+#include <unistd.h>
+
 static char **
 full_argv(const VtcVerb *verb, char **argv)
 {
@@ -43,4 +47,20 @@ vtc_verb_parse(const VtcVerb *verb, char **argv, const GOptionEntry *entries, ch
         return vtc_usage(error, "'%s' needs %s; see '%s --help'", title, verb->words, title);
     *ret_words = words ? g_steal_pointer(&words) : g_new0(char *, 1);
     return true;
+}
+
+bool
+vtc_verb_exec(const char *name, const VtcVerb *verb, char **argv, GError **error)
+{
+    const char *dir = g_getenv("VIRT_TEMPLATE_LIBEXEC_DIR");
+    g_autofree char *program = g_build_filename(dir ? dir : VT_LIBEXEC_DIR, name, NULL);
+    g_autoptr(GPtrArray) full = g_ptr_array_new();
+
+    g_ptr_array_add(full, program);
+    g_ptr_array_add(full, (char *)(uintptr_t)verb->name);
+    for (; *argv; argv++)
+        g_ptr_array_add(full, *argv);
+    g_ptr_array_add(full, NULL);
+    execv(program, (char **)full->pdata);
+    return vt_throw_errno(error, errno, "cannot run '%s'", program);
 }

@@ -49,3 +49,12 @@ extern const VtcVerb vtc_verb_domain_xml;
  */
 bool vtc_verb_parse(const VtcVerb *verb, char **argv, const GOptionEntry *entries,
                     char ***ret_words, GError **error);
+
+/**
+ * vtc_verb_exec: Becomes a program in the libexec folder, where verbs are that need libraries which
+ *   no other verb does
+ * @name: of the program; its arguments are the verb's name and @argv
+ *
+ * Returns: only if that fails
+ */
+bool vtc_verb_exec(const char *name, const VtcVerb *verb, char **argv, GError **error);
