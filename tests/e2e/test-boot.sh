@@ -2,14 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A real Debian, published and provisioned twice: both boot, and are the machines that were asked for
 set -euo pipefail
-image=$VT_BUILD_DIR/e2e/guest.img
-# Outside, where there is a network, and once for all runs of this build: it does not depend on what
-# is tested
-if [ ! -f "$image" ]; then
-    mkdir -p "$VT_BUILD_DIR/e2e"
-    "$(dirname "$0")/../guest-image.sh" "$image.part" >&2
-    mv "$image.part" "$image"
-fi
+# shellcheck source=tests/e2e/guest.sh
+. "$(dirname "$0")/guest.sh"
+make_guest_image
 # shellcheck source=tests/e2e/functions.sh
 . "$(dirname "$0")/functions.sh"
 requires virsh virt-template ssh ssh-keygen ssh-keyscan mmdebstrap ip
@@ -42,7 +37,7 @@ ssh-keygen -q -t ed25519 -N '' -f anna
 make_key golden
 make_policy "$PWD/golden.pub"
 make_store "$STORE" golden.key
-publish "$STORE" golden.key "$image" debian@1.0.0
+publish "$STORE" golden.key "$GUEST_IMAGE" debian@1.0.0
 
 step "two guests start"
 ip link add lan type bridge
