@@ -6,23 +6,23 @@
 declare -A vt_packages
 vt_packages[debian_build]='gcc libc6-dev meson ninja-build pkgconf dpkg-dev ca-certificates
     libglib2.0-dev libxml2-dev libjansson-dev libssl-dev libcurl4-openssl-dev libzstd-dev
-    libsqlite3-dev libyaml-dev libisofs-dev libburn-dev libvirt-dev python3-docutils'
+    libsqlite3-dev libyaml-dev libisofs-dev libburn-dev libarchive-dev libvirt-dev python3-docutils'
 vt_packages[debian_run]='libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-utils
     qemu-system-x86 systemd util-linux iproute2 e2fsprogs openssl'
 vt_packages[debian_demo]='mmdebstrap zstd grub-pc-bin fdisk openssh-client'
 vt_packages[debian_test]='clang clang-format libclang-rt-dev shellcheck codespell pmccabe git
-    docker-registry apache2-utils skopeo curl jq xxd xfsprogs strace libxml2-utils genisoimage mtools virtinst ovmf swtpm
+    docker-registry apache2-utils skopeo curl jq xxd xfsprogs btrfs-progs busybox-static strace libxml2-utils genisoimage mtools virtinst ovmf swtpm
     swtpm-tools procps python3'
 vt_packages[debian_bench]='casync zstd curl docker-registry genisoimage cloud-image-utils virtinst jq time'
 
 vt_packages[fedora_build]='gcc meson ninja-build pkgconf-pkg-config dnf-plugins-core rpm-build cpio
     glib2-devel libxml2-devel jansson-devel openssl-devel libcurl-devel libzstd-devel
-    sqlite-devel libyaml-devel libisofs-devel libburn-devel libvirt-devel python3-docutils'
+    sqlite-devel libyaml-devel libisofs-devel libburn-devel libarchive-devel libvirt-devel python3-docutils'
 vt_packages[fedora_run]='libvirt-daemon-driver-qemu libvirt-daemon-driver-storage libvirt-daemon
     libvirt-client qemu-img qemu-kvm systemd util-linux iproute e2fsprogs openssl'
 vt_packages[fedora_demo]='mmdebstrap zstd grub2-pc-modules util-linux openssh-clients'
 vt_packages[fedora_test]='clang clang-tools-extra compiler-rt libasan libubsan ShellCheck codespell pmccabe
-    git docker-distribution httpd-tools skopeo curl jq xxd xfsprogs strace genisoimage mtools virt-install edk2-ovmf
+    git docker-distribution httpd-tools skopeo curl jq xxd xfsprogs btrfs-progs busybox strace genisoimage mtools virt-install edk2-ovmf
     swtpm swtpm-tools procps-ng python3'
 vt_packages[fedora_bench]='casync zstd curl docker-distribution genisoimage cloud-utils virt-install jq time'
 

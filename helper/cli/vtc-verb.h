@@ -39,6 +39,7 @@ extern const VtcVerb vtc_verb_instance_prepare;
 extern const VtcVerb vtc_verb_instance_release;
 extern const VtcVerb vtc_verb_provision;
 extern const VtcVerb vtc_verb_domain_xml;
+extern const VtcVerb vtc_verb_prepare;
 
 /**
  * vtc_verb_parse:

@@ -35,7 +35,7 @@ offers_no() {
 }
 
 completes ''
-offers ' list info pull verify evict jobs doctor publish provision domain-xml store key '
+offers ' list info pull verify evict jobs doctor prepare publish provision domain-xml store key '
 completes pu
 offers ' pull publish '
 offers_no ' list '
@@ -56,6 +56,10 @@ completes publish --format = r
 offers '^ raw $'
 completes key generate --type = ''
 offers ' p256 p384 rsa3072 ed25519 '
+completes prepare --operations = mach
+offers '^ machine-id $'
+completes prepare --w
+offers '^ --with= $'
 completes list --frob
 offers '^  $'
 touch golden.key golden.pub

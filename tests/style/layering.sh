@@ -91,6 +91,7 @@ include_only 'sqlite3' "helper/store/vt-(state|db|sqlite).*|$tests"
 include_only 'yaml' "helper/core/vt-yaml.*|$tests"
 include_only 'lib(isofs|burn)/' "helper/store/vt-iso.*|$tests"
 include_only 'jansson' "helper/(core|store|cli)/.*|$tests"
+include_only 'archive' "helper/cli/vtc-initramfs.*|$tests"
 include_only 'gio/|glib/gstdio|unistd|fcntl|sys/socket' \
     "helper/(store|daemon|cli|hook)/.*|driver/.*|$tests"
 include_only 'libvirt/|virterror' "driver/.*|helper/cli/.*|$tests"
