@@ -317,9 +317,19 @@ take_network_config(xmlNode *node, VtInstance *instance, GError **error)
 static bool
 take_interface(xmlNode *node, VtInstance *instance, GError **error)
 {
-    if (!instance->network)
-        instance->network = json_pack("{s:i, s:{}}", "version", 2, "ethernets");
-    return vt_instance_interface(node, json_object_get(instance->network, "ethernets"), error);
+    return vt_instance_interface(node, &instance->network, error);
+}
+
+static bool
+take_bond(xmlNode *node, VtInstance *instance, GError **error)
+{
+    return vt_instance_bond(node, &instance->network, error);
+}
+
+static bool
+take_vlan(xmlNode *node, VtInstance *instance, GError **error)
+{
+    return vt_instance_vlan(node, &instance->network, error);
 }
 
 static bool
@@ -344,6 +354,8 @@ static const struct {
     {"locale", true, take_word, {NULL}},
     {"timezone", true, take_word, {NULL}},
     {"interface", false, take_interface, {"mac"}},
+    {"bond", false, take_bond, {"name", "mode"}},
+    {"vlan", false, take_vlan, {"name", "id", "link"}},
     {"user-data", true, take_user_data, {NULL}},
     {"network-config", true, take_network_config, {NULL}},
     {"product-key", true, refuse_windows, {NULL}},
@@ -389,9 +401,12 @@ check_whole(VtInstance *instance, xmlNode *node, GError **error)
                             "has <parameter> without <template name='...' version='...'/>");
     if (instance->network && instance->network_text)
         return vt_xml_throw(node, error, "has both <interface> and <network-config>");
-    if (instance->source == VT_SEED_CONFIG_DRIVE && (instance->network || instance->network_text))
+    if (instance->source == VT_SEED_CONFIG_DRIVE && instance->network_text)
         return vt_throw(error, VT_ERROR_UNSUPPORTED,
-                        "<instance>: network settings need the datasource 'nocloud'");
+                        "<instance>: <network-config> needs the datasource 'nocloud'; "
+                        "<interface>, <bond> and <vlan> do not");
+    if (!vt_instance_network_check(node, instance->network, error))
+        return false;
     if (!instance->hostname)
         instance->hostname = g_strdup(instance->domain);
     return vt_xml_match(node, instance->hostname, VT_INSTANCE_HOSTNAME_PATTERN,

@@ -2,6 +2,8 @@
 /* vt-seed.c: the files of a seed: NoCloud, OpenStack's config drive, Windows' answer file */
 #include "vt-seed.h"
 
+#include "vt-seed-network.h"
+
 #include <string.h>
 
 /*
@@ -152,6 +154,11 @@ add_config_drive(GPtrArray *files, const VtInstance *instance, const char *user_
     add_json(files, "openstack/latest/meta_data.json", meta);
     add_text(files, "openstack/latest/user_data", user_data);
     add_text(files, "openstack/latest/vendor_data.json", "{}\n");
+    if (instance->network) {
+        json_auto_t *network = vt_seed_network_data(instance->network);
+
+        add_json(files, "openstack/latest/network_data.json", network);
+    }
     json_decref(meta);
 }
 

@@ -214,10 +214,10 @@ take_interface(xmlNode *node, Reading *reading, GError **error)
 {
     VtInstance *instance = reading->instance;
 
-    if (!instance->network)
-        instance->network = json_pack("{s:i, s:{}}", "version", 2, "ethernets");
+    if (!vt_instance_interface(node, &instance->network, error))
+        return false;
     reading->answer.ethernets = json_object_get(instance->network, "ethernets");
-    return vt_instance_interface(node, json_object_get(instance->network, "ethernets"), error);
+    return vt_instance_network_check(node, instance->network, error);
 }
 
 /* ---- a complete answer file ---- */
@@ -297,6 +297,8 @@ static const struct {
     {"file", "put it into the image"},
     {"user-data", "<unattend> is the complete answer file"},
     {"network-config", "say it with <interface>"},
+    {"bond", "let Windows make it, by a <command>"},
+    {"vlan", "let Windows make it, by a <command>"},
 };
 
 static bool

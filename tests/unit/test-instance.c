@@ -101,6 +101,34 @@ test_network(void)
         "\"dhcp4\": true}}}");
 }
 
+/* Two interfaces in a bond, with a VLAN on it */
+#define TWO "<v:seed path='/pool/w-seed.iso' datasource='configdrive'/><v:interface/><v:interface/>"
+#define BOND                                                                                       \
+    TWO "<v:bond name='bond0' mode='802.3ad'><v:member>eth0</v:member><v:member>eth1</v:member>"   \
+        "<v:dhcp/></v:bond><v:vlan name='storage' id='7' link='bond0'>"                            \
+        "<v:address>192.0.2.5/20</v:address><v:address>2001:db8::5/64</v:address>"                 \
+        "<v:gateway>192.0.0.1</v:gateway><v:gateway>2001:db8::1</v:gateway>"                       \
+        "<v:dns>192.0.2.53</v:dns></v:vlan>"
+
+static void
+test_links(void)
+{
+    g_autoptr(VtInstance) instance = parse(BOND);
+
+    assert_json(
+        instance->network,
+        "{\"version\": 2, \"ethernets\": {"
+        "\"eth0\": {\"match\": {\"macaddress\": \"52:54:00:00:00:0a\"}, \"set-name\": \"eth0\"},"
+        "\"eth1\": {\"match\": {\"macaddress\": \"52:54:00:00:00:0b\"}, \"set-name\": \"eth1\"}},"
+        "\"bonds\": {\"bond0\": {\"interfaces\": [\"eth0\", \"eth1\"],"
+        "\"parameters\": {\"mode\": \"802.3ad\"}, \"dhcp4\": true}},"
+        "\"vlans\": {\"storage\": {\"id\": 7, \"link\": \"bond0\","
+        "\"addresses\": [\"192.0.2.5/20\", \"2001:db8::5/64\"],"
+        "\"routes\": [{\"to\": \"0.0.0.0/0\", \"via\": \"192.0.0.1\"},"
+        "{\"to\": \"::/0\", \"via\": \"2001:db8::1\"}],"
+        "\"nameservers\": {\"addresses\": [\"192.0.2.53\"]}}}}");
+}
+
 static void
 test_foreign(void)
 {
@@ -182,8 +210,31 @@ static const struct {
     {IF("<v:dhcp/>") "<v:interface><v:dhcp/></v:interface><v:interface><v:dhcp/></v:interface>",
      "2 interfaces, this is number 3"},
     {IF("<v:dhcp/>") "<v:network-config>version: 2</v:network-config>", "both <interface> and"},
-    {"<v:seed path='/a' datasource='configdrive'/><v:interface><v:dhcp/></v:interface>",
-     "need the datasource 'nocloud'"},
+    {"<v:seed path='/a' datasource='configdrive'/><v:network-config>version: 2</v:network-config>",
+     "<network-config> needs the datasource 'nocloud'"},
+    {IF("<v:dhcp/><v:member>eth0</v:member>"), "known: dhcp, address, gateway, dns"},
+    {TWO "<v:bond name='bond0'><v:member>eth0</v:member><v:member>eth1</v:member></v:bond>",
+     "bond0 has neither <dhcp/> nor <address>"},
+    {TWO "<v:bond name='bond0'><v:dhcp/></v:bond>", "<bond>: has no <member>"},
+    {TWO "<v:bond><v:member>eth0</v:member></v:bond>", "'name' is missing"},
+    {TWO "<v:bond name='a b'><v:member>eth0</v:member></v:bond>", "not the name of an interface"},
+    {TWO "<v:bond name='eth1'><v:member>eth0</v:member></v:bond>", "'eth1' is there twice"},
+    {TWO "<v:bond name='b' mode='7'><v:member>eth0</v:member></v:bond>",
+     "mode='7' is none of: balance-rr, active-backup"},
+    {TWO "<v:bond name='b'><v:member>eth2</v:member></v:bond>", "no <interface> before it"},
+    {TWO "<v:bond name='b'><v:dhcp/><v:member>eth0</v:member><v:member>eth0</v:member></v:bond>",
+     "'eth0' is in a bond already"},
+    {IF("<v:dhcp/>") "<v:bond name='b'><v:member>eth0</v:member></v:bond>",
+     "'eth0' has addresses; they belong to the bond"},
+    {TWO, "eth0 has neither"},
+    {IF("<v:dhcp/>") "<v:vlan name='v' id='0' link='eth0'/>", "not a number from 1 to 4094"},
+    {IF("<v:dhcp/>") "<v:vlan name='v' id='4095' link='eth0'/>", "not a number from 1 to 4094"},
+    {IF("<v:dhcp/>") "<v:vlan name='v' link='eth0'/>", "'id' and 'link' are needed"},
+    {IF("<v:dhcp/>") "<v:vlan name='v' id='7' link='eth1'/>", "no <interface> or <bond> before"},
+    {IF("<v:dhcp/>") "<v:vlan name='v' id='7' link='eth0'/>", "v has neither"},
+    {IF("<v:address>192.0.2.5/24</v:address>") "<v:vlan name='v' id='7' link='eth0'>"
+                                               "<v:address>192.0.2.6/24</v:address></v:vlan>",
+     "in one subnet"},
 };
 
 static void
@@ -366,6 +417,33 @@ test_config_drive(void)
     g_assert_cmpstr(meta, ==, "{\"uuid\":\"" UUID "\",\"name\":\"web1\",\"hostname\":\"web1\"}\n");
 }
 
+static void
+test_network_data(void)
+{
+    g_autoptr(VtInstance) instance = parse(BOND);
+    g_autoptr(GPtrArray) files = vt_seed_files(instance, random_bytes);
+    g_autofree char *text = file_text(files, "openstack/latest/network_data.json");
+    json_auto_t *network = json_loads(text, 0, NULL);
+
+    assert_json(
+        network,
+        "{\"links\": [{\"id\": \"eth0\", \"type\": \"phy\","
+        " \"ethernet_mac_address\": \"52:54:00:00:00:0a\"},"
+        "{\"id\": \"eth1\", \"type\": \"phy\", \"ethernet_mac_address\": \"52:54:00:00:00:0b\"},"
+        "{\"id\": \"bond0\", \"type\": \"bond\", \"ethernet_mac_address\": \"52:54:00:00:00:0a\","
+        " \"bond_links\": [\"eth0\", \"eth1\"], \"bond_mode\": \"802.3ad\"},"
+        "{\"id\": \"storage\", \"type\": \"vlan\", \"vlan_mac_address\": \"52:54:00:00:00:0a\","
+        " \"vlan_link\": \"bond0\", \"vlan_id\": 7}],"
+        "\"networks\": [{\"id\": \"bond0-0\", \"link\": \"bond0\", \"type\": \"ipv4_dhcp\"},"
+        "{\"id\": \"storage-1\", \"link\": \"storage\", \"type\": \"ipv4\","
+        " \"ip_address\": \"192.0.2.5\", \"netmask\": \"255.255.240.0\", \"routes\": ["
+        "{\"network\": \"0.0.0.0\", \"netmask\": \"0.0.0.0\", \"gateway\": \"192.0.0.1\"}]},"
+        "{\"id\": \"storage-2\", \"link\": \"storage\", \"type\": \"ipv6\","
+        " \"ip_address\": \"2001:db8::5\", \"netmask\": \"ffff:ffff:ffff:ffff::\", \"routes\": ["
+        "{\"network\": \"::\", \"netmask\": \"::\", \"gateway\": \"2001:db8::1\"}]}],"
+        "\"services\": [{\"type\": \"dns\", \"address\": \"192.0.2.53\"}]}");
+}
+
 static bool
 contains(GBytes *bytes, const char *text)
 {
@@ -424,6 +502,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/instance/all", test_all);
     g_test_add_func("/instance/network", test_network);
+    g_test_add_func("/instance/links", test_links);
     g_test_add_func("/instance/template", test_template);
     g_test_add_func("/instance/refuse-template", test_refuse_template);
     g_test_add_func("/instance/foreign", test_foreign);
@@ -432,6 +511,7 @@ main(int argc, char **argv)
     g_test_add_func("/seed/nocloud", test_nocloud);
     g_test_add_func("/seed/archive", test_archive);
     g_test_add_func("/seed/config-drive", test_config_drive);
+    g_test_add_func("/seed/network-data", test_network_data);
     g_test_add_func("/iso/labels", test_iso);
     g_test_add_func("/iso/large", test_iso_large);
     return g_test_run();
