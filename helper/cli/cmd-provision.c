@@ -19,3 +19,21 @@ const VtcVerb vtc_verb_domain_xml = {
     .summary = "Print the XML of such a guest",
     .run = run,
 };
+
+const VtcVerb vtc_verb_application_up = {
+    .name = "application up",
+    .summary = "Make the guests of an application, all or none",
+    .run = run,
+};
+
+const VtcVerb vtc_verb_application_down = {
+    .name = "application down",
+    .summary = "Remove them",
+    .run = run,
+};
+
+const VtcVerb vtc_verb_application_list = {
+    .name = "application list",
+    .summary = "List them",
+    .run = run,
+};

@@ -21,6 +21,9 @@ static const VtcVerb *const verbs[] = {
     &vtc_verb_key_generate,
     &vtc_verb_provision,
     &vtc_verb_domain_xml,
+    &vtc_verb_application_up,
+    &vtc_verb_application_down,
+    &vtc_verb_application_list,
     &vtc_verb_instance_prepare,
     &vtc_verb_instance_release,
 };

@@ -3,7 +3,8 @@
  */
 #include "vtc-batch.h"
 #include "vtc-guest-options.h"
-#include "vtc-verb.h"
+#include "vtc-verb-application.h"
+#include "vtc-wait.h"
 
 #include <libxml/parser.h>
 #include <locale.h>
@@ -11,7 +12,6 @@
 /* A program of its own, because no other verb needs libvirt's library */
 
 #define COUNT_MAX 1000
-#define POLL_US   (500 * 1000)
 
 typedef struct {
     VtcGuestOptions guest;
@@ -31,6 +31,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)
 /* What the threads of a batch share */
 typedef struct {
     VtcSession *session;
+    VtcInterrupt *interrupt;
     bool start;
 } Making;
 
@@ -50,52 +51,47 @@ make_one(gpointer name, gpointer user_data, GError **error)
 {
     const Making *making = user_data;
 
-    return vtc_session_make(making->session, name, making->start, error);
+    return vtc_interrupt_check(making->interrupt, error) &&
+           vtc_session_make(making->session, name, making->start, error);
 }
 
 /* All or none */
 static bool
-make_all(VtcSession *session, const GPtrArray *names, bool start, GError **error)
+make_all(Making *making, const GPtrArray *names, GError **error)
 {
-    Making making = {.session = session, .start = start};
     g_autoptr(GPtrArray) made = g_ptr_array_new();
-    const bool ok = vtc_batch_run(names, make_one, &making, made, error);
+    const bool ok = vtc_batch_run(names, make_one, making, made, error);
 
     for (guint i = 0; i < made->len; i++) {
         if (ok)
-            g_print("%s is %s\n", (char *)made->pdata[i], start ? "started" : "defined");
+            g_print("%s is %s\n", (char *)made->pdata[i], making->start ? "started" : "defined");
         else
-            vtc_session_remove(session, made->pdata[i]);
+            vtc_session_remove(making->session, made->pdata[i]);
     }
     return ok;
 }
 
 static bool
-wait_one(VtcSession *session, const char *name, gint64 deadline, GError **error)
+wait_one(const Making *making, const char *name, gint64 deadline, GError **error)
 {
     g_autofree char *address = NULL;
 
-    for (;;) {
-        if (!vtc_session_address(session, name, &address, error))
-            return false;
-        if (address) {
-            g_print("%s %s\n", name, address);
-            return true;
-        }
-        if (g_get_monotonic_time() > deadline)
-            return vt_throw(error, VT_ERROR_FAILED,
-                            "'%s' runs, but has no address yet; it is left as it is", name);
-        g_usleep(POLL_US);
+    if (!vtc_wait_address(vtc_session_connection(making->session), name, deadline,
+                          making->interrupt, &address, error)) {
+        g_prefix_error(error, "what was made is left as it is: ");
+        return false;
     }
+    g_print("%s %s\n", name, address);
+    return true;
 }
 
 static bool
-wait_all(VtcSession *session, const GPtrArray *names, int seconds, GError **error)
+wait_all(const Making *making, const GPtrArray *names, int seconds, GError **error)
 {
     const gint64 deadline = g_get_monotonic_time() + (gint64)seconds * G_USEC_PER_SEC;
 
     for (guint i = 0; i < names->len; i++) {
-        if (!wait_one(session, names->pdata[i], deadline, error))
+        if (!wait_one(making, names->pdata[i], deadline, error))
             return false;
     }
     return true;
@@ -127,16 +123,20 @@ run_parsed(Options *options, char **words, GError **error)
 {
     g_autoptr(VtcSession) session = NULL;
     g_autoptr(GPtrArray) names = NULL;
+    Making making = {.start = options->start};
 
     if (!check_options(options, error) ||
-        !vtc_guest_complete(&options->guest, words[0], (unsigned)options->count, error) ||
-        !vtc_session_open(&options->guest.provision, &session, error))
+        !vtc_guest_complete(&options->guest, words[0], (unsigned)options->count, error))
         return false;
+    making.interrupt = vtc_interrupt_watch();
+    if (!vtc_session_open(&options->guest.provision, &session, error))
+        return false;
+    making.session = session;
     names = names_of(words[1], options->count);
     if (options->dry_run)
         return print_all(session, names, error);
-    return make_all(session, names, options->start, error) &&
-           (options->wait_s <= 0 || wait_all(session, names, options->wait_s, error));
+    return make_all(&making, names, error) &&
+           (options->wait_s <= 0 || wait_all(&making, names, options->wait_s, error));
 }
 
 static bool
@@ -185,6 +185,12 @@ run(char **argv, GError **error)
          run_provision},
         {"domain-xml", "NAME[@VERSION] DOMAIN", 2, 2,
          "Print the XML of the domain that provision would make", detail, run_domain_xml},
+        {"application up", "FILE", 1, 1, "Make the guests of an application, all or none", NULL,
+         vtc_verb_application_run_up},
+        {"application down", "FILE", 1, 1, "Remove the guests of an application", NULL,
+         vtc_verb_application_run_down},
+        {"application list", "FILE", 1, 1, "List the guests of an application", NULL,
+         vtc_verb_application_run_list},
     };
 
     for (gsize i = 0; argv[0] && i < G_N_ELEMENTS(verbs); i++) {

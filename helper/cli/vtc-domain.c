@@ -4,8 +4,10 @@
 
 #include "vt-instance.h"
 #include "vtc-hardware-xml.h"
+#include "vtc-member.h"
 
 #include <libxml/tree.h>
+#include <stdint.h>
 #include <string.h>
 
 typedef struct {
@@ -153,9 +155,9 @@ apply(Instance *instance, const char *setting, GError **error)
 }
 
 static bool
-add_instance(const VtcDomain *domain, xmlNode *root, GError **error)
+add_instance(const VtcDomain *domain, xmlNode *metadata, GError **error)
 {
-    xmlNode *metadata = vtc_xml_child(root, "metadata", NULL), *seed;
+    xmlNode *seed;
     Instance instance = {xmlNewChild(metadata, NULL, (const xmlChar *)"instance", NULL), NULL, NULL,
                          NULL};
 
@@ -171,17 +173,35 @@ add_instance(const VtcDomain *domain, xmlNode *root, GError **error)
     return !domain->user_data || set_element(&instance, "user-data", domain->user_data, error);
 }
 
+/* Without a UUID of its own, a copy of the domain's XML would be taken for a member, too */
+static void
+add_member(const VtcDomain *domain, xmlNode *root, xmlNode *metadata)
+{
+    g_autofree char *uuid = g_uuid_string_random();
+    g_autofree char *volume = g_path_get_basename(domain->disk);
+    const VtcMember member = {.application = (char *)(uintptr_t)domain->application,
+                              .instance = (char *)(uintptr_t)domain->instance,
+                              .pool = (char *)(uintptr_t)domain->pool,
+                              .volume = volume};
+
+    vtc_xml_child(root, "uuid", uuid);
+    vtc_member_add(&member, uuid, metadata);
+}
+
 bool
 vtc_domain_format(const VtcDomain *domain, char **ret_xml, GError **error)
 {
     xmlDoc *document = xmlNewDoc((const xmlChar *)"1.0");
-    xmlNode *root = xmlNewDocNode(document, NULL, (const xmlChar *)"domain", NULL);
+    xmlNode *root = xmlNewDocNode(document, NULL, (const xmlChar *)"domain", NULL), *metadata;
     bool ok;
 
     xmlDocSetRootElement(document, root);
     vtc_xml_attribute(root, "type", domain->virt_type);
     vtc_xml_child(root, "name", domain->name);
-    ok = !domain->seed || add_instance(domain, root, error);
+    metadata = vtc_xml_child(root, "metadata", NULL);
+    if (domain->application)
+        add_member(domain, root, metadata);
+    ok = !domain->seed || add_instance(domain, metadata, error);
     if (ok) {
         vtc_hardware_xml_machine(domain->hardware, domain->virt_type, root);
         vtc_hardware_xml_devices(domain->hardware, domain->disk, domain->seed, root);

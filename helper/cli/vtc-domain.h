@@ -11,6 +11,7 @@
  * @seed: (nullable): path of the seed; %NULL: no instance
  * @settings: (nullable) (array zero-terminated=1): `key=value`, see vtc_domain_keys()
  * @user_data: (nullable): complete user-data
+ * @application: (nullable): see VtcMember, as @instance and @pool
  */
 typedef struct {
     const char *name;
@@ -20,6 +21,9 @@ typedef struct {
     const char *seed;
     char **settings;
     const char *user_data;
+    const char *application;
+    const char *instance;
+    const char *pool;
 } VtcDomain;
 
 /** vtc_domain_keys: Returns: (transfer full): what a setting may be, one a line */

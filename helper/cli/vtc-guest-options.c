@@ -2,7 +2,7 @@
 /* vtc-guest-options.c: the options that say what a guest is to be */
 #include "vtc-guest-options.h"
 
-#include "vt-yaml.h"
+#include "vtc-document.h"
 
 #include <string.h>
 
@@ -123,8 +123,6 @@ static bool
 read_hardware(VtcGuestOptions *options, GError **error)
 {
     const char *text = options->hardware_text;
-    g_autofree char *content = NULL;
-    g_autoptr(GError) local = NULL;
 
     if (!text) {
         options->hardware = json_object();
@@ -132,9 +130,7 @@ read_hardware(VtcGuestOptions *options, GError **error)
     }
     if (strchr(text, '=') && *text != '/' && *text != '.')
         return vt_hardware_from_text(text, &options->hardware, error);
-    if (!g_file_get_contents(text, &content, NULL, &local))
-        return vtc_usage(error, "--hardware: %s", local->message);
-    return vt_yaml_load(content, text, &options->hardware, error);
+    return vtc_document_load(text, &options->hardware, error);
 }
 
 static bool

@@ -3,10 +3,8 @@
 #include "vtc-provision.h"
 
 #include "vt-instance.h"
+#include "vtc-host.h"
 
-#include <libvirt/libvirt.h>
-#include <libvirt/virterror.h>
-#include <libxml/parser.h>
 #include <string.h>
 
 struct VtcSession {
@@ -19,44 +17,7 @@ struct VtcSession {
     VtHardware hardware;
 };
 
-static void
-ignore_error(void *user, virErrorPtr error)
-{
-    /* Each error is reported where it matters */
-}
-
-static bool
-throw_libvirt(GError **error, VtError code, const char *what, const char *name)
-{
-    const virError *last = virGetLastError();
-
-    return vt_throw(error, code, "%s '%s': %s", what, name,
-                    last && last->message ? last->message : "unknown error");
-}
-
 /* ---- the template ---- */
-
-/* <pool>...<target><path>/x</path></target></pool> */
-static char *
-target_of(virStoragePoolPtr pool)
-{
-    char *xml = virStoragePoolGetXMLDesc(pool, 0), *path = NULL;
-    xmlDoc *document =
-        xml ? xmlReadMemory(xml, (int)strlen(xml), NULL, NULL, XML_PARSE_NONET) : NULL;
-    xmlNode *root = document ? xmlDocGetRootElement(document) : NULL;
-
-    for (xmlNode *node = root ? root->children : NULL; node; node = node->next) {
-        for (xmlNode *child = strcmp((const char *)node->name, "target") == 0 ? node->children
-                                                                              : NULL;
-             child; child = child->next) {
-            if (strcmp((const char *)child->name, "path") == 0 && child->children)
-                path = g_strdup((const char *)child->children->content);
-        }
-    }
-    xmlFreeDoc(document);
-    free(xml);
-    return path;
-}
 
 /* Takes the volume from @pool if it is there; a second pool that has it is an error */
 static bool
@@ -76,7 +37,7 @@ look_into(VtcSession *session, virStoragePoolPtr pool, const char *volume, GErro
                         "more than one pool has '%s': name one with --template-pool", volume);
     }
     session->template = found;
-    session->seed_dir = target_of(pool);
+    session->seed_dir = vtc_host_pool_target(pool);
     return session->seed_dir != NULL ||
            vt_throw(error, VT_ERROR_FAILED, "the pool of '%s' has no target path", volume);
 }
@@ -88,7 +49,7 @@ find_template(VtcSession *session, GError **error)
     virStoragePoolPtr *pools = NULL;
     int count = virConnectListAllStoragePools(session->connection, &pools,
                                               VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE);
-    bool ok = count >= 0 || throw_libvirt(error, VT_ERROR_FAILED, "cannot list pools for", volume);
+    bool ok = count >= 0 || vtc_host_throw(error, VT_ERROR_FAILED, "cannot list pools for", volume);
 
     for (int i = 0; i < count; i++) {
         ok = ok && look_into(session, pools[i], volume, error);
@@ -141,24 +102,17 @@ bool
 vtc_session_open(const VtcProvision *provision, VtcSession **ret_session, GError **error)
 {
     g_autoptr(VtcSession) session = g_new0(VtcSession, 1);
-    char *capabilities;
 
     session->provision = provision;
-    if (!resolve_hardware(session, error))
+    if (!resolve_hardware(session, error) ||
+        !vtc_host_open(provision->uri, &session->connection, error))
         return false;
-    virSetErrorFunc(NULL, ignore_error);
-    session->connection = virConnectOpen(provision->uri);
-    if (!session->connection)
-        return throw_libvirt(error, VT_ERROR_FAILED, "cannot connect to libvirt",
-                             provision->uri ? provision->uri : "default");
     session->pool = virStoragePoolLookupByName(session->connection, provision->pool);
     if (!session->pool)
-        return throw_libvirt(error, VT_ERROR_NOT_FOUND, "cannot use the pool", provision->pool);
+        return vtc_host_throw(error, VT_ERROR_NOT_FOUND, "cannot use the pool", provision->pool);
     if (!find_template(session, error))
         return false;
-    capabilities = virConnectGetDomainCapabilities(session->connection, NULL, NULL, NULL, "kvm", 0);
-    session->virt_type = capabilities ? "kvm" : "qemu";
-    free(capabilities);
+    session->virt_type = vtc_host_virt_type(session->connection);
     *ret_session = g_steal_pointer(&session);
     return true;
 }
@@ -199,7 +153,10 @@ format_domain(VtcSession *session, const char *name, const char *disk, char **re
                               .disk = disk,
                               .seed = seed,
                               .settings = provision->settings,
-                              .user_data = provision->user_data};
+                              .user_data = provision->user_data,
+                              .application = provision->application,
+                              .instance = provision->instance,
+                              .pool = provision->pool};
 
     return vtc_domain_format(&domain, ret_xml, error);
 }
@@ -207,7 +164,7 @@ format_domain(VtcSession *session, const char *name, const char *disk, char **re
 bool
 vtc_session_xml(VtcSession *session, const char *name, char **ret_xml, GError **error)
 {
-    g_autofree char *dir = target_of(session->pool);
+    g_autofree char *dir = vtc_host_pool_target(session->pool);
     g_autofree char *disk = g_strdup_printf("%s/%s.qcow2", dir ? dir : "", name);
 
     return format_domain(session, name, disk, ret_xml, error);
@@ -269,7 +226,7 @@ make_clone(VtcSession *session, const char *name, char **ret_path, GError **erro
     if (path) {
         *ret_path = g_strdup(path);
     } else {
-        throw_libvirt(error, VT_ERROR_FAILED, "cannot make the clone", volume);
+        vtc_host_throw(error, VT_ERROR_FAILED, "cannot make the clone", volume);
         if (clone)
             virStorageVolDelete(clone, 0);
     }
@@ -288,8 +245,8 @@ check_instance(virDomainPtr domain, GError **error)
     g_autoptr(VtInstance) instance = NULL;
 
     if (!xml)
-        return throw_libvirt(error, VT_ERROR_FAILED, "cannot read the domain",
-                             virDomainGetName(domain));
+        return vtc_host_throw(error, VT_ERROR_FAILED, "cannot read the domain",
+                              virDomainGetName(domain));
     return vt_instance_parse(bytes, &instance, error);
 }
 
@@ -304,10 +261,10 @@ make_domain(VtcSession *session, const char *name, const char *disk, bool start,
         return false;
     domain = virDomainDefineXML(session->connection, xml);
     if (!domain)
-        return throw_libvirt(error, VT_ERROR_FAILED, "cannot define the domain", name);
+        return vtc_host_throw(error, VT_ERROR_FAILED, "cannot define the domain", name);
     ok = check_instance(domain, error);
     if (ok && start && virDomainCreate(domain) < 0)
-        ok = throw_libvirt(error, VT_ERROR_FAILED, "cannot start the domain", name);
+        ok = vtc_host_throw(error, VT_ERROR_FAILED, "cannot start the domain", name);
     if (!ok)
         virDomainUndefineFlags(domain, VIR_DOMAIN_UNDEFINE_NVRAM);
     virDomainFree(domain);
@@ -318,12 +275,8 @@ static void
 remove_clone(VtcSession *session, const char *name)
 {
     g_autofree char *volume = volume_name(name);
-    virStorageVolPtr clone = virStorageVolLookupByName(session->pool, volume);
 
-    if (!clone)
-        return;
-    virStorageVolDelete(clone, 0);
-    virStorageVolFree(clone);
+    vtc_host_remove_volume(session->pool, volume, NULL);
 }
 
 /* libvirt would take the XML for an update of what is there */
@@ -354,55 +307,12 @@ vtc_session_make(VtcSession *session, const char *name, bool start, GError **err
 void
 vtc_session_remove(VtcSession *session, const char *name)
 {
-    virDomainPtr domain = virDomainLookupByName(session->connection, name);
-
-    if (domain) {
-        virDomainDestroy(domain);
-        virDomainUndefineFlags(domain, VIR_DOMAIN_UNDEFINE_NVRAM);
-        virDomainFree(domain);
-    }
+    vtc_host_remove_domain(session->connection, name, NULL);
     remove_clone(session, name);
 }
 
-/* ---- addresses ---- */
-
-static char *
-pick_address(virDomainInterfacePtr *interfaces, int count)
+virConnectPtr
+vtc_session_connection(VtcSession *session)
 {
-    char *found = NULL;
-
-    for (int i = 0; i < count; i++) {
-        for (unsigned j = 0; j < interfaces[i]->naddrs && !found; j++) {
-            const char *address = interfaces[i]->addrs[j].addr;
-
-            /* loopback and link-local are no use to anybody else */
-            if (!g_str_has_prefix(address, "127.") && strcmp(address, "::1") != 0 &&
-                !g_str_has_prefix(address, "fe80:") && !g_str_has_prefix(address, "169.254."))
-                found = g_strdup(address);
-        }
-        virDomainInterfaceFree(interfaces[i]);
-    }
-    free(interfaces);
-    return found;
-}
-
-bool
-vtc_session_address(VtcSession *session, const char *name, char **ret_address, GError **error)
-{
-    static const unsigned sources[] = {VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE,
-                                       VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT,
-                                       VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP};
-    virDomainPtr domain = virDomainLookupByName(session->connection, name);
-    const bool active = domain && virDomainIsActive(domain) == 1;
-
-    for (gsize i = 0; active && !*ret_address && i < G_N_ELEMENTS(sources); i++) {
-        virDomainInterfacePtr *interfaces = NULL;
-        int count = virDomainInterfaceAddresses(domain, &interfaces, sources[i], 0);
-
-        if (count >= 0)
-            *ret_address = pick_address(interfaces, count);
-    }
-    if (domain)
-        virDomainFree(domain);
-    return active || vt_throw(error, VT_ERROR_FAILED, "the domain '%s' has stopped", name);
+    return session->connection;
 }

@@ -4,6 +4,7 @@
 
 #include "vtc-domain.h"
 
+#include <libvirt/libvirt.h>
 #include <stdint.h>
 
 /** VtcStrategy: @VTC_STRATEGY_INSTANTIATE: what the pool of the template says */
@@ -26,6 +27,7 @@ typedef enum {
  * @no_network: no interface
  * @settings: (nullable) (array zero-terminated=1): see vtc_domain_keys()
  * @user_data: (nullable): complete user-data
+ * @application: (nullable): that the guests belong to, as its @instance
  */
 typedef struct {
     const char *uri;
@@ -40,6 +42,8 @@ typedef struct {
     bool no_network;
     char **settings;
     const char *user_data;
+    const char *application;
+    const char *instance;
 } VtcProvision;
 
 /** VtcSession: a connection, the template and the pool */
@@ -64,10 +68,5 @@ bool vtc_session_make(VtcSession *session, const char *name, bool start, GError 
 /** vtc_session_remove: Removes domain and clone, as far as they are there */
 void vtc_session_remove(VtcSession *session, const char *name);
 
-/**
- * vtc_session_address:
- * @ret_address: (out) (transfer full): the guest's first address that is not a link's own; %NULL if
- *   none is known yet, by lease, guest agent or ARP
- * @error: the domain does not run any more
- */
-bool vtc_session_address(VtcSession *session, const char *name, char **ret_address, GError **error);
+/** vtc_session_connection: Returns: (transfer none) */
+virConnectPtr vtc_session_connection(VtcSession *session);

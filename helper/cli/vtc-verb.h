@@ -40,6 +40,9 @@ extern const VtcVerb vtc_verb_instance_release;
 extern const VtcVerb vtc_verb_provision;
 extern const VtcVerb vtc_verb_domain_xml;
 extern const VtcVerb vtc_verb_prepare;
+extern const VtcVerb vtc_verb_application_up;
+extern const VtcVerb vtc_verb_application_down;
+extern const VtcVerb vtc_verb_application_list;
 
 /**
  * vtc_verb_parse:

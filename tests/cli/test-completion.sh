@@ -35,12 +35,16 @@ offers_no() {
 }
 
 completes ''
-offers ' list info pull verify evict jobs doctor prepare publish provision domain-xml store key '
+offers ' list info pull verify evict jobs doctor prepare publish provision domain-xml application store key '
 completes pu
 offers ' pull publish '
 offers_no ' list '
 completes store ''
 offers '^ init $'
+completes application ''
+offers '^ up down list $'
+completes application up --st
+offers '^ --start $'
 completes key g
 offers '^ generate $'
 completes publish --

@@ -196,4 +196,17 @@ gone slow
 expect_fail '--wait needs --start' provision slow --wait 1
 nothing_left slow
 
+step "what is interrupted leaves nothing"
+virt-template provision debian@1.0.0 many --virt-type qemu --count 1000 "${small[@]}" >many.log 2>&1 &
+pid=$!
+wait_until 20 virsh dominfo many-3 || fail "nothing is made"
+kill -TERM $pid
+status=0
+wait $pid || status=$?
+cat many.log
+assert_eq $status 130 'exit status'
+assert_match 'interrupted' "$(cat many.log)"
+[ -z "$(virsh list --all --name)" ] || fail "a domain is left"
+assert_no_match 'many' "$(virsh vol-list default)"
+
 assert_libvirtd_alive

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtc-host.c: a connection to libvirt, and what is asked of domains and volumes by name */
+#include "vtc-host.h"
+
+#include <libvirt/virterror.h>
+#include <libxml/parser.h>
+#include <string.h>
+
+static void
+ignore_error(void *user, virErrorPtr error)
+{
+    /* Each error is reported where it matters */
+}
+
+bool
+vtc_host_throw(GError **error, VtError code, const char *what, const char *name)
+{
+    const virError *last = virGetLastError();
+
+    return vt_throw(error, code, "%s '%s': %s", what, name,
+                    last && last->message ? last->message : "unknown error");
+}
+
+bool
+vtc_host_open(const char *uri, virConnectPtr *ret_connection, GError **error)
+{
+    virSetErrorFunc(NULL, ignore_error);
+    *ret_connection = virConnectOpen(uri);
+    return *ret_connection || vtc_host_throw(error, VT_ERROR_FAILED, "cannot connect to libvirt",
+                                             uri ? uri : "default");
+}
+
+const char *
+vtc_host_virt_type(virConnectPtr connection)
+{
+    char *capabilities = virConnectGetDomainCapabilities(connection, NULL, NULL, NULL, "kvm", 0);
+    const bool kvm = capabilities != NULL;
+
+    free(capabilities);
+    return kvm ? "kvm" : "qemu";
+}
+
+/* <pool>...<target><path>/x</path></target></pool> */
+char *
+vtc_host_pool_target(virStoragePoolPtr pool)
+{
+    char *xml = virStoragePoolGetXMLDesc(pool, 0), *path = NULL;
+    xmlDoc *document =
+        xml ? xmlReadMemory(xml, (int)strlen(xml), NULL, NULL, XML_PARSE_NONET) : NULL;
+    xmlNode *root = document ? xmlDocGetRootElement(document) : NULL;
+
+    for (xmlNode *node = root ? root->children : NULL; node; node = node->next) {
+        for (xmlNode *child = strcmp((const char *)node->name, "target") == 0 ? node->children
+                                                                              : NULL;
+             child; child = child->next) {
+            if (strcmp((const char *)child->name, "path") == 0 && child->children)
+                path = g_strdup((const char *)child->children->content);
+        }
+    }
+    xmlFreeDoc(document);
+    free(xml);
+    return path;
+}
+
+/* ---- domains and volumes ---- */
+
+bool
+vtc_host_runs(virConnectPtr connection, const char *name)
+{
+    virDomainPtr domain = virDomainLookupByName(connection, name);
+    const bool active = domain && virDomainIsActive(domain) == 1;
+
+    if (domain)
+        virDomainFree(domain);
+    return active;
+}
+
+bool
+vtc_host_start(virConnectPtr connection, const char *name, GError **error)
+{
+    virDomainPtr domain = virDomainLookupByName(connection, name);
+    bool ok = domain && virDomainCreate(domain) == 0;
+
+    if (!ok)
+        vtc_host_throw(error, VT_ERROR_FAILED, "cannot start the domain", name);
+    if (domain)
+        virDomainFree(domain);
+    return ok;
+}
+
+bool
+vtc_host_remove_domain(virConnectPtr connection, const char *name, GError **error)
+{
+    const unsigned all = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
+                         VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | VIR_DOMAIN_UNDEFINE_NVRAM;
+    virDomainPtr domain = virDomainLookupByName(connection, name);
+    bool ok;
+
+    if (!domain)
+        return true;
+    ok = (virDomainIsActive(domain) != 1 || virDomainDestroy(domain) == 0) &&
+         virDomainUndefineFlags(domain, all) == 0;
+    if (!ok)
+        vtc_host_throw(error, VT_ERROR_FAILED, "cannot remove the domain", name);
+    virDomainFree(domain);
+    return ok;
+}
+
+bool
+vtc_host_remove_volume(virStoragePoolPtr pool, const char *volume, GError **error)
+{
+    virStorageVolPtr there = virStorageVolLookupByName(pool, volume);
+    bool ok;
+
+    if (!there)
+        return true;
+    ok = virStorageVolDelete(there, 0) == 0 ||
+         vtc_host_throw(error, VT_ERROR_FAILED, "cannot remove the volume", volume);
+    virStorageVolFree(there);
+    return ok;
+}
+
+/* ---- addresses ---- */
+
+static char *
+pick_address(virDomainInterfacePtr *interfaces, int count)
+{
+    char *found = NULL;
+
+    for (int i = 0; i < count; i++) {
+        for (unsigned j = 0; j < interfaces[i]->naddrs && !found; j++) {
+            const char *address = interfaces[i]->addrs[j].addr;
+
+            /* loopback and link-local are no use to anybody else */
+            if (!g_str_has_prefix(address, "127.") && strcmp(address, "::1") != 0 &&
+                !g_str_has_prefix(address, "fe80:") && !g_str_has_prefix(address, "169.254."))
+                found = g_strdup(address);
+        }
+        virDomainInterfaceFree(interfaces[i]);
+    }
+    free(interfaces);
+    return found;
+}
+
+bool
+vtc_host_address(virConnectPtr connection, const char *name, char **ret_address, GError **error)
+{
+    static const unsigned sources[] = {VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE,
+                                       VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT,
+                                       VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP};
+    virDomainPtr domain = virDomainLookupByName(connection, name);
+    const bool active = domain && virDomainIsActive(domain) == 1;
+
+    for (gsize i = 0; active && !*ret_address && i < G_N_ELEMENTS(sources); i++) {
+        virDomainInterfacePtr *interfaces = NULL;
+        int count = virDomainInterfaceAddresses(domain, &interfaces, sources[i], 0);
+
+        if (count >= 0)
+            *ret_address = pick_address(interfaces, count);
+    }
+    if (domain)
+        virDomainFree(domain);
+    return active || vt_throw(error, VT_ERROR_FAILED, "the domain '%s' has stopped", name);
+}
