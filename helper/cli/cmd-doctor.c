@@ -93,6 +93,7 @@ run(const VtcVerb *self, char **argv, GError **error)
     if (!vtc_verb_parse(self, argv, entries, &words, error))
         return false;
     vtc_doctor_libvirt(report);
+    vtc_doctor_hook(report);
     vtc_doctor_host(report);
     client = check_helper(report, socket);
     if (client)

@@ -64,6 +64,9 @@ char *vtc_doctor_find_program(const char *name);
 /* vtc-doctor-libvirt.c: the module, and the libvirt that is to load it */
 void vtc_doctor_libvirt(VtcReport *report);
 
+/* vtc-doctor-hook.c: libvirt's hook for domains that start */
+void vtc_doctor_hook(VtcReport *report);
+
 /* vtc-doctor-host.c: programs and users that the helper needs */
 void vtc_doctor_host(VtcReport *report);
 

@@ -169,6 +169,8 @@ take_setting(xmlNode *node, const json_t *network, json_t *link, GError **error)
         return false;
     if (vt_xml_is(node, "dhcp")) {
         json_object_set_new(link, "dhcp4", json_true());
+        /* not of the machine-id, which may be the image's at the very first boot */
+        json_object_set_new(link, "dhcp-identifier", json_string("mac"));
         return true;
     }
     if (!vt_xml_is(node, "address") && !vt_xml_is(node, "gateway") && !vt_xml_is(node, "dns"))

@@ -15,6 +15,21 @@
 #define CONFIG_MARK  "#cloud-config\n"
 #define ARCHIVE_MARK "#cloud-config-archive\n"
 
+/*
+ * An image that was made without removing its machine-id gives the same one to all its clones, and
+ * with it the same DHCP client identifier. What is older than this boot is the image's. A boothook
+ * is the earliest that cloud-init runs, whatever user-data says.
+ */
+#define VENDOR_DATA                                                                                \
+    "#cloud-boothook\n"                                                                            \
+    "#!/bin/sh\n"                                                                                  \
+    "cloud-init-per instance virt-template-machine-id /bin/sh -c '\n"                              \
+    "booted=$(sed -n \"s/^btime //p\" /proc/stat)\n"                                               \
+    "[ \"$(stat -c %Y /etc/machine-id)\" -lt \"$booted\" ] || exit 0\n"                            \
+    "rm -f /etc/machine-id\n"                                                                      \
+    "[ -L /var/lib/dbus/machine-id ] || rm -f /var/lib/dbus/machine-id\n"                          \
+    "systemd-machine-id-setup'\n"
+
 static void
 seed_file_free(gpointer data)
 {
@@ -131,35 +146,34 @@ format_user_data(const VtInstance *instance, const uint8_t random[VT_SEED_RANDOM
 static void
 add_nocloud(GPtrArray *files, const VtInstance *instance, const char *user_data)
 {
-    json_t *meta = json_pack("{s:s, s:s}", "instance-id", instance->uuid, "local-hostname",
-                             instance->hostname);
+    json_auto_t *meta = json_pack("{s:s, s:s}", "instance-id", instance->uuid, "local-hostname",
+                                  instance->hostname);
 
     add_json(files, "meta-data", meta);
     add_text(files, "user-data", user_data);
-    add_text(files, "vendor-data", CONFIG_MARK "{}\n");
+    add_text(files, "vendor-data", VENDOR_DATA);
     if (instance->network_text)
         add_text(files, "network-config", instance->network_text);
     else if (instance->network)
         add_json(files, "network-config", instance->network);
-    json_decref(meta);
 }
 
 /* docs.openstack.org, "Metadata": also what cloudbase-init reads */
 static void
 add_config_drive(GPtrArray *files, const VtInstance *instance, const char *user_data)
 {
-    json_t *meta = json_pack("{s:s, s:s, s:s}", "uuid", instance->uuid, "name", instance->domain,
-                             "hostname", instance->hostname);
+    json_auto_t *meta = json_pack("{s:s, s:s, s:s}", "uuid", instance->uuid, "name",
+                                  instance->domain, "hostname", instance->hostname);
+    json_auto_t *vendor = json_pack("{s:s}", "cloud-init", VENDOR_DATA);
 
     add_json(files, "openstack/latest/meta_data.json", meta);
     add_text(files, "openstack/latest/user_data", user_data);
-    add_text(files, "openstack/latest/vendor_data.json", "{}\n");
+    add_json(files, "openstack/latest/vendor_data.json", vendor);
     if (instance->network) {
         json_auto_t *network = vt_seed_network_data(instance->network);
 
         add_json(files, "openstack/latest/network_data.json", network);
     }
-    json_decref(meta);
 }
 
 GPtrArray *

@@ -7,7 +7,7 @@ set -euo pipefail
 make_guest_image
 # shellcheck source=tests/e2e/functions.sh
 . "$(dirname "$0")/functions.sh"
-requires virsh virt-template ssh ssh-keygen ssh-keyscan mmdebstrap ip
+requires virsh virt-template debugfs ssh ssh-keygen ssh-keyscan mmdebstrap ip
 
 STORE=oci:$PWD/golden
 # TCG on a loaded machine of two cores; alone it takes half a minute
@@ -37,7 +37,16 @@ ssh-keygen -q -t ed25519 -N '' -f anna
 make_key golden
 make_policy "$PWD/golden.pub"
 make_store "$STORE" golden.key
-publish "$STORE" golden.key "$GUEST_IMAGE" debian@1.0.0
+cp --sparse=always "$GUEST_IMAGE" used.img
+# as an image that somebody has booted and not prepared
+echo 0123456789abcdef0123456789abcdef >machine-id
+debugfs -w -f - 'used.img?offset=1048576' <<END
+rm /etc/machine-id
+write machine-id /etc/machine-id
+set_inode_field /etc/machine-id mtime 202001010000
+END
+publish "$STORE" golden.key used.img debian@1.0.0
+rm used.img
 
 step "two guests start"
 ip link add lan type bridge
@@ -57,8 +66,13 @@ for name in web1 web2; do
         --size 4G --set hostname=$name.example --set address="$(address $name)/24" \
         --set user=anna --set sudo=yes --set ssh-key=@anna.pub \
         --set file=/etc/note:note --set timezone=Europe/Berlin \
-        --set "command=echo $name > /var/lib/marker" --start
+        --set "command=echo $name > /var/lib/marker"
 done
+# the second one reads a config drive
+virsh dumpxml --inactive web2 | sed "s|<vt:seed |<vt:seed datasource='configdrive' |" >web2.xml
+virsh define web2.xml
+virsh start web1
+virsh start web2
 virt-template pull --pool templates debian@1.0.0
 before=$(sha256sum /var/lib/libvirt/images/templates/debian@1.0.0.qcow2)
 
@@ -91,6 +105,10 @@ for what in 'cat /etc/machine-id' 'cat /etc/ssh/ssh_host_ed25519_key.pub' \
     one=$(guest web1 "$what") two=$(guest web2 "$what")
     [ -n "$one" ] || fail "'$what' says nothing"
     [ "$one" != "$two" ] || fail "'$what' is the same in both: $one"
+done
+for name in web1 web2; do
+    assert_match '^[0-9a-f]{32}$' "$(guest $name cat /etc/machine-id)"
+    [ "$(guest $name cat /etc/machine-id)" != "$(cat machine-id)" ] || fail "$name has the image's id"
 done
 assert_eq "$(guest web1 sudo cat /var/lib/cloud/data/instance-id)" "$(virsh domuuid web1)"
 

@@ -55,7 +55,7 @@ step "a host that works passes"
 virt-template doctor
 examine
 jq -e '.ok and all(.checks[]; .level != "FAIL")' report
-for check in module loader drop-in loaded helper users qemu-img 'pool templates: directory' \
+for check in module loader drop-in loaded hook helper users qemu-img 'pool templates: directory' \
     'pool templates: store' 'pool templates: policy' 'pool templates: catalog'; do
     assert_eq "$(level "$check")" OK "$check"
 done
@@ -83,6 +83,15 @@ finds loaded 'without the drop-in'
 restart_libvirtd
 virsh vol-list templates
 good loaded
+
+step "libvirt's hook is away, or is not to be run"
+hook=/etc/libvirt/hooks/qemu.d/virt-template
+mv $hook hook
+finds hook 'No such file.*without their seeds'
+install -m 0644 hook $hook
+finds hook 'no executable file'
+chmod 0755 $hook
+good hook
 
 step "the store is away"
 mv golden golden.away

@@ -98,7 +98,7 @@ test_network(void)
         "\"routes\": [{\"to\": \"0.0.0.0/0\", \"via\": \"192.0.2.1\"}],"
         "\"nameservers\": {\"addresses\": [\"192.0.2.53\"]}},"
         "\"eth1\": {\"match\": {\"macaddress\": \"52:54:00:00:00:0b\"}, \"set-name\": \"eth1\","
-        "\"dhcp4\": true}}}");
+        "\"dhcp4\": true, \"dhcp-identifier\": \"mac\"}}}");
 }
 
 /* Two interfaces in a bond, with a VLAN on it */
@@ -121,7 +121,7 @@ test_links(void)
         "\"eth0\": {\"match\": {\"macaddress\": \"52:54:00:00:00:0a\"}, \"set-name\": \"eth0\"},"
         "\"eth1\": {\"match\": {\"macaddress\": \"52:54:00:00:00:0b\"}, \"set-name\": \"eth1\"}},"
         "\"bonds\": {\"bond0\": {\"interfaces\": [\"eth0\", \"eth1\"],"
-        "\"parameters\": {\"mode\": \"802.3ad\"}, \"dhcp4\": true}},"
+        "\"parameters\": {\"mode\": \"802.3ad\"}, \"dhcp4\": true, \"dhcp-identifier\": \"mac\"}},"
         "\"vlans\": {\"storage\": {\"id\": 7, \"link\": \"bond0\","
         "\"addresses\": [\"192.0.2.5/20\", \"2001:db8::5/64\"],"
         "\"routes\": [{\"to\": \"0.0.0.0/0\", \"via\": \"192.0.0.1\"},"
