@@ -61,18 +61,23 @@ echo "<network><name>lan</name><forward mode='bridge'/><bridge name='lan'/></net
 virsh net-define lan.xml
 virsh net-start lan
 echo 'from: outside # {}[]!&*' >note
-for name in web1 web2; do
-    virt-template provision debian@1.0.0 $name --virt-type qemu --memory 512 --network lan \
-        --size 4G --set hostname=$name.example --set address="$(address $name)/24" \
+provision() {
+    local name=$1
+    shift
+    virt-template provision debian@1.0.0 "$name" --virt-type qemu --memory 512 --network lan \
+        --size 4G --set hostname="$name.example" --set address="$(address "$name")/24" \
         --set user=anna --set sudo=yes --set ssh-key=@anna.pub \
         --set file=/etc/note:note --set timezone=Europe/Berlin \
-        --set "command=echo $name > /var/lib/marker"
-done
-# the second one reads a config drive
+        --set "command=echo $name > /var/lib/marker" "$@"
+}
+provision web2
+# it reads a config drive
 virsh dumpxml --inactive web2 | sed "s|<vt:seed |<vt:seed datasource='configdrive' |" >web2.xml
 virsh define web2.xml
-virsh start web1
 virsh start web2
+provision web1 --start --wait $BOOT_S >up.log
+assert_eq "$(cat up.log)" "web1 is started
+web1 192.0.2.11"
 virt-template pull --pool templates debian@1.0.0
 before=$(sha256sum /var/lib/libvirt/images/templates/debian@1.0.0.qcow2)
 
