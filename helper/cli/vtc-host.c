@@ -30,6 +30,18 @@ vtc_host_open(const char *uri, virConnectPtr *ret_connection, GError **error)
                                              uri ? uri : "default");
 }
 
+/* "qemu+ssh://host/system", not "qemu:///system" */
+bool
+vtc_host_is_remote(virConnectPtr connection)
+{
+    char *uri = virConnectGetURI(connection);
+    g_autoptr(GUri) parsed = uri ? g_uri_parse(uri, G_URI_FLAGS_NONE, NULL) : NULL;
+    const char *host = parsed ? g_uri_get_host(parsed) : NULL;
+
+    free(uri);
+    return !parsed || (host && *host);
+}
+
 const char *
 vtc_host_virt_type(virConnectPtr connection)
 {

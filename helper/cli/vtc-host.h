@@ -16,6 +16,9 @@ bool vtc_host_open(const char *uri, virConnectPtr *ret_connection, GError **erro
 /** vtc_host_throw: Sets @what 'NAME': libvirt's last error. Returns: false */
 bool vtc_host_throw(GError **error, VtError code, const char *what, const char *name);
 
+/** vtc_host_is_remote: Returns: whether its pools and files are not on this host */
+bool vtc_host_is_remote(virConnectPtr connection);
+
 /** vtc_host_virt_type: Returns: (transfer none): `kvm` if the host has it, else `qemu` */
 const char *vtc_host_virt_type(virConnectPtr connection);
 

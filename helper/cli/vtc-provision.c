@@ -3,6 +3,7 @@
 #include "vtc-provision.h"
 
 #include "vt-instance.h"
+#include "vtc-guest-hardware.h"
 #include "vtc-host.h"
 
 #include <string.h>
@@ -14,7 +15,9 @@ struct VtcSession {
     virStoragePoolPtr pool;
     char *seed_dir;
     const char *virt_type;
-    VtHardware hardware;
+    GMutex lock;
+    bool resolved;       /* guarded by lock */
+    VtHardware hardware; /* guarded by lock, until it is resolved */
 };
 
 /* ---- the template ---- */
@@ -65,46 +68,15 @@ find_template(VtcSession *session, GError **error)
                      session->provision->template));
 }
 
-/* ---- hardware ---- */
-
-/* The one interface that --network asks for, of the model that the guest has drivers for */
-static bool
-replace_interfaces(const char *network, VtHardware *hardware, GError **error)
-{
-    json_t *root = json_pack("{s:[{s:s, s:s}]}", "interfaces", "network", network, "model",
-                             hardware->interfaces[0].model);
-    VtJson object = vt_json_root(root, "--network");
-    bool ok = root ? vt_hardware_parse(&object, hardware, error)
-                   : vt_throw(error, VT_ERROR_INVALID, "--network: not UTF-8");
-
-    json_decref(root);
-    return ok;
-}
-
-/* Our defaults, what is asked for: each over the one before */
-static bool
-resolve_hardware(VtcSession *session, GError **error)
-{
-    const VtcProvision *provision = session->provision;
-    VtHardware *hardware = &session->hardware;
-    VtJson object = vt_json_root(provision->hardware, "hardware");
-
-    *hardware = vt_hardware_default();
-    if ((object.value && !vt_hardware_parse(&object, hardware, error)) ||
-        (provision->network && !replace_interfaces(provision->network, hardware, error)))
-        return false;
-    if (provision->no_network)
-        hardware->interface_count = 0;
-    return vt_hardware_check(hardware, error);
-}
-
 bool
 vtc_session_open(const VtcProvision *provision, VtcSession **ret_session, GError **error)
 {
     g_autoptr(VtcSession) session = g_new0(VtcSession, 1);
 
+    g_mutex_init(&session->lock);
     session->provision = provision;
-    if (!resolve_hardware(session, error) ||
+    /* What is asked for in vain is refused before anything is made */
+    if (!vtc_guest_hardware_wanted(provision, &session->hardware, error) ||
         !vtc_host_open(provision->uri, &session->connection, error))
         return false;
     session->pool = virStoragePoolLookupByName(session->connection, provision->pool);
@@ -128,6 +100,7 @@ vtc_session_free(VtcSession *session)
         virStoragePoolFree(session->pool);
     if (session->connection)
         virConnectClose(session->connection);
+    g_mutex_clear(&session->lock);
     g_free(session->seed_dir);
     g_free(session);
 }
@@ -138,6 +111,21 @@ static char *
 volume_name(const char *name)
 {
     return g_strconcat(name, ".qcow2", NULL);
+}
+
+/* Once, and not before a template had to be here: a clone brings it */
+static bool
+resolve_hardware(VtcSession *session, GError **error)
+{
+    bool ok;
+
+    g_mutex_lock(&session->lock);
+    if (!session->resolved)
+        session->resolved =
+            vtc_guest_hardware(session->provision, session->seed_dir, &session->hardware, error);
+    ok = session->resolved;
+    g_mutex_unlock(&session->lock);
+    return ok;
 }
 
 static bool
@@ -158,7 +146,7 @@ format_domain(VtcSession *session, const char *name, const char *disk, char **re
                               .instance = provision->instance,
                               .pool = provision->pool};
 
-    return vtc_domain_format(&domain, ret_xml, error);
+    return resolve_hardware(session, error) && vtc_domain_format(&domain, ret_xml, error);
 }
 
 bool

@@ -110,6 +110,40 @@ domain_xml web >web.xml
 assert_eq "$(of web.xml //memory) $(of web.xml //vcpu) $(of web.xml //disk[1]/target/@bus)" \
     '2048 2 virtio'
 
+step "the template's own profile is below what is asked for"
+cat >profile.yaml <<'END'
+hardware:
+  memory: 96
+  vcpus: 1
+  disk: {bus: scsi, cache: none}
+  interfaces: [{network: lan, model: e1000e}, {network: dmz}]
+END
+publish "$STORE" golden.key one.img server@1.0.0 --profile profile.yaml
+virsh pool-refresh templates
+virt-template domain-xml server web --virt-type qemu >web.xml 2>note.log
+assert_match "hardware that 'server' asks for is not known: .*server" "$(cat note.log)"
+assert_eq "$(of web.xml //memory)" 2048
+virt-template provision server@1.0.0 web --virt-type qemu --hardware disk.cache=unsafe --memory 80
+virsh dumpxml web >web.xml
+assert_eq "$(of web.xml //memory)/$(of web.xml //memory/@unit) $(of web.xml //vcpu)" '81920/KiB 1'
+assert_eq "$(of web.xml //disk[1]/target/@bus) $(of web.xml //disk[1]/driver/@cache)" 'scsi unsafe'
+assert_eq "$(of web.xml //interface[1]/model/@type) $(of web.xml //interface[2]/source/@network)" \
+    'e1000e dmz'
+gone web
+for name in server server@1.0.0; do
+    virt-template domain-xml $name web --virt-type qemu --network other >web.xml 2>note.log
+    assert_eq "$(cat note.log)" ''
+    assert_eq "$(of web.xml //memory) $(of web.xml 'count(//interface)') \
+$(of web.xml //interface/source/@network) $(of web.xml //interface/model/@type)" '96 1 other e1000e'
+done
+stop_helper
+virt-template domain-xml server web --virt-type qemu >web.xml 2>note.log
+assert_match "hardware that 'server' asks for is not known: virttemplated cannot" "$(cat note.log)"
+assert_eq "$(of web.xml //memory)" 2048
+start_helper
+virsh pool-refresh templates
+nothing_left web
+
 step "real guests start with it: each bus, EFI, secure boot and a TPM"
 sed 's/"interfaces".*/"interfaces": []}/; /"bridge"/d' windows.json >start.json
 for wanted in small.yaml memory=64,disk.bus=sata memory=64,machine=pc,disk.bus=ide \
