@@ -12,9 +12,14 @@
 
 #include "template_gate.h"
 
+#include <fcntl.h>
+
 VIR_LOG_INIT("storage.storage_backend_template");
 
 __attribute__((visibility("default"))) int virStorageBackendTemplateRegister(void);
+
+/* Bytes of a reason; the helper's are shorter */
+#define REASON_MAX 4096
 
 static const int decoratedTypes[] = {VIR_STORAGE_POOL_DIR, VIR_STORAGE_POOL_FS,
                                      VIR_STORAGE_POOL_NETFS};
@@ -185,6 +190,30 @@ virStorageBackendTemplateBuildVolFrom(virStoragePoolObj *pool, virStorageVolDef 
     return ret;
 }
 
+static bool
+virStorageBackendTemplateIsSeed(const virStorageVolDef *vol)
+{
+    return g_str_has_suffix(vol->name, "-seed.iso");
+}
+
+/* Why the helper could make no seed of what was uploaded: it writes this where nobody else can */
+static int
+virStorageBackendTemplateCheckUpload(virStoragePoolObj *pool, virStorageVolDef *vol)
+{
+    g_autofree char *path = g_strdup_printf("%s/.seeds/%s.refused",
+                                            virStoragePoolObjGetDef(pool)->target.path, vol->name);
+    g_autofree char *reason = NULL;
+
+    if (!virStorageBackendTemplateIsPool(pool) || !virStorageBackendTemplateIsSeed(vol) ||
+        !virFileExists(path) || virFileReadAll(path, REASON_MAX, &reason) < 0)
+        return 0;
+    virReportError(VIR_ERR_OPERATION_FAILED,
+                   "what was uploaded into volume '%s' is no seed: %s; upload it again, or delete "
+                   "the volume",
+                   vol->name, reason);
+    return -1;
+}
+
 /* libvirt asks here with the pool that a clone is made in, also for the template of another pool */
 static int
 virStorageBackendTemplateRefreshVol(virStoragePoolObj *pool, virStorageVolDef *vol)
@@ -205,7 +234,19 @@ virStorageBackendTemplateRefreshVol(virStoragePoolObj *pool, virStorageVolDef *v
         vol->target.physical = exists ? sb.st_size : 0;
         return 0;
     }
+    if (virStorageBackendTemplateCheckUpload(pool, vol) < 0)
+        return -1;
     return virStorageBackendTemplateStockOf(pool)->refreshVol(pool, vol);
+}
+
+static void
+virStorageBackendTemplateForgetUpload(virStoragePoolObj *pool, virStorageVolDef *vol)
+{
+    g_autofree char *path = g_strdup_printf("%s/.seeds/%s.refused",
+                                            virStoragePoolObjGetDef(pool)->target.path, vol->name);
+
+    if (virStorageBackendTemplateIsPool(pool) && virStorageBackendTemplateIsSeed(vol))
+        unlink(path);
 }
 
 static int
@@ -221,6 +262,7 @@ virStorageBackendTemplateDeleteVol(virStoragePoolObj *pool, virStorageVolDef *vo
      * keep the volume */
     if (vol->type == VIR_STORAGE_VOL_FILE && lstat(vol->target.path, &sb) < 0 && errno == ENOENT)
         return 0;
+    virStorageBackendTemplateForgetUpload(pool, vol);
     return virStorageBackendTemplateStockOf(pool)->deleteVol(pool, vol, flags);
 }
 
@@ -235,6 +277,19 @@ virStorageBackendTemplateResizeVol(virStoragePoolObj *pool, virStorageVolDef *vo
     return virStorageBackendTemplateStockOf(pool)->resizeVol(pool, vol, capacity, flags);
 }
 
+/* A seed replaces the one before as a whole; elsewhere libvirt writes over what is there */
+static int
+virStorageBackendTemplateEmptySeed(virStorageVolDef *vol)
+{
+    VIR_AUTOCLOSE fd = open(vol->target.path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+    if (fd < 0 || ftruncate(fd, 0) < 0) {
+        virReportSystemError(errno, "cannot empty '%s'", vol->target.path);
+        return -1;
+    }
+    return 0;
+}
+
 static int
 virStorageBackendTemplateUploadVol(virStoragePoolObj *pool, virStorageVolDef *vol,
                                    virStreamPtr stream, unsigned long long offset,
@@ -244,6 +299,9 @@ virStorageBackendTemplateUploadVol(virStoragePoolObj *pool, virStorageVolDef *vo
 
     if (ref)
         return virStorageBackendTemplateRefuse(vol, "written");
+    if (virStorageBackendTemplateIsPool(pool) && virStorageBackendTemplateIsSeed(vol) &&
+        offset == 0 && virStorageBackendTemplateEmptySeed(vol) < 0)
+        return -1;
     return virStorageBackendTemplateStockOf(pool)->uploadVol(pool, vol, stream, offset, length,
                                                              flags);
 }

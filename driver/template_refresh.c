@@ -218,6 +218,33 @@ virStorageTemplateMeasure(virStoragePoolDef *def)
     return 0;
 }
 
+/* What was uploaded into a volume NAME-seed.iso becomes a seed; libvirt refreshes the pool when an
+ * upload ends */
+static void
+virStorageTemplateTakeUploads(virStoragePoolDef *def)
+{
+    virStorageTemplateCall call = {
+        .method = "TakeUploads",
+        .arguments = g_variant_new("(s)", def->target.path),
+        .reply_type = "(a(ss))",
+        .deadline = virStorageTemplateDeadline(),
+    };
+    g_autoptr(GVariant) reply = NULL;
+    g_autoptr(GVariantIter) iter = NULL;
+    g_autoptr(GError) error = NULL;
+    const char *name, *reason;
+
+    if (!virStorageTemplateClientCall(virStorageTemplateDriverGet()->client, &call, &reply,
+                                      &error)) {
+        g_dbus_error_strip_remote_error(error);
+        VIR_WARN("pool '%s': uploads: %s", def->name, error->message);
+        return;
+    }
+    g_variant_get(reply, "(a(ss))", &iter);
+    while (g_variant_iter_next(iter, "(&s&s)", &name, &reason))
+        VIR_WARN("'%s/%s' is no seed: %s", def->target.path, name, reason);
+}
+
 int
 virStorageTemplateRefreshPool(virStoragePoolObj *obj)
 {
@@ -232,6 +259,8 @@ virStorageTemplateRefreshPool(virStoragePoolObj *obj)
         g_dbus_error_strip_remote_error(error);
         VIR_WARN("pool '%s' shows what is on disk: %s", def->name, error->message);
         virStorageTemplateListOld(pool);
+    } else {
+        virStorageTemplateTakeUploads(def);
     }
     if (virStorageTemplateReadFolder(obj, pool) < 0)
         return -1;

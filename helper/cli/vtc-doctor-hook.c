@@ -20,8 +20,8 @@ vtc_doctor_hook(VtcReport *report)
         vtc_report_fail(report, "hook", "chmod 0755 " VT_HOOK,
                         "libvirt does not run %s: it is no executable file", VT_HOOK);
     else if (access(VT_PROGRAM, X_OK) < 0)
-        vtc_report_fail(report, "hook", "install virt-template again",
-                        "the hook cannot run %s: %s", VT_PROGRAM, g_strerror(errno));
+        vtc_report_fail(report, "hook", "install virt-template again", "the hook cannot run %s: %s",
+                        VT_PROGRAM, g_strerror(errno));
     else
         vtc_report_ok(report, "hook", "%s", VT_HOOK);
 }

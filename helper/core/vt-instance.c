@@ -19,6 +19,7 @@
 #include "vt-instance-seed.h"
 #include "vt-instance-xml.h"
 #include "vt-unattend.h"
+#include "vt-user-data.h"
 #include "vt-name.h"
 #include "vt-value.h"
 #include "vt-yaml.h"
@@ -273,38 +274,11 @@ take_word(xmlNode *node, VtInstance *instance, GError **error)
     return true;
 }
 
-/* What cloud-init tells apart by the first line */
 static bool
 take_user_data(xmlNode *node, VtInstance *instance, GError **error)
 {
-    static const char *const others[] = {"#!",
-                                         "#include",
-                                         "#cloud-boothook",
-                                         "#upstart-job",
-                                         "Content-Type:",
-                                         "MIME-Version:",
-                                         "#cloud-config-archive",
-                                         "#cloud-config-jsonp",
-                                         "## template: jinja"};
-    const char *text;
-
-    if (!vt_xml_text(node, &instance->user_data, error))
-        return false;
-    text = instance->user_data;
-    if (strlen(text) > VT_YAML_MAX)
-        return vt_throw(error, VT_ERROR_TOO_LARGE,
-                        "<user-data> has %zu bytes, at most %u are "
-                        "allowed; put files into the image or a package",
-                        strlen(text), VT_YAML_MAX);
-    for (gsize i = 0; i < G_N_ELEMENTS(others); i++) {
-        if (g_str_has_prefix(text, others[i]))
-            return true;
-    }
-    if (g_str_has_prefix(text, "#cloud-config"))
-        return vt_yaml_check(text, "<user-data>", error);
-    return vt_xml_throw(node, error,
-                        "does not begin with '#cloud-config', '#!' or another mark "
-                        "that cloud-init knows, at its very first character");
+    return vt_xml_text(node, &instance->user_data, error) &&
+           vt_user_data_check(instance->user_data, "<user-data>", error);
 }
 
 static bool

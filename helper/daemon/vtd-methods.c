@@ -364,6 +364,7 @@ static const VtdMethod methods[] = {
     {"RecordClone", true, vtd_method_record_clone},
     {"ListClones", false, vtd_method_list_clones},
     {"Evict", true, vtd_method_evict},
+    {"TakeUploads", true, vtd_method_take_uploads},
     {"PrepareInstance", true, vtd_method_prepare_instance},
     {"ReleaseInstance", true, vtd_method_release_instance},
 };

@@ -109,3 +109,21 @@ typedef struct {
     char reference[256];
     char message[504];
 } VtdSeedReply;
+
+/* ---- the upload worker: one message with fds, one back ---- */
+
+/* fds: what was uploaded, read-only; an empty memfd for the image */
+typedef struct {
+    uint32_t uid;
+    uint32_t gid;
+    uint64_t size;
+    char name[256];
+} VtdUploadRequest;
+
+/* size: of the image; 0: there is nothing to be made */
+typedef struct {
+    int32_t code; /* -1 is success, else a VtError */
+    uint32_t reserved;
+    uint64_t size;
+    char message[496];
+} VtdUploadReply;

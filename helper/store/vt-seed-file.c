@@ -10,8 +10,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-/* Symbolic links, named as the seeds, to the UUIDs of their domains; its lock guards both */
-#define RECORDS_DIR ".seeds"
 #define UUID_LENGTH 36
 
 typedef struct {
@@ -83,15 +81,15 @@ seed_open(const char *path, Seed *seed, GError **error)
     seed->dir_fd = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (seed->dir_fd < 0)
         return vt_throw_errno(error, errno, "cannot open '%s'", target);
-    if (mkdirat(seed->dir_fd, RECORDS_DIR, 0700) < 0 && errno != EEXIST)
-        return vt_throw_errno(error, errno, "cannot make '%s/%s'", target, RECORDS_DIR);
+    if (mkdirat(seed->dir_fd, VT_SEED_RECORDS_DIR, 0700) < 0 && errno != EEXIST)
+        return vt_throw_errno(error, errno, "cannot make '%s/%s'", target, VT_SEED_RECORDS_DIR);
     seed->records_fd =
-        openat(seed->dir_fd, RECORDS_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        openat(seed->dir_fd, VT_SEED_RECORDS_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (seed->records_fd < 0)
-        return vt_throw_errno(error, errno, "cannot open '%s/%s'", target, RECORDS_DIR);
+        return vt_throw_errno(error, errno, "cannot open '%s/%s'", target, VT_SEED_RECORDS_DIR);
     while (flock(seed->records_fd, LOCK_EX) < 0) {
         if (errno != EINTR)
-            return vt_throw_errno(error, errno, "cannot lock '%s/%s'", target, RECORDS_DIR);
+            return vt_throw_errno(error, errno, "cannot lock '%s/%s'", target, VT_SEED_RECORDS_DIR);
     }
     return read_record(seed, error);
 }

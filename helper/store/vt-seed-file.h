@@ -4,6 +4,10 @@
 
 #include "vt-seed.h"
 
+/* In a pool: symbolic links, named as the seeds, to the UUIDs of their domains; its lock guards
+ * both */
+#define VT_SEED_RECORDS_DIR ".seeds"
+
 /**
  * vt_seed_target:
  * @path: `/directory/NAME-seed.iso`, or `-seed.img`

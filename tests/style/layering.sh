@@ -71,6 +71,7 @@ without() {
 without virttemplated 'curl|ssl|zstd|archive'
 without fetch-worker 'zstd|sqlite3|gio-2\.0'
 without seed-worker 'curl|ssl|crypto|zstd|sqlite3|gio-2\.0'
+without upload-worker 'curl|ssl|crypto|zstd|sqlite3|gio-2\.0'
 without unpack-worker 'curl|ssl|jansson|sqlite3|gio-2\.0'
 
 # ---- one outside thing in each file: who may include what ---------------------------------------
@@ -91,7 +92,7 @@ include_only 'sqlite3' "helper/store/vt-(state|db|sqlite).*|$tests"
 include_only 'yaml' "helper/core/vt-yaml.*|$tests"
 include_only 'lib(isofs|burn)/' "helper/store/vt-iso.*|$tests"
 include_only 'jansson' "helper/(core|store|cli)/.*|$tests"
-include_only 'archive' "helper/cli/vtc-initramfs.*|$tests"
+include_only 'archive' "helper/cli/vtc-initramfs.*|helper/store/vt-upload.c|$tests"
 include_only 'gio/|glib/gstdio|unistd|fcntl|sys/socket' \
     "helper/(store|daemon|cli|hook)/.*|driver/.*|$tests"
 include_only 'libvirt/|virterror' "driver/.*|helper/cli/.*|$tests"

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtd-methods-upload.c: makes seeds of what was uploaded into a pool */
+#include "vtd-methods.h"
+
+#include "vt-upload-file.h"
+#include "vtd-upload.h"
+
+/* The others are taken at the next refresh */
+#define TAKEN_AT_ONCE 8
+/* The whole call; a second less than a client waits */
+#define CALL_TIME (4 * G_USEC_PER_SEC)
+
+typedef struct {
+    VtdCall *call;
+    char *target;
+    GPtrArray *names;
+    GVariantBuilder refused;
+} Run;
+
+static gboolean
+run_ended(gpointer data)
+{
+    Run *run = data;
+
+    vtd_call_return(run->call, g_variant_new("(a(ss))", &run->refused));
+    g_ptr_array_unref(run->names);
+    g_free(run->target);
+    g_free(run);
+    return G_SOURCE_REMOVE;
+}
+
+static gpointer
+run_in_thread(gpointer data)
+{
+    Run *run = data;
+    const gint64 end = g_get_monotonic_time() + CALL_TIME / 2;
+
+    for (guint i = 0; i < MIN(run->names->len, TAKEN_AT_ONCE); i++) {
+        g_autoptr(GError) error = NULL;
+
+        if (g_get_monotonic_time() > end)
+            break;
+        if (vtd_upload_take(&run->call->daemon->config->workers, run->target, run->names->pdata[i],
+                            &error))
+            continue;
+        if (!g_error_matches(error, VT_ERROR, VT_ERROR_BUSY))
+            g_variant_builder_add(&run->refused, "(ss)", (const char *)run->names->pdata[i],
+                                  error->message);
+    }
+    g_idle_add_full(G_PRIORITY_DEFAULT, run_ended, run, NULL);
+    return NULL;
+}
+
+bool
+vtd_method_take_uploads(VtdCall *call, GError **error)
+{
+    g_autoptr(GPtrArray) names = NULL;
+    const char *target;
+    VtdPool *pool;
+    Run *run;
+
+    g_variant_get(call->arguments, "(&s)", &target);
+    if (!vtd_check_path(target, error) || !vtd_daemon_pool(call->daemon, target, &pool, error) ||
+        !vt_upload_list(target, &names, error))
+        return false;
+    run = g_new0(Run, 1);
+    run->call = call;
+    run->target = g_strdup(target);
+    run->names = g_steal_pointer(&names);
+    g_variant_builder_init(&run->refused, G_VARIANT_TYPE("a(ss)"));
+    if (run->names->len == 0)
+        run_ended(run);
+    else
+        g_thread_unref(g_thread_new("upload", run_in_thread, run));
+    return true;
+}
