@@ -1,14 +1,14 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=dash
-# clean TOOLS DRY_RUN VERBOSE OPERATION...: works in the root file system of an image, whose links
+# clean TOOLS DRY_RUN VERBOSE WHERE OPERATION...: works in the root file system of an image, whose links
 # lead where they do in the running system. The only program is the busybox in TOOLS. Prints what it
 # did in lines as vtc-report.h has them.
 #
 # Files keep their inode where they stay, and with it owner, mode and label.
 
-tools=$1 dry_run=$2 verbose=$3
-shift 3
+tools=$1 dry_run=$2 verbose=$3 where=$4
+shift 4
 "$tools/busybox" mkdir "$tools/bin"
 "$tools/busybox" --install -s "$tools/bin"
 export PATH="$tools/bin"
@@ -182,11 +182,20 @@ do_caches() {
     done
 }
 
+# plain: what a report may have of texts and names
+plain() {
+    tr '\001-\011\013-\037\177' '?'
+}
+
+os_name() {
+    head -c 4096 /etc/os-release | sed -n 's/^PRETTY_NAME=//p' | head -n 1 | tr -d "\"'" | plain
+}
+
 # ---- one after the other -----------------------------------------------------------------------
 
 # Blocks of stat(1) have 512 bytes. A file may be found twice if nothing is done to it.
 tell() {
-    tr '\001-\011\013-\037\177' '?' <"$tools/list" | awk -v name="$1" -v verbose="$verbose" '
+    plain <"$tools/list" | awk -v name="$1" -v verbose="$verbose" '
         /^[0-9]+:[0-9]+ [0-9]+ / && !seen[$1]++ {
             files++
             blocks += $2
@@ -195,12 +204,14 @@ tell() {
         }
         END {printf "did\t%s\t%d\t%.0f\n", name, files, blocks * 512}'
     [ ! -s "$tools/errors" ] ||
-        printf 'fail\t%s: %s\n' "$1" "$(head -n 1 "$tools/errors" | tr '\001-\037\177' '?')"
+        printf 'fail\t%s: %s\n' "$1" "$(head -n 1 "$tools/errors" | plain)"
 }
 
+printf 'root\t%s, %s\n' "$(os_name)" "$where"
 for operation; do
     : >"$tools/list"
     : >"$tools/errors"
     "do_$(echo "$operation" | tr - _)"
     tell "$operation"
 done
+printf 'cleaned\n'

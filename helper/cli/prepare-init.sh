@@ -150,13 +150,6 @@ is_root() {
     [ -e "$1/etc/os-release" ] || [ -L "$1/etc/os-release" ] || [ -e "$1/usr/lib/os-release" ]
 }
 
-os_name() {
-    local file=$SYSROOT/usr/lib/os-release name
-    [ -L $SYSROOT/etc/os-release ] || [ ! -f $SYSROOT/etc/os-release ] || file=$SYSROOT/etc/os-release
-    name=$(head -c 4096 $file | sed -n 's/^PRETTY_NAME=//p' | tr -d "\"'" | head -n 1)
-    echo "${name:-Linux without a name}"
-}
-
 # A subvolume that is not the default one: @, root, @rootfs, @/.snapshots/1/snapshot
 mount_subvolume() {
     local folder
@@ -272,14 +265,12 @@ mount_tools() {
 }
 
 prepare_root() {
-    report root "$(os_name), $2, $(spoken "$1")"
     mount_tools
     mount_fstab
     mount_esp
     # shellcheck disable=SC2086 # a list of words
-    [ -z "$operations" ] ||
-        chroot $SYSROOT "$tools/busybox" sh "$tools/clean" "$tools" "$dry_run" "$verbose" $operations >&3 ||
-        fail "the work in $(spoken "$1") was not finished"
+    chroot $SYSROOT "$tools/busybox" sh "$tools/clean" "$tools" "$dry_run" "$verbose" \
+        "$2, $(spoken "$1")" $operations >&3 || fail "the work in $(spoken "$1") was not finished"
     umount_all || fail "$(spoken "$1") cannot be unmounted"
 }
 

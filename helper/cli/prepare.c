@@ -151,7 +151,7 @@ print_report(const VtcPrepare *prepare, const VtcReport *report, uint64_t before
     print_lines("", report->roots);
     print_lines("  ", report->paths);
     for (int i = 0; operations[i].name; i++) {
-        bool space = strcmp(operations[i].name, VTC_OPERATION_FREE_SPACE) == 0;
+        bool space = (vtc_operations_free_space() & (UINT32_C(1) << i)) != 0;
         g_autofree char *text = space ? describe_space(before, size_on_disk(prepare->fd))
                                       : describe(report, i, prepare->dry_run);
 
@@ -163,15 +163,18 @@ print_report(const VtcPrepare *prepare, const VtcReport *report, uint64_t before
 
 /* ---- the verb ---- */
 
+typedef bool (*Way)(const VtcPrepare *prepare, VtcReport *report, GError **error);
+
+/* What was done is said even if not all could be */
 static bool
-run_guest(const VtcPrepare *prepare, GError **error)
+run_way(const VtcPrepare *prepare, Way way, GError **error)
 {
     g_auto(VtcReport) report = {0};
     uint64_t before = size_on_disk(prepare->fd);
     bool ok;
 
     vtc_report_init(&report);
-    ok = vtc_guest_run(prepare, &report, error);
+    ok = way(prepare, &report, error);
     print_report(prepare, &report, before);
     return ok;
 }
@@ -210,11 +213,10 @@ prepare_image(const Options *options, const char *path, GError **error)
                           .kernel = options->kernel,
                           .modules = options->modules,
                           .limit_s = options->limit_s};
-    bool ok =
-        check_options(options, error) &&
-        vtc_operations_select(options->operations, &prepare.operations, error) &&
-        open_image(&prepare, error) &&
-        (wants_guestfs(options) ? vtc_guestfs_run(&prepare, error) : run_guest(&prepare, error));
+    bool ok = check_options(options, error) &&
+              vtc_operations_select(options->operations, &prepare.operations, error) &&
+              open_image(&prepare, error) &&
+              run_way(&prepare, wants_guestfs(options) ? vtc_guestfs_run : vtc_guest_run, error);
 
     vt_close_fd(&prepare.fd);
     return ok;

@@ -62,29 +62,33 @@ vtc_guest_check_static(GBytes *program, GError **error)
 }
 
 char *
-vtc_guest_job(const VtcPrepare *prepare)
+vtc_guest_operations(const VtcPrepare *prepare)
 {
     const VtcOperation *operations = vtc_operations();
-    GString *job = g_string_new(NULL);
-    const char *trim = "no";
+    GString *names = g_string_new(NULL);
 
-    g_string_append_printf(job,
-                           "dry-run=%s\nverbose=%s\noperations=", prepare->dry_run ? "yes" : "no",
-                           prepare->verbose ? "yes" : "no");
     for (int i = 0; operations[i].name; i++) {
-        if ((prepare->operations & (UINT32_C(1) << i)) == 0)
-            continue;
-        if (strcmp(operations[i].name, VTC_OPERATION_FREE_SPACE) == 0)
-            trim = "yes";
-        else
-            g_string_append_printf(job, "%s ", operations[i].name);
+        uint32_t bit = UINT32_C(1) << i;
+
+        if ((prepare->operations & bit & ~vtc_operations_free_space()) != 0)
+            g_string_append_printf(names, "%s%s", names->len > 0 ? " " : "", operations[i].name);
     }
-    g_string_append_printf(job, "\ntrim=%s\n", trim);
-    return g_string_free(job, FALSE);
+    return g_string_free(names, FALSE);
 }
 
-static bool
-add_busybox(VtcInitramfs *archive, GError **error)
+char *
+vtc_guest_job(const VtcPrepare *prepare)
+{
+    g_autofree char *operations = vtc_guest_operations(prepare);
+
+    return g_strdup_printf("dry-run=%s\nverbose=%s\ntrim=%s\noperations=%s\n",
+                           prepare->dry_run ? "yes" : "no", prepare->verbose ? "yes" : "no",
+                           (prepare->operations & vtc_operations_free_space()) != 0 ? "yes" : "no",
+                           operations);
+}
+
+bool
+vtc_guest_busybox(GBytes **ret_bytes, GError **error)
 {
     g_autoptr(GString) refused = g_string_new(NULL);
 
@@ -94,8 +98,10 @@ add_busybox(VtcInitramfs *archive, GError **error)
 
         if (access(busyboxes[i], R_OK) == 0 &&
             vtc_initramfs_unpacked(busyboxes[i], BUSYBOX_MAX, &bytes, &local) &&
-            vtc_guest_check_static(bytes, &local))
-            return vtc_initramfs_add(archive, "bin/busybox", bytes, error);
+            vtc_guest_check_static(bytes, &local)) {
+            *ret_bytes = g_steal_pointer(&bytes);
+            return true;
+        }
         if (local)
             g_string_append_printf(refused, " ('%s': %s)", busyboxes[i], local->message);
     }
@@ -103,6 +109,15 @@ add_busybox(VtcInitramfs *archive, GError **error)
                     "a static busybox is needed; install it (Debian: busybox-static, Fedora: "
                     "busybox)%s",
                     refused->str);
+}
+
+static bool
+add_busybox(VtcInitramfs *archive, GError **error)
+{
+    g_autoptr(GBytes) bytes = NULL;
+
+    return vtc_guest_busybox(&bytes, error) &&
+           vtc_initramfs_add(archive, "bin/busybox", bytes, error);
 }
 
 static bool

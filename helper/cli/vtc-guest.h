@@ -11,6 +11,16 @@
  */
 bool vtc_guest_check_static(GBytes *program, GError **error);
 
+/**
+ * vtc_guest_busybox:
+ * @ret_bytes: (out) (transfer full): the host's static busybox
+ * @error: %VT_ERROR_NOT_FOUND
+ */
+bool vtc_guest_busybox(GBytes **ret_bytes, GError **error);
+
+/** vtc_guest_operations: Returns: (transfer full): names of what the script does, with blanks */
+char *vtc_guest_operations(const VtcPrepare *prepare);
+
 /** vtc_guest_job: Returns: (transfer full): what the guest's first process reads from /job */
 char *vtc_guest_job(const VtcPrepare *prepare);
 

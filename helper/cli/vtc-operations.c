@@ -4,52 +4,22 @@
 
 #include <string.h>
 
-static const char *const caches[] = {"/var/cache/man/*",         "/var/cache/fontconfig/*",
-                                     "/var/cache/ldconfig/*",    "/var/cache/apparmor/*",
-                                     "/var/cache/debconf/*-old", NULL};
-static const char *const cloud_init[] = {"/var/lib/cloud/instance",
-                                         "/var/lib/cloud/instances/*",
-                                         "/var/lib/cloud/data/*",
-                                         "/var/lib/cloud/sem/*",
-                                         "/var/lib/cloud/handlers/*",
-                                         "/var/lib/cloud/scripts/*/*",
-                                         "/etc/netplan/50-cloud-init.yaml",
-                                         "/etc/network/interfaces.d/50-cloud-init",
-                                         "/etc/systemd/network/10-cloud-init-*",
-                                         NULL};
-static const char *const random_seed[] = {"/var/lib/systemd/credential.secret",
-                                          "/var/lib/systemd/random-seed",
-                                          "/var/lib/NetworkManager/secret_key",
-                                          "/boot/loader/random-seed",
-                                          "/boot/efi/loader/random-seed",
-                                          "/efi/loader/random-seed",
-                                          NULL};
-static const char *const package_lists[] = {"/var/lib/apt/lists/*_*", NULL};
-static const char *const histories[] = {"/root/.*_history",
-                                        "/home/*/.*_history",
-                                        "/root/.lesshst",
-                                        "/home/*/.lesshst",
-                                        "/root/.viminfo",
-                                        "/home/*/.viminfo",
-                                        NULL};
+#define FREE_SPACE "free-space"
 
 static const VtcOperation operations[] = {
-    {"machine-id", "the machine id; the next boot makes a new one", "machine-id", NULL},
-    {"ssh-host-keys", "keys and certificates of the SSH server", "ssh-hostkeys", NULL},
-    {"random-seed", "random seeds, and secrets that services make for a host", NULL, random_seed},
-    {"cloud-init", "what cloud-init knows of its first instance", NULL, cloud_init},
-    {"net-names", "names of interfaces by MAC address", "udev-persistent-net,net-hwaddr,net-nmconn",
-     NULL},
-    {"dhcp-leases", "leases and identities of DHCP clients", "dhcp-client-state", NULL},
-    {"logs", "logs, journal, crash dumps, answers to an installer",
-     "logfiles,crash-data,abrt-data,kickstart", NULL},
-    {"shell-history", "histories of shells, editors, databases", "bash-history", histories},
-    {"tmp-files", "/tmp and /var/tmp", "tmp-files", NULL},
-    {"package-caches", "packages and lists of apt, dnf, zypper, pacman, apk",
-     "package-manager-cache", package_lists},
-    {"caches", "caches that are made again by themselves", NULL, caches},
-    {VTC_OPERATION_FREE_SPACE, "zeros free space and swap; the image becomes sparse", NULL, NULL},
-    {NULL, NULL, NULL, NULL},
+    {"machine-id", "the machine id; the next boot makes a new one"},
+    {"ssh-host-keys", "keys and certificates of the SSH server"},
+    {"random-seed", "random seeds, and secrets that services make for a host"},
+    {"cloud-init", "what cloud-init knows of its first instance"},
+    {"net-names", "names of interfaces by MAC address"},
+    {"dhcp-leases", "leases and identities of DHCP clients"},
+    {"logs", "logs, journal, crash dumps, answers to an installer"},
+    {"shell-history", "histories of shells, editors, databases"},
+    {"tmp-files", "/tmp and /var/tmp"},
+    {"package-caches", "packages and lists of apt, dnf, zypper, pacman, apk"},
+    {"caches", "caches that are made again by themselves"},
+    {FREE_SPACE, "zeros free space and swap; the image becomes sparse"},
+    {NULL, NULL},
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(operations) - 1 <= VTC_OPERATIONS_MAX);
 
@@ -67,6 +37,12 @@ vtc_operations_find(const char *name)
             return i;
     }
     return -1;
+}
+
+uint32_t
+vtc_operations_free_space(void)
+{
+    return UINT32_C(1) << vtc_operations_find(FREE_SPACE);
 }
 
 static bool

@@ -7,17 +7,13 @@
 #include <stdint.h>
 
 /**
- * VtcOperation: one row; the guest's script has a function of the same name
+ * VtcOperation: one row; prepare-clean.sh has a function do_NAME, but for the one below
  * @name: as in --operations
  * @summary: for the help, at most 60 characters
- * @sysprep: (nullable): operations of virt-sysprep(1) that do the same, joined by ','
- * @sysprep_delete: (nullable) (array zero-terminated=1): what those leave; paths for its --delete
  */
 typedef struct {
     const char *name;
     const char *summary;
-    const char *sysprep;
-    const char *const *sysprep_delete;
 } VtcOperation;
 
 /* Rows are bits of a set */
@@ -29,8 +25,9 @@ const VtcOperation *vtc_operations(void);
 /** vtc_operations_find: Returns: the row of @name, -1 if there is none */
 int vtc_operations_find(const char *name);
 
-/** VTC_OPERATION_FREE_SPACE: the one that is done to file systems, not in them */
-#define VTC_OPERATION_FREE_SPACE "free-space"
+/** vtc_operations_free_space: Returns: the set of the one that is done to file systems, not in them
+ */
+uint32_t vtc_operations_free_space(void);
 
 /**
  * vtc_operations_select:

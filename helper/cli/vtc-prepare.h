@@ -38,5 +38,5 @@ bool vtc_guest_run(const VtcPrepare *prepare, VtcReport *report, GError **error)
 /** vtc_guestfs_present: Returns: whether libguestfs and the programs we need of it are installed */
 bool vtc_guestfs_present(void);
 
-/** vtc_guestfs_run: By virt-sysprep(1) and virt-sparsify(1), which print what they do themselves */
-bool vtc_guestfs_run(const VtcPrepare *prepare, GError **error);
+/** vtc_guestfs_run: By guestfish(1) and virt-sparsify(1), whose errors go to the standard error */
+bool vtc_guestfs_run(const VtcPrepare *prepare, VtcReport *report, GError **error);

@@ -33,6 +33,12 @@ take_hello(VtcReport *report, char **words)
 }
 
 static bool
+take_cleaned(VtcReport *report, char **words)
+{
+    return report->cleaned = true;
+}
+
+static bool
 take_finished(VtcReport *report, char **words)
 {
     return report->finished = true;
@@ -91,9 +97,9 @@ static const struct {
     guint count;
     bool (*take)(VtcReport *report, char **words);
 } lines[] = {
-    {"hello", 1, take_hello}, {"finished", 1, take_finished}, {"root", 2, take_root},
-    {"note", 2, take_note},   {"path", 3, take_path},         {"fail", 2, take_fail},
-    {"did", 4, take_did},
+    {"hello", 1, take_hello}, {"cleaned", 1, take_cleaned}, {"finished", 1, take_finished},
+    {"root", 2, take_root},   {"note", 2, take_note},       {"path", 3, take_path},
+    {"fail", 2, take_fail},   {"did", 4, take_did},
 };
 
 bool

@@ -11,7 +11,8 @@
 /**
  * VtcReport: sums over all root file systems
  * @hello: the guest runs
- * @finished: it came to its end
+ * @cleaned: the script has come to its end in a root file system
+ * @finished: the guest has
  * @roots: of `Debian GNU/Linux 12 (bookworm), ext4, partition 1`
  * @notes: to be shown
  * @paths: what was removed, if that was asked for
@@ -22,6 +23,7 @@
  */
 typedef struct {
     bool hello;
+    bool cleaned;
     bool finished;
     GPtrArray *roots;
     GPtrArray *notes;
@@ -38,7 +40,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtcReport, vtc_report_clear)
 /**
  * vtc_report_line:
  * @line: words joined by tabs, without the line's end:
- *   `hello`, `finished`, `root NAME`, `note TEXT`, `path OPERATION PATH`, `fail TEXT`,
+ *   `hello`, `cleaned`, `finished`, `root NAME`, `note TEXT`, `path OPERATION PATH`, `fail TEXT`,
  *   `did OPERATION FILES BYTES`
  * @error: %VT_ERROR_INVALID for any other
  *
