@@ -232,6 +232,10 @@ printf 'LUKS\xba\xbe' | dd of=images/LUKS bs=1M seek=1 conv=notrunc status=none
 printf 'LABELONE' | dd of=images/LVM bs=512 seek=2049 conv=notrunc status=none
 expect_fail 'partition 1 is LUKS, which only --with guestfs' prepare -n images/LUKS
 expect_fail 'partition 1 is LVM, which only --with guestfs' prepare -n images/LVM
+expect_fail 'guestfish and virt-sparsify are not installed' \
+    env PATH=/nonexistent "$(command -v virt-template)" prepare --with guestfs images/debian.raw
+expect_fail 'neither .auto. nor' prepare --with magic images/debian.raw
+expect_fail 'not between 1 and' prepare --time-limit 0 images/debian.raw
 expect_fail 'no modules.dep in' prepare --modules /etc images/debian.raw
 expect_fail 'kernel ./nonexistent. cannot be read' prepare --kernel /nonexistent images/debian.raw
 expect_fail 'the guest ended before|QEMU cannot work' prepare --kernel /etc/passwd images/debian.raw
