@@ -206,6 +206,8 @@ main(int argc, char **argv)
     g_autoptr(GError) error = NULL;
 
     setlocale(LC_ALL, "");
+    /* Before there are threads */
+    xmlInitParser();
     if (!run(argc > 0 ? argv + 1 : argv, &error))
         g_printerr("virt-template: %s\n", error ? error->message : "failed");
     xmlCleanupParser();

@@ -6,46 +6,67 @@
 #define THREADS 4
 
 typedef struct {
+    const GPtrArray *items;
     VtcBatchWork work;
     gpointer user_data;
     GMutex lock;
+    guint next;      /* guarded by lock: of items */
     GPtrArray *done; /* guarded by lock */
     GError *error;   /* guarded by lock; the first */
 } Batch;
 
-static void
-work_on(gpointer item, gpointer user_data)
+/* Returns: (nullable): the next item, unless something has failed */
+static gpointer
+take(Batch *batch)
 {
-    Batch *batch = user_data;
-    g_autoptr(GError) error = NULL;
-    bool stopped, ok;
+    gpointer item = NULL;
 
     g_mutex_lock(&batch->lock);
-    stopped = batch->error != NULL;
+    if (!batch->error && batch->next < batch->items->len)
+        item = batch->items->pdata[batch->next++];
     g_mutex_unlock(&batch->lock);
-    if (stopped)
-        return;
-    ok = batch->work(item, batch->user_data, &error);
+    return item;
+}
+
+static void
+put(Batch *batch, gpointer item, GError *error)
+{
     g_mutex_lock(&batch->lock);
-    if (ok)
+    if (!error)
         g_ptr_array_add(batch->done, item);
     else if (!batch->error)
-        batch->error = g_steal_pointer(&error);
+        batch->error = g_error_copy(error);
     g_mutex_unlock(&batch->lock);
+}
+
+static gpointer
+run_thread(gpointer user_data)
+{
+    Batch *batch = user_data;
+    gpointer item;
+
+    while ((item = take(batch))) {
+        g_autoptr(GError) error = NULL;
+
+        batch->work(item, batch->user_data, &error);
+        put(batch, item, error);
+    }
+    return NULL;
 }
 
 bool
 vtc_batch_run(const GPtrArray *items, VtcBatchWork work, gpointer user_data, GPtrArray *done,
               GError **error)
 {
-    Batch batch = {.work = work, .user_data = user_data, .done = done};
-    GThreadPool *threads;
+    Batch batch = {.items = items, .work = work, .user_data = user_data, .done = done};
+    GThread *threads[THREADS];
+    const guint count = MIN(items->len, THREADS);
 
     g_mutex_init(&batch.lock);
-    threads = g_thread_pool_new(work_on, &batch, THREADS, FALSE, NULL);
-    for (guint i = 0; i < items->len; i++)
-        g_thread_pool_push(threads, items->pdata[i], NULL);
-    g_thread_pool_free(threads, FALSE, TRUE);
+    for (guint i = 0; i < count; i++)
+        threads[i] = g_thread_new("batch", run_thread, &batch);
+    for (guint i = 0; i < count; i++)
+        g_thread_join(threads[i]);
     g_mutex_clear(&batch.lock);
     if (!batch.error)
         return true;

@@ -141,7 +141,7 @@ pid=$!
 wait_until 30 virsh domstate shop-db || fail "shop-db is not made"
 wait_until 30 sh -c 'virsh domstate shop-db | grep -qx running' || fail "shop-db does not start"
 sleep 2
-assert_eq "$(virsh domstate shop-cache | head -n 1)" 'shut off' 'shop-cache, as long as shop-db is not up'
+assert_eq "$(virsh domstate shop-cache)" 'shut off' 'shop-cache, as long as shop-db is not up'
 lease 7 8
 wait $pid || fail "$(cat wait.log)"
 assert_eq "$(cat wait.log)" "shop-db 192.0.2.7
