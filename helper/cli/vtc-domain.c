@@ -15,6 +15,8 @@ typedef struct {
     xmlNs *ns;
     xmlNode *user;
     xmlNode *interface;
+    const VtcDomain *domain;
+    GHashTable *parameters; /* utf8 -> GPtrArray: for vt_profile_check() */
 } Instance;
 
 /* ---- settings ---- */
@@ -136,40 +138,104 @@ vtc_domain_keys(void)
 }
 
 static bool
+throw_unknown(const Instance *instance, const char *key, GError **error)
+{
+    const VtcDomain *domain = instance->domain;
+    g_autofree char *known = vtc_domain_keys();
+    g_autofree char *parameters = domain->profile
+                                      ? vt_profile_describe(domain->profile)
+                                      : g_strdup("not known; name a version of it (NAME@VERSION)");
+
+    return vt_throw(
+        error, VT_ERROR_INVALID,
+        "--set %s: there is no such key; parameters of the template: %s; known keys:\n%s", key,
+        parameters, known);
+}
+
+/* The template may be known, and what it takes not: then the start of the domain tells */
+static bool
+set_parameter(Instance *instance, const char *key, const char *value, GError **error)
+{
+    const VtcDomain *domain = instance->domain;
+    GPtrArray *texts = g_hash_table_lookup(instance->parameters, key);
+    xmlNode *node;
+
+    if (!domain->template_name || (domain->profile && !vt_profile_find(domain->profile, key)))
+        return throw_unknown(instance, key, error);
+    node = xmlNewTextChild(instance->instance, instance->ns, (const xmlChar *)"parameter",
+                           (const xmlChar *)value);
+    vtc_xml_attribute(node, "name", key);
+    if (!texts) {
+        texts = g_ptr_array_new_with_free_func(g_free);
+        g_ptr_array_add(texts, NULL);
+        g_hash_table_insert(instance->parameters, g_strdup(key), texts);
+    }
+    g_ptr_array_insert(texts, (int)texts->len - 1, g_strdup(value));
+    return true;
+}
+
+static bool
 apply(Instance *instance, const char *setting, GError **error)
 {
     const char *equals = strchr(setting, '=');
     g_autofree char *key = g_strndup(setting, equals ? (gsize)(equals - setting) : strlen(setting));
-    g_autofree char *known = NULL;
 
-    for (gsize i = 0; equals && i < G_N_ELEMENTS(keys); i++) {
-        if (!g_str_equal(keys[i].key, key))
-            continue;
-        if (!g_utf8_validate(equals + 1, -1, NULL))
-            return vt_throw(error, VT_ERROR_INVALID, "--set %s: not UTF-8", key);
-        return keys[i].set(instance, key, equals + 1, error);
+    if (!equals)
+        return vt_throw(error, VT_ERROR_INVALID, "--set %s: not KEY=VALUE", key);
+    if (!g_utf8_validate(setting, -1, NULL))
+        return vt_throw(error, VT_ERROR_INVALID, "--set %s: not UTF-8", key);
+    for (gsize i = 0; i < G_N_ELEMENTS(keys); i++) {
+        if (g_str_equal(keys[i].key, key))
+            return keys[i].set(instance, key, equals + 1, error);
     }
-    known = vtc_domain_keys();
-    return vt_throw(error, VT_ERROR_INVALID, "--set %s: %s; known keys:\n%s", key,
-                    equals ? "there is no such key" : "not KEY=VALUE", known);
+    return set_parameter(instance, key, equals + 1, error);
+}
+
+static bool
+apply_all(Instance *instance, GError **error)
+{
+    const VtcDomain *domain = instance->domain;
+
+    for (char **setting = domain->settings; setting && *setting; setting++) {
+        if (!apply(instance, *setting, error))
+            return false;
+    }
+    return !domain->profile || vt_profile_check(domain->profile, instance->parameters, error);
+}
+
+/* Not for a template that says nothing about its guests: its config need not be here for ever */
+static void
+add_template(const Instance *instance)
+{
+    const VtcDomain *domain = instance->domain;
+    xmlNode *node;
+
+    if (!domain->template_name || (domain->profile && vt_profile_is_empty(domain->profile)) ||
+        (!domain->profile && g_hash_table_size(instance->parameters) == 0))
+        return;
+    node = xmlNewChild(instance->instance, instance->ns, (const xmlChar *)"template", NULL);
+    vtc_xml_attribute(node, "name", domain->template_name);
+    vtc_xml_attribute(node, "version", domain->template_version);
 }
 
 static bool
 add_instance(const VtcDomain *domain, xmlNode *metadata, GError **error)
 {
     xmlNode *seed;
-    Instance instance = {xmlNewChild(metadata, NULL, (const xmlChar *)"instance", NULL), NULL, NULL,
-                         NULL};
+    g_autoptr(GHashTable) parameters =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_ptr_array_unref);
+    Instance instance = {.instance = xmlNewChild(metadata, NULL, (const xmlChar *)"instance", NULL),
+                         .domain = domain,
+                         .parameters = parameters};
 
     instance.ns =
         xmlNewNs(instance.instance, (const xmlChar *)VT_INSTANCE_NAMESPACE, (const xmlChar *)"vt");
     xmlSetNs(instance.instance, instance.ns);
     seed = xmlNewChild(instance.instance, instance.ns, (const xmlChar *)"seed", NULL);
     vtc_xml_attribute(seed, "path", domain->seed);
-    for (char **setting = domain->settings; setting && *setting; setting++) {
-        if (!apply(&instance, *setting, error))
-            return false;
-    }
+    if (!apply_all(&instance, error))
+        return false;
+    add_template(&instance);
     return !domain->user_data || set_element(&instance, "user-data", domain->user_data, error);
 }
 

@@ -3,13 +3,17 @@
 #pragma once
 
 #include "vt-hardware.h"
+#include "vt-profile.h"
 
 /**
  * VtcDomain:
  * @virt_type: `kvm` or `qemu`
+ * @template_name: (nullable): %NULL: the template is not known
+ * @profile: (nullable): what the template takes; %NULL: not known
  * @disk: path of the clone, qcow2
  * @seed: (nullable): path of the seed; %NULL: no instance
- * @settings: (nullable) (array zero-terminated=1): `key=value`, see vtc_domain_keys()
+ * @settings: (nullable) (array zero-terminated=1): `key=value`, see vtc_domain_keys(), or a
+ *   parameter of the template
  * @user_data: (nullable): complete user-data
  * @application: (nullable): see VtcMember, as @instance and @pool
  */
@@ -17,6 +21,9 @@ typedef struct {
     const char *name;
     const char *virt_type;
     const VtHardware *hardware;
+    const char *template_name;
+    const char *template_version;
+    const VtProfile *profile;
     const char *disk;
     const char *seed;
     char **settings;

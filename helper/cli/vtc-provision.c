@@ -3,8 +3,8 @@
 #include "vtc-provision.h"
 
 #include "vt-instance.h"
-#include "vtc-guest-hardware.h"
 #include "vtc-host.h"
+#include "vtc-template.h"
 
 #include <string.h>
 
@@ -16,8 +16,8 @@ struct VtcSession {
     char *seed_dir;
     const char *virt_type;
     GMutex lock;
-    bool resolved;       /* guarded by lock */
-    VtHardware hardware; /* guarded by lock, until it is resolved */
+    bool resolved;    /* guarded by lock */
+    VtcTemplate says; /* guarded by lock, until it is resolved */
 };
 
 /* ---- the template ---- */
@@ -76,7 +76,7 @@ vtc_session_open(const VtcProvision *provision, VtcSession **ret_session, GError
     g_mutex_init(&session->lock);
     session->provision = provision;
     /* What is asked for in vain is refused before anything is made */
-    if (!vtc_guest_hardware_wanted(provision, &session->hardware, error) ||
+    if (!vtc_template_hardware_wanted(provision, &session->says.hardware, error) ||
         !vtc_host_open(provision->uri, &session->connection, error))
         return false;
     session->pool = virStoragePoolLookupByName(session->connection, provision->pool);
@@ -101,6 +101,7 @@ vtc_session_free(VtcSession *session)
     if (session->connection)
         virConnectClose(session->connection);
     g_mutex_clear(&session->lock);
+    vtc_template_clear(&session->says);
     g_free(session->seed_dir);
     g_free(session);
 }
@@ -115,14 +116,14 @@ volume_name(const char *name)
 
 /* Once, and not before a template had to be here: a clone brings it */
 static bool
-resolve_hardware(VtcSession *session, GError **error)
+resolve_template(VtcSession *session, GError **error)
 {
     bool ok;
 
     g_mutex_lock(&session->lock);
     if (!session->resolved)
         session->resolved =
-            vtc_guest_hardware(session->provision, session->seed_dir, &session->hardware, error);
+            vtc_template_resolve(session->provision, session->seed_dir, &session->says, error);
     ok = session->resolved;
     g_mutex_unlock(&session->lock);
     return ok;
@@ -134,10 +135,14 @@ format_domain(VtcSession *session, const char *name, const char *disk, char **re
 {
     g_autofree char *seed = g_strdup_printf("%s/%s-seed.iso", session->seed_dir, name);
     const VtcProvision *provision = session->provision;
+    const bool resolved = resolve_template(session, error);
     const VtcDomain domain = {.name = name,
                               .virt_type =
                                   provision->virt_type ? provision->virt_type : session->virt_type,
-                              .hardware = &session->hardware,
+                              .hardware = &session->says.hardware,
+                              .template_name = session->says.name,
+                              .template_version = session->says.version,
+                              .profile = session->says.profile,
                               .disk = disk,
                               .seed = seed,
                               .settings = provision->settings,
@@ -146,7 +151,7 @@ format_domain(VtcSession *session, const char *name, const char *disk, char **re
                               .instance = provision->instance,
                               .pool = provision->pool};
 
-    return resolve_hardware(session, error) && vtc_domain_format(&domain, ret_xml, error);
+    return resolved && vtc_domain_format(&domain, ret_xml, error);
 }
 
 bool

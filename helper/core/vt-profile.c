@@ -18,8 +18,8 @@ vt_profile_free(VtProfile *profile)
     g_free(profile);
 }
 
-static const VtParameter *
-find_parameter(const VtProfile *profile, const char *name)
+const VtParameter *
+vt_profile_find(const VtProfile *profile, const char *name)
 {
     for (guint i = 0; i < profile->parameters->len; i++) {
         const VtParameter *parameter = profile->parameters->pdata[i];
@@ -116,7 +116,7 @@ check_string(const VtProfile *profile, const VtJson *at, GError **error)
         text += piece.length;
         if (!piece.name)
             continue;
-        parameter = find_parameter(profile, piece.name);
+        parameter = vt_profile_find(profile, piece.name);
         declared = vt_profile_describe(profile);
         if (!parameter)
             return vt_json_throw(at, error,
@@ -172,7 +172,7 @@ parse_parameters(const VtJson *root, VtProfile *profile, GError **error)
 
         if (!vt_parameter_parse(&element, &parameter, error))
             return false;
-        if (find_parameter(profile, parameter->name))
+        if (vt_profile_find(profile, parameter->name))
             return vt_json_throw(&element, error, "'%s' is declared twice", parameter->name);
         g_ptr_array_add(profile->parameters, g_steal_pointer(&parameter));
     }
@@ -240,11 +240,37 @@ check_known(const VtProfile *profile, GHashTable *given, GError **error)
     while (g_hash_table_iter_next(&iter, &name, NULL)) {
         g_autofree char *shown = vt_json_shown(name);
 
-        if (!find_parameter(profile, name))
+        if (!vt_profile_find(profile, name))
             return vt_throw(error, VT_ERROR_INVALID,
                             "the template has no parameter '%s'; it has: %s", shown, declared);
     }
     return true;
+}
+
+bool
+vt_profile_check(const VtProfile *profile, GHashTable *given, GError **error)
+{
+    GHashTableIter iter;
+    gpointer name, texts;
+
+    if (!check_known(profile, given, error))
+        return false;
+    g_hash_table_iter_init(&iter, given);
+    while (g_hash_table_iter_next(&iter, &name, &texts)) {
+        const char *const *values = (const char *const *)((GPtrArray *)texts)->pdata;
+        json_t *value = NULL;
+
+        if (!vt_parameter_read(vt_profile_find(profile, name), values, &value, error))
+            return false;
+        json_decref(value);
+    }
+    return true;
+}
+
+bool
+vt_profile_is_empty(const VtProfile *profile)
+{
+    return profile->parameters->len == 0 && !profile->user_data;
 }
 
 bool

@@ -31,6 +31,18 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtProfile, vt_profile_free)
  */
 bool vt_profile_parse(const VtJson *root, VtProfile **ret_profile, GError **error);
 
+/** vt_profile_find: Returns: (nullable) (transfer none): the parameter @name */
+const VtParameter *vt_profile_find(const VtProfile *profile, const char *name);
+
+/** vt_profile_is_empty: Returns: whether seeds are the same without it */
+bool vt_profile_is_empty(const VtProfile *profile);
+
+/**
+ * vt_profile_check:
+ * @given: as for vt_profile_values(); others may still be given elsewhere
+ */
+bool vt_profile_check(const VtProfile *profile, GHashTable *given, GError **error);
+
 /**
  * vt_profile_values:
  * @defaults: (nullable): an object: values of the pool for whichever template declares them

@@ -11,8 +11,8 @@
 #include <fcntl.h>
 
 /*
- * The worker runs in a thread of the call; pools and files are the main thread's, so a worker that
- * asks for a template's documents goes on in another thread.
+ * The worker is spoken with in a thread of the call; pools and files are the main thread's, which
+ * is asked for a template's documents.
  */
 typedef struct {
     VtdCall *call;
@@ -21,6 +21,7 @@ typedef struct {
     bool prepares;
     GBytes *config;
     GBytes *defaults;
+    GAsyncQueue *answered;
     VtdSeed seed;
     GError *error;
 } Run;
@@ -29,6 +30,7 @@ static void
 run_free(Run *run)
 {
     vtd_seeder_unref(run->seeder);
+    g_async_queue_unref(run->answered);
     g_bytes_unref(run->xml);
     g_clear_pointer(&run->config, g_bytes_unref);
     g_clear_pointer(&run->defaults, g_bytes_unref);
@@ -110,17 +112,11 @@ look_up(Run *run, GError **error)
 
 /* ---- threads ---- */
 
-static gpointer run_in_thread(gpointer data);
-
 static gboolean
 run_ended(gpointer data)
 {
     Run *run = data;
 
-    if (!run->error && run->seed.reference && look_up(run, &run->error)) {
-        g_thread_unref(g_thread_new("seed", run_in_thread, run));
-        return G_SOURCE_REMOVE;
-    }
     if (!run->error && settle(run, &run->error))
         vtd_call_return(run->call, g_variant_new("(s)", run->seed.path ? run->seed.path : ""));
     else
@@ -129,16 +125,36 @@ run_ended(gpointer data)
     return G_SOURCE_REMOVE;
 }
 
+static gboolean
+run_asked(gpointer data)
+{
+    Run *run = data;
+
+    look_up(run, &run->error);
+    g_async_queue_push(run->answered, run);
+    return G_SOURCE_REMOVE;
+}
+
+/* In one thread to its end: the kernel kills the worker when the thread ends that started it */
+static void
+make_seed(Run *run)
+{
+    if (!vtd_seeder_begin(run->seeder, run->xml, run->prepares, &run->seed, &run->error) ||
+        !run->seed.reference)
+        return;
+    g_idle_add_full(G_PRIORITY_DEFAULT, run_asked, run, NULL);
+    g_async_queue_pop(run->answered);
+    if (!run->error)
+        vtd_seeder_answer(run->seeder, run->config, run->defaults, &run->seed, &run->error);
+}
+
 static gpointer
 run_in_thread(gpointer data)
 {
     Run *run = data;
     VtdSeeder *seeder = vtd_seeder_ref(run->seeder);
 
-    if (run->config)
-        vtd_seeder_answer(seeder, run->config, run->defaults, &run->seed, &run->error);
-    else
-        vtd_seeder_begin(seeder, run->xml, run->prepares, &run->seed, &run->error);
+    make_seed(run);
     g_idle_add_full(G_PRIORITY_DEFAULT, run_ended, run, NULL);
     /* The caller has its answer meanwhile */
     vtd_seeder_refill(seeder);
@@ -158,6 +174,7 @@ start(VtdCall *call, bool prepares, GError **error)
                  .seeder = vtd_seeder_ref(call->daemon->seeder),
                  .xml = g_bytes_new(xml, size),
                  .prepares = prepares,
+                 .answered = g_async_queue_new(),
                  .seed = VTD_SEED_NONE};
     g_thread_unref(g_thread_new("seed", run_in_thread, run));
     return true;

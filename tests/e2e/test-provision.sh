@@ -121,7 +121,7 @@ END
 publish "$STORE" golden.key one.img server@1.0.0 --profile profile.yaml
 virsh pool-refresh templates
 virt-template domain-xml server web --virt-type qemu >web.xml 2>note.log
-assert_match "hardware that 'server' asks for is not known: .*server" "$(cat note.log)"
+assert_match "what 'server' takes and asks for is not known: .*server" "$(cat note.log)"
 assert_eq "$(of web.xml //memory)" 2048
 virt-template provision server@1.0.0 web --virt-type qemu --hardware disk.cache=unsafe --memory 80
 virsh dumpxml web >web.xml
@@ -138,7 +138,7 @@ $(of web.xml //interface/source/@network) $(of web.xml //interface/model/@type)"
 done
 stop_helper
 virt-template domain-xml server web --virt-type qemu >web.xml 2>note.log
-assert_match "hardware that 'server' asks for is not known: virttemplated cannot" "$(cat note.log)"
+assert_match "what 'server' takes and asks for is not known: virttemplated cannot" "$(cat note.log)"
 assert_eq "$(of web.xml //memory)" 2048
 start_helper
 virsh pool-refresh templates

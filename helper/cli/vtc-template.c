@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vtc-guest-hardware.c: the hardware of a guest: what its template says, and what is asked for */
-#include "vtc-guest-hardware.h"
+/* vtc-template.c: what a template says of its guests, and what is asked for */
+#include "vtc-template.h"
 
 #include "vt-manifest.h"
 #include "vt-name.h"
 #include "vtc-client.h"
 
 #include <string.h>
+
+void
+vtc_template_clear(VtcTemplate *template)
+{
+    g_clear_pointer(&template->name, g_free);
+    g_clear_pointer(&template->version, g_free);
+    g_clear_pointer(&template->profile, vt_profile_free);
+}
 
 /* ---- what is asked for ---- */
 
@@ -38,7 +46,8 @@ apply_wanted(const VtcProvision *provision, VtHardware *hardware, GError **error
 }
 
 bool
-vtc_guest_hardware_wanted(const VtcProvision *provision, VtHardware *ret_hardware, GError **error)
+vtc_template_hardware_wanted(const VtcProvision *provision, VtHardware *ret_hardware,
+                             GError **error)
 {
     VtHardware hardware = vt_hardware_default();
 
@@ -85,18 +94,22 @@ take_profile(const VtJson *config, VtHardware *hardware, GError **error)
 }
 
 static bool
-apply_config(GBytes *config, const char *template, VtHardware *hardware, GError **error)
+apply_config(GBytes *bytes, const char *reference, VtcTemplate *template, GError **error)
 {
-    json_t *root = NULL;
+    g_autoptr(VtTemplateConfig) config = NULL;
+    json_auto_t *root = NULL;
     VtJson object;
-    bool ok;
 
-    if (!vt_json_parse(config, template, VT_TEMPLATE_CONFIG_MAX, &root, error))
+    if (!vt_template_config_parse(bytes, &config, error) ||
+        !vt_json_parse(bytes, reference, VT_TEMPLATE_CONFIG_MAX, &root, error))
         return false;
-    object = vt_json_root(root, template);
-    ok = take_profile(&object, hardware, error);
-    json_decref(root);
-    return ok;
+    object = vt_json_root(root, reference);
+    g_free(template->name);
+    g_free(template->version);
+    template->name = g_steal_pointer(&config->name);
+    template->version = g_steal_pointer(&config->version);
+    return take_profile(&object, &template->hardware, error) &&
+           vt_profile_parse(&object, &template->profile, error);
 }
 
 /* Reasons for which the template's profile is just not known */
@@ -110,25 +123,31 @@ is_unknown(const GError *error)
 }
 
 bool
-vtc_guest_hardware(const VtcProvision *provision, const char *target, VtHardware *ret_hardware,
-                   GError **error)
+vtc_template_resolve(const VtcProvision *provision, const char *target, VtcTemplate *ret_template,
+                     GError **error)
 {
-    VtHardware hardware = vt_hardware_default();
+    g_auto(VtcTemplate) template = {.hardware = vt_hardware_default()};
     g_autoptr(GBytes) config = NULL;
     g_autoptr(GError) local = NULL;
 
+    if (!vt_reference_parse(provision->template, &template.name, &template.version, error))
+        return false;
+    if (!template.version)
+        g_clear_pointer(&template.name, g_free);
     if (get_config(provision, target, &config, &local)) {
-        if (!apply_config(config, provision->template, &hardware, error))
+        if (!apply_config(config, provision->template, &template, error))
             return false;
     } else if (is_unknown(local)) {
-        g_printerr("virt-template: the hardware that '%s' asks for is not known: %s\n",
+        g_printerr("virt-template: what '%s' takes and asks for is not known: %s\n",
                    provision->template, local->message);
     } else {
         g_propagate_error(error, g_steal_pointer(&local));
         return false;
     }
-    if (!apply_wanted(provision, &hardware, error) || !vt_hardware_check(&hardware, error))
+    if (!apply_wanted(provision, &template.hardware, error) ||
+        !vt_hardware_check(&template.hardware, error))
         return false;
-    *ret_hardware = hardware;
+    *ret_template = template;
+    template = (VtcTemplate){0};
     return true;
 }
