@@ -274,11 +274,15 @@ open_level(Reader *reader, const yaml_event_t *event, GError **error)
 }
 
 static bool
-close_level(Reader *reader)
+close_level(Reader *reader, const yaml_event_t *event, GError **error)
 {
     Level *level = innermost(reader);
-    json_t *value = g_steal_pointer(&level->value);
+    json_t *value;
 
+    /* libyaml pairs them, which the compiler cannot see */
+    if (!level)
+        return throw_at(reader, &event->start_mark, error, "an end without a beginning");
+    value = g_steal_pointer(&level->value);
     if (level->anchor)
         remember(reader, level->anchor, level->nodes + 1, value);
     g_array_set_size(reader->levels, reader->levels->len - 1);
@@ -300,7 +304,7 @@ take_event(Reader *reader, const yaml_event_t *event, GError **error)
         return open_level(reader, event, error);
     case YAML_MAPPING_END_EVENT:
     case YAML_SEQUENCE_END_EVENT:
-        return close_level(reader);
+        return close_level(reader, event, error);
     case YAML_DOCUMENT_START_EVENT:
         return reader->documents++ == 0 ||
                throw_at(reader, &event->start_mark, error, "a second document");
