@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* cmd-instance.c: virt-template instance prepare|release, for libvirt's hook */
+/* cmd-instance.c: virt-template instance prepare|release, for libvirt's hook; and secrets */
 #include "vt-instance.h"
-#include "vtc-client.h"
+#include "vtc-secrets.h"
 #include "vtc-verb.h"
 
 #include <stdio.h>
@@ -64,4 +64,35 @@ const VtcVerb vtc_verb_instance_release = {
     .summary = "Remove the seed of a domain (for libvirt's hook)",
     .detail = "The XML of the domain comes on stdin.",
     .run = run_release,
+};
+
+static bool
+run_secrets(const VtcVerb *self, char **argv, GError **error)
+{
+    g_auto(VtcHelperOptions) helper = {0};
+    g_autoptr(VtcClient) client = NULL;
+    json_auto_t *secrets = NULL;
+    g_auto(GStrv) words = NULL;
+    gboolean removes = FALSE;
+    const GOptionEntry entries[] = {
+        {"remove", 0, 0, G_OPTION_ARG_NONE, &removes, "Forget them; stdin is not read", NULL},
+        {"socket", 0, 0, G_OPTION_ARG_FILENAME, &helper.socket, "Socket of virttemplated", "PATH"},
+        {NULL},
+    };
+
+    return vtc_verb_parse(self, argv, entries, &words, error) &&
+           (removes || vtc_secrets_read(stdin, "stdin", &secrets, error)) &&
+           vtc_client_open(helper.socket, true, &client, error) &&
+           vtc_secrets_send(client, words[0], words[1], secrets, error);
+}
+
+const VtcVerb vtc_verb_instance_secrets = {
+    .name = "instance secrets",
+    .words = "SEED_PATH DOMAIN_UUID",
+    .words_min = 2,
+    .words_max = 2,
+    .summary = "Keep what must not stand in the XML of a domain",
+    .detail = "The secrets come on stdin, in YAML: KEY: \"VALUE\". They replace those that the\n"
+              "domain had. Its guest gets them when it starts the next time.",
+    .run = run_secrets,
 };

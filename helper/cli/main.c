@@ -26,6 +26,7 @@ static const VtcVerb *const verbs[] = {
     &vtc_verb_application_list,
     &vtc_verb_instance_prepare,
     &vtc_verb_instance_release,
+    &vtc_verb_instance_secrets,
 };
 
 static void

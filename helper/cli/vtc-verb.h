@@ -37,6 +37,7 @@ extern const VtcVerb vtc_verb_key_generate;
 extern const VtcVerb vtc_verb_doctor;
 extern const VtcVerb vtc_verb_instance_prepare;
 extern const VtcVerb vtc_verb_instance_release;
+extern const VtcVerb vtc_verb_instance_secrets;
 extern const VtcVerb vtc_verb_provision;
 extern const VtcVerb vtc_verb_domain_xml;
 extern const VtcVerb vtc_verb_prepare;

@@ -6,17 +6,23 @@
 
 #include <string.h>
 
+char *
+vt_xml_where(const xmlNode *node)
+{
+    return g_strdup_printf("<instance>: line %ld: <%s>", xmlGetLineNo(node),
+                           (const char *)node->name);
+}
+
 bool
 vt_xml_throw(const xmlNode *node, GError **error, const char *format, ...)
 {
-    g_autofree char *text = NULL;
+    g_autofree char *text = NULL, *where = vt_xml_where(node);
     va_list arguments;
 
     va_start(arguments, format);
     text = g_strdup_vprintf(format, arguments);
     va_end(arguments);
-    return vt_throw(error, VT_ERROR_INVALID, "<instance>: line %ld: <%s>: %s", xmlGetLineNo(node),
-                    (const char *)node->name, text);
+    return vt_throw(error, VT_ERROR_INVALID, "%s: %s", where, text);
 }
 
 bool

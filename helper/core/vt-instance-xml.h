@@ -11,6 +11,9 @@
     "^(?=.{1,253}$)" VT_INSTANCE_HOST_PART "(\\." VT_INSTANCE_HOST_PART ")*$"
 #define VT_INSTANCE_PATH_PATTERN "^(/[^/[:cntrl:]]+)+$"
 
+/** vt_xml_where: Returns: (transfer full): `<instance>: line N: <element>` */
+char *vt_xml_where(const xmlNode *node);
+
 /** vt_xml_throw: Sets %VT_ERROR_INVALID `<instance>: line N: <element>: text`. Returns: false */
 bool vt_xml_throw(const xmlNode *node, GError **error, const char *format, ...) G_GNUC_PRINTF(3, 4);
 

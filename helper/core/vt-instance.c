@@ -16,6 +16,7 @@
 #include "vt-instance.h"
 
 #include "vt-instance-network.h"
+#include "vt-instance-secret.h"
 #include "vt-instance-seed.h"
 #include "vt-instance-xml.h"
 #include "vt-unattend.h"
@@ -53,6 +54,8 @@ vt_instance_free(VtInstance *instance)
     json_decref(instance->network);
     g_free(instance->user_data);
     g_free(instance->network_text);
+    g_clear_pointer(&instance->secrets, g_ptr_array_unref);
+    vt_unattend_free(instance->unattend);
     g_free(instance->answer);
     g_free(instance);
 }
@@ -142,23 +145,38 @@ static const struct {
     const char *field;
     const char *pattern;
     const char *expected;
-    bool secret; /* is not shown */
 } user_fields[] = {
     {"name", "name", USER_PATTERN, "a user name"},
     {"groups", "groups", GROUPS_PATTERN, "a list of groups: one,two"},
     {"shell", "shell", VT_INSTANCE_PATH_PATTERN, "the absolute path of a shell"},
-    {"password-hash", "hashed_passwd", VT_HASH_PATTERN, "a hash as in crypt(5): $6$...", true},
 };
 
-static bool
-check_user_field(const xmlNode *node, gsize field, const char *value, GError **error)
+static void
+fill_hash(gpointer user, const char *value)
 {
-    if (!user_fields[field].secret)
-        return vt_xml_match(node, value, user_fields[field].pattern, user_fields[field].expected,
-                            error);
-    return g_regex_match_simple(user_fields[field].pattern, value, G_REGEX_DOLLAR_ENDONLY, 0) ||
-           vt_xml_throw(node, error, "'%s' is not %s", user_fields[field].attribute,
-                        user_fields[field].expected);
+    json_object_set_new(user, "hashed_passwd", json_string(value));
+    json_object_set_new(user, "lock_passwd", json_false());
+}
+
+static const VtSecretUse hash_use = {"'password-hash' ", VT_HASH_PATTERN,
+                                     "a hash as in crypt(5): $6$...", fill_hash};
+
+static bool
+take_hash(xmlNode *node, VtInstance *instance, json_t *user, GError **error)
+{
+    g_autofree char *hash = vt_xml_attribute(node, "password-hash"),
+                    *key = vt_xml_attribute(node, "password-hash-secret");
+
+    if (xmlHasProp(node, (const xmlChar *)"password") ||
+        xmlHasProp(node, (const xmlChar *)"password-secret"))
+        return vt_xml_throw(node, error,
+                            "a password is for Windows (<seed datasource='unattend'/>); give "
+                            "'password-hash-secret' or 'password-hash'");
+    if (hash && key)
+        return vt_xml_throw(node, error, "has both 'password-hash' and 'password-hash-secret'");
+    if (hash)
+        return vt_secret_fill(node, &hash_use, user, hash, error);
+    return !key || vt_secret_refer(instance, node, key, &hash_use, user, error);
 }
 
 static bool
@@ -166,21 +184,17 @@ fill_user(xmlNode *node, json_t *user, GError **error)
 {
     g_autofree char *sudo = vt_xml_attribute(node, "sudo");
 
-    if (xmlHasProp(node, (const xmlChar *)"password"))
-        return vt_xml_throw(node, error,
-                            "'password' needs <seed datasource='unattend'/>; give 'password-hash'");
     for (gsize i = 0; i < G_N_ELEMENTS(user_fields); i++) {
         g_autofree char *value = vt_xml_attribute(node, user_fields[i].attribute);
 
-        if (value && !check_user_field(node, i, value, error))
+        if (value &&
+            !vt_xml_match(node, value, user_fields[i].pattern, user_fields[i].expected, error))
             return false;
         if (value)
             json_object_set_new(user, user_fields[i].field, json_string(value));
     }
     if (!json_object_get(user, "name"))
         return vt_xml_throw(node, error, "the attribute 'name' is missing");
-    if (json_object_get(user, "hashed_passwd"))
-        json_object_set_new(user, "lock_passwd", json_false());
     if (sudo && !g_str_equal(sudo, "yes") && !g_str_equal(sudo, "no"))
         return vt_xml_throw(node, error, "sudo='%s' is neither 'yes' nor 'no'", sudo);
     if (sudo && g_str_equal(sudo, "yes"))
@@ -195,7 +209,7 @@ take_user(xmlNode *node, VtInstance *instance, GError **error)
 
     json_object_set_new(user, "shell", json_string("/bin/bash"));
     json_array_append_new(list_of(instance, "users"), user);
-    return fill_user(node, user, error);
+    return fill_user(node, user, error) && take_hash(node, instance, user, error);
 }
 
 static bool
@@ -316,11 +330,15 @@ static const struct {
     const char *name;
     bool once;
     bool (*take)(xmlNode *node, VtInstance *instance, GError **error);
-    const char *attributes[7];
+    const char *attributes[9];
 } elements[] = {
     {"seed", true, vt_instance_seed, {"path", "datasource"}},
     {"hostname", true, take_hostname, {NULL}},
-    {"user", false, take_user, {"name", "groups", "shell", "password-hash", "sudo", "password"}},
+    {"user",
+     false,
+     take_user,
+     {"name", "groups", "shell", "password-hash", "password-hash-secret", "sudo", "password",
+      "password-secret"}},
     {"package", false, take_package, {NULL}},
     {"file", false, take_file, {"path", "mode", "owner"}},
     {"command", false, take_command, {NULL}},
@@ -332,7 +350,7 @@ static const struct {
     {"vlan", false, take_vlan, {"name", "id", "link"}},
     {"user-data", true, take_user_data, {NULL}},
     {"network-config", true, take_network_config, {NULL}},
-    {"product-key", true, refuse_windows, {NULL}},
+    {"product-key", true, refuse_windows, {"secret"}},
     {"unattend", true, refuse_windows, {NULL}},
     {"template", true, take_template, {"name", "version"}},
     {"parameter", false, take_parameter, {"name"}},
@@ -449,6 +467,7 @@ vt_instance_parse(GBytes *xml, VtInstance **ret_instance, GError **error)
     if (!document)
         return vt_throw(error, VT_ERROR_INVALID, "the domain's XML is malformed");
     instance->config = json_object();
+    instance->secrets = g_ptr_array_new_with_free_func(vt_secret_reference_free);
     instance->parameters =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_ptr_array_unref);
     ok = take_domain(document, instance, &node, error) &&

@@ -2,7 +2,7 @@
 /* vt-instance.h: what the owner of a domain says about its guest, in the domain's XML */
 #pragma once
 
-#include "vt-json.h"
+#include "vt-unattend-write.h"
 
 #define VT_INSTANCE_NAMESPACE "urn:virt-template:instance:1"
 /* A domain of many devices has 100 KiB, complete user-data 1 MiB */
@@ -13,6 +13,10 @@ typedef enum {
     VT_SEED_CONFIG_DRIVE,
     VT_SEED_UNATTEND,
 } VtSeedSource;
+
+/** VtSecretReference: a place that a secret goes to, see vt-instance-secret.h */
+typedef struct VtSecretReference VtSecretReference;
+void vt_secret_reference_free(gpointer reference);
 
 /**
  * VtInstance:
@@ -27,7 +31,10 @@ typedef enum {
  * @network: (nullable): network-config, version 2
  * @user_data: (nullable): complete user-data of the owner's
  * @network_text: (nullable): complete network-config of the owner's
- * @answer: (nullable): the answer file of Windows Setup, with %VT_SEED_UNATTEND
+ * @secrets: (element-type VtSecretReference): what is not filled in yet
+ * @unattend: (nullable): what the answer file is made of, with %VT_SEED_UNATTEND
+ * @answer: (nullable): the answer file of Windows Setup, with %VT_SEED_UNATTEND: the owner's own,
+ *   else there is none before vt_instance_complete()
  */
 typedef struct {
     char *domain;
@@ -42,6 +49,8 @@ typedef struct {
     json_t *network;
     char *user_data;
     char *network_text;
+    GPtrArray *secrets;
+    VtUnattend *unattend;
     char *answer;
 } VtInstance;
 

@@ -2,6 +2,8 @@
 /* vt-profile.c: what a template says about guests made from it */
 #include "vt-profile.h"
 
+#include "vt-secrets.h"
+
 #include <string.h>
 
 #define OPEN    "${"
@@ -268,9 +270,34 @@ vt_profile_check(const VtProfile *profile, GHashTable *given, GError **error)
 }
 
 bool
+vt_profile_check_open(const VtProfile *profile, GHashTable *given, GError **error)
+{
+    for (guint i = 0; given && i < profile->parameters->len; i++) {
+        const VtParameter *parameter = profile->parameters->pdata[i];
+
+        if (parameter->type == VT_PARAMETER_SECRET && g_hash_table_contains(given, parameter->name))
+            return vt_throw(error, VT_ERROR_INVALID,
+                            "parameter '%s' is a secret, and everybody can read the domain's "
+                            "XML: " VT_SECRETS_ADVICE,
+                            parameter->name);
+    }
+    return true;
+}
+
+bool
 vt_profile_is_empty(const VtProfile *profile)
 {
     return profile->parameters->len == 0 && !profile->user_data;
+}
+
+static bool
+throw_missing(const VtProfile *profile, const VtParameter *parameter, GError **error)
+{
+    g_autofree char *declared = vt_profile_describe(profile);
+
+    return vt_throw(error, VT_ERROR_INVALID,
+                    "the parameter '%s' has no value%s; the template has: %s", parameter->name,
+                    parameter->type == VT_PARAMETER_SECRET ? ": " VT_SECRETS_ADVICE : "", declared);
 }
 
 bool
@@ -287,15 +314,10 @@ vt_profile_values(const VtProfile *profile, const json_t *defaults, GHashTable *
 
         if (!value_of(parameter, defaults, given, &value, error))
             return false;
-        if (value) {
+        if (value)
             json_object_set_new(values, parameter->name, value);
-        } else if (parameter->required) {
-            g_autofree char *declared = vt_profile_describe(profile);
-
-            return vt_throw(error, VT_ERROR_INVALID,
-                            "the parameter '%s' has no value; the template has: %s",
-                            parameter->name, declared);
-        }
+        else if (parameter->required)
+            return throw_missing(profile, parameter, error);
     }
     *ret_values = json_incref(values);
     return true;

@@ -44,6 +44,13 @@ bool vt_profile_is_empty(const VtProfile *profile);
 bool vt_profile_check(const VtProfile *profile, GHashTable *given, GError **error);
 
 /**
+ * vt_profile_check_open:
+ * @given: (nullable): as for vt_profile_values(): what stands where everybody can read it
+ * @error: %VT_ERROR_INVALID: the value of a parameter of the type secret
+ */
+bool vt_profile_check_open(const VtProfile *profile, GHashTable *given, GError **error);
+
+/**
  * vt_profile_values:
  * @defaults: (nullable): an object: values of the pool for whichever template declares them
  * @given: (nullable) (element-type utf8 GPtrArray): of the instance: the texts for each name, each

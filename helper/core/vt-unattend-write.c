@@ -22,6 +22,45 @@
 /* Of all components that are Microsoft's */
 #define PUBLIC_KEY_TOKEN "31bf3856ad364e35"
 
+void
+vt_unattend_user_free(gpointer data)
+{
+    VtUnattendUser *user = data;
+
+    if (!user)
+        return;
+    g_free(user->name);
+    g_free(user->password);
+    g_free(user->groups);
+    g_free(user);
+}
+
+VtUnattend *
+vt_unattend_new(void)
+{
+    VtUnattend *unattend = g_new0(VtUnattend, 1);
+
+    unattend->users = g_ptr_array_new_with_free_func(vt_unattend_user_free);
+    unattend->commands = g_ptr_array_new_with_free_func(g_free);
+    return unattend;
+}
+
+void
+vt_unattend_free(VtUnattend *unattend)
+{
+    if (!unattend)
+        return;
+    g_free(unattend->computer_name);
+    g_free(unattend->dns_domain);
+    g_free(unattend->time_zone);
+    g_free(unattend->product_key);
+    g_free(unattend->locale);
+    vt_unattend_user_free(unattend->administrator);
+    g_ptr_array_unref(unattend->users);
+    g_ptr_array_unref(unattend->commands);
+    g_free(unattend);
+}
+
 static xmlNode *
 add(xmlNode *parent, const char *name, const char *text)
 {
@@ -281,7 +320,7 @@ write_accounts(xmlNode *component, const VtUnattend *unattend)
         return;
     accounts = add(component, "UserAccounts", NULL);
     if (unattend->administrator)
-        write_password(accounts, "AdministratorPassword", unattend->administrator);
+        write_password(accounts, "AdministratorPassword", unattend->administrator->password);
     if (unattend->users->len == 0)
         return;
     list = add(accounts, "LocalAccounts", NULL);

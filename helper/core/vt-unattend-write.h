@@ -15,6 +15,7 @@ typedef struct {
     char *password;
     char *groups;
 } VtUnattendUser;
+void vt_unattend_user_free(gpointer user);
 
 /**
  * VtUnattend: what is to be answered
@@ -24,7 +25,7 @@ typedef struct {
  * @time_zone: (nullable): as Windows calls it
  * @product_key: (nullable)
  * @locale: (nullable): "de-DE"
- * @administrator: (nullable): password of the built-in account
+ * @administrator: (nullable): the built-in account
  * @users: (element-type VtUnattendUser)
  * @commands: (element-type utf8): command lines
  * @ethernets: (nullable) (transfer none): of a network-config, version 2
@@ -36,11 +37,13 @@ typedef struct {
     char *time_zone;
     char *product_key;
     char *locale;
-    char *administrator;
+    VtUnattendUser *administrator;
     GPtrArray *users;
     GPtrArray *commands;
     const json_t *ethernets;
 } VtUnattend;
+VtUnattend *vt_unattend_new(void);
+void vt_unattend_free(VtUnattend *unattend);
 
 /**
  * vt_unattend_write:

@@ -6,8 +6,8 @@
  *     <vt:instance xmlns:vt='urn:virt-template:instance:1'>
  *       <vt:seed path='/var/lib/libvirt/images/templates/win1-seed.iso' datasource='unattend'/>
  *       <vt:hostname>win1.example</vt:hostname>
- *       <vt:user name='Administrator' password='...'/>
- *       <vt:user name='Anna Smith' sudo='yes' password='...'/>
+ *       <vt:user name='Administrator' password-secret='admin'/>
+ *       <vt:user name='Anna Smith' sudo='yes' password-secret='anna'/>
  *       <vt:timezone>W. Europe Standard Time</vt:timezone>
  *       <vt:command>netsh advfirewall set allprofiles state on</vt:command>
  *     </vt:instance>
@@ -15,9 +15,10 @@
 #include "vt-unattend.h"
 
 #include "vt-instance-network.h"
+#include "vt-instance-secret.h"
 #include "vt-instance-seed.h"
 #include "vt-instance-xml.h"
-#include "vt-unattend-write.h"
+#include "vt-secrets.h"
 
 #include <libxml/parser.h>
 #include <string.h>
@@ -44,60 +45,42 @@
     "^[a-z]{2,3}([_-][A-Z][a-z]{3})?[_-]([A-Z]{2}|[0-9]{3})(\\.[Uu][Tt][Ff]-?8)?$"
 #define KEY_PATTERN "^[A-Z0-9]{5}(-[A-Z0-9]{5}){4}$"
 
-/* What a document is read into */
-typedef struct {
-    VtUnattend answer;
-    VtInstance *instance;
-} Reading;
+/* ---- secrets ---- */
 
 static void
-user_free(gpointer data)
+fill_string(gpointer target, const char *value)
 {
-    VtUnattendUser *user = data;
+    char **place = target;
 
-    g_free(user->name);
-    g_free(user->password);
-    g_free(user->groups);
-    g_free(user);
+    g_free(*place);
+    *place = g_strdup(value);
 }
 
-static void
-reading_clear(Reading *reading)
-{
-    VtUnattend *answer = &reading->answer;
+static const VtSecretUse password_use = {"", PASSWORD_PATTERN, "1 to 127 printable characters",
+                                         fill_string};
+static const VtSecretUse key_use = {"", KEY_PATTERN, "of the form XXXXX-XXXXX-XXXXX-XXXXX-XXXXX",
+                                    fill_string};
 
-    g_free(answer->computer_name);
-    g_free(answer->dns_domain);
-    g_free(answer->time_zone);
-    g_free(answer->product_key);
-    g_free(answer->locale);
-    g_free(answer->administrator);
-    g_ptr_array_unref(answer->users);
-    g_ptr_array_unref(answer->commands);
+static bool
+refer_to_password(xmlNode *node, VtInstance *instance, VtUnattendUser *user, GError **error)
+{
+    g_autofree char *key = vt_xml_attribute(node, "password-secret");
+
+    if (xmlHasProp(node, (const xmlChar *)"password"))
+        return vt_xml_throw(node, error,
+                            "'password' could be read by every user of the host: name the key of a "
+                            "secret with 'password-secret', and " VT_SECRETS_ADVICE);
+    if (!key)
+        return vt_xml_throw(node, error, "the attribute 'password-secret' is missing");
+    return vt_secret_refer(instance, node, key, &password_use, &user->password, error);
 }
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Reading, reading_clear)
 
 /* ---- one function for each element ---- */
 
 static bool
-take_seed(xmlNode *node, Reading *reading, GError **error)
+take_hostname(xmlNode *node, VtInstance *instance, GError **error)
 {
-    return vt_instance_seed(node, reading->instance, error);
-}
-
-static bool
-take_hostname(xmlNode *node, Reading *reading, GError **error)
-{
-    return vt_xml_text(node, &reading->instance->hostname, error);
-}
-
-/* A secret is not shown */
-static bool
-check_secret(const xmlNode *node, const char *name, const char *value, const char *pattern,
-             GError **error)
-{
-    return g_regex_match_simple(pattern, value, G_REGEX_DOLLAR_ENDONLY, 0) ||
-           vt_xml_throw(node, error, "%s", name);
+    return vt_xml_text(node, &instance->hostname, error);
 }
 
 static bool
@@ -108,15 +91,9 @@ read_user(xmlNode *node, VtUnattendUser *user, GError **error)
     const bool is_admin = g_strcmp0(sudo, "yes") == 0;
 
     user->name = vt_xml_attribute(node, "name");
-    user->password = vt_xml_attribute(node, "password");
     if (!user->name)
         return vt_xml_throw(node, error, "the attribute 'name' is missing");
     if (!vt_xml_match(node, user->name, USER_PATTERN, "the name of a Windows account", error))
-        return false;
-    if (!user->password)
-        return vt_xml_throw(node, error, "the attribute 'password' is missing");
-    if (!check_secret(node, "'password' does not have 1 to 127 printable characters",
-                      user->password, PASSWORD_PATTERN, error))
         return false;
     if (sudo && !is_admin && !g_str_equal(sudo, "no"))
         return vt_xml_throw(node, error, "sudo='%s' is neither 'yes' nor 'no'", sudo);
@@ -139,16 +116,16 @@ is_same_name(const char *a, const char *b)
 }
 
 static bool
-take_user(xmlNode *node, Reading *reading, GError **error)
+take_user(xmlNode *node, VtInstance *instance, GError **error)
 {
-    VtUnattend *answer = &reading->answer;
+    VtUnattend *answer = instance->unattend;
     VtUnattendUser *user = g_new0(VtUnattendUser, 1);
     xmlNode *child = vt_xml_next(node->children);
 
     g_ptr_array_add(answer->users, user);
     if (child)
         return vt_xml_throw(child, error, "is not for Windows (datasource 'unattend')");
-    if (!read_user(node, user, error))
+    if (!read_user(node, user, error) || !refer_to_password(node, instance, user, error))
         return false;
     for (guint i = 0; i + 1 < answer->users->len; i++) {
         if (is_same_name(((const VtUnattendUser *)answer->users->pdata[i])->name, user->name))
@@ -158,7 +135,7 @@ take_user(xmlNode *node, Reading *reading, GError **error)
 }
 
 static bool
-take_command(xmlNode *node, Reading *reading, GError **error)
+take_command(xmlNode *node, VtInstance *instance, GError **error)
 {
     g_autofree char *text = NULL, *line = NULL;
 
@@ -171,14 +148,14 @@ take_command(xmlNode *node, Reading *reading, GError **error)
                             "has more than %zu characters, which is all that Windows Setup takes: "
                             "put a script into the image",
                             COMMAND_LINE_MAX - strlen(COMMAND_FORMAT) + strlen("%s"));
-    if (reading->answer.commands->len >= COMMANDS_MAX)
+    if (instance->unattend->commands->len >= COMMANDS_MAX)
         return vt_xml_throw(node, error, "is there more than %d times", COMMANDS_MAX);
-    g_ptr_array_add(reading->answer.commands, g_steal_pointer(&line));
+    g_ptr_array_add(instance->unattend->commands, g_steal_pointer(&line));
     return true;
 }
 
 static bool
-take_locale(xmlNode *node, Reading *reading, GError **error)
+take_locale(xmlNode *node, VtInstance *instance, GError **error)
 {
     g_autofree char *text = NULL;
 
@@ -187,36 +164,40 @@ take_locale(xmlNode *node, Reading *reading, GError **error)
                       "a language and a region, as Windows needs them: de_DE.UTF-8", error))
         return false;
     text[strcspn(text, ".")] = '\0';
-    reading->answer.locale = g_strdup(g_strdelimit(text, "_", '-'));
+    instance->unattend->locale = g_strdup(g_strdelimit(text, "_", '-'));
     return true;
 }
 
 static bool
-take_time_zone(xmlNode *node, Reading *reading, GError **error)
+take_time_zone(xmlNode *node, VtInstance *instance, GError **error)
 {
-    return vt_xml_text(node, &reading->answer.time_zone, error) &&
-           vt_xml_match(node, reading->answer.time_zone, TIME_ZONE_PATTERN,
+    return vt_xml_text(node, &instance->unattend->time_zone, error) &&
+           vt_xml_match(node, instance->unattend->time_zone, TIME_ZONE_PATTERN,
                         "a time zone of Windows, as 'tzutil /l' lists them: W. Europe Standard "
                         "Time",
                         error);
 }
 
 static bool
-take_product_key(xmlNode *node, Reading *reading, GError **error)
+take_product_key(xmlNode *node, VtInstance *instance, GError **error)
 {
-    return vt_xml_text(node, &reading->answer.product_key, error) &&
-           check_secret(node, "is not of the form XXXXX-XXXXX-XXXXX-XXXXX-XXXXX",
-                        reading->answer.product_key, KEY_PATTERN, error);
+    char **place = &instance->unattend->product_key;
+    g_autofree char *key = vt_xml_attribute(node, "secret"), *text = NULL;
+
+    if (key && node->children)
+        return vt_xml_throw(node, error, "has both a text and the attribute 'secret'");
+    if (key)
+        return vt_secret_refer(instance, node, key, &key_use, place, error);
+    return vt_xml_text(node, &text, error) && vt_secret_fill(node, &key_use, place, text, error);
 }
 
 static bool
-take_interface(xmlNode *node, Reading *reading, GError **error)
+take_interface(xmlNode *node, VtInstance *instance, GError **error)
 {
-    VtInstance *instance = reading->instance;
 
     if (!vt_instance_interface(node, &instance->network, error))
         return false;
-    reading->answer.ethernets = json_object_get(instance->network, "ethernets");
+    instance->unattend->ethernets = json_object_get(instance->network, "ethernets");
     return vt_instance_network_check(node, instance->network, error);
 }
 
@@ -254,9 +235,9 @@ check_answer(const xmlNode *node, const char *text, GError **error)
 }
 
 static bool
-take_answer(xmlNode *node, Reading *reading, GError **error)
+take_answer(xmlNode *node, VtInstance *instance, GError **error)
 {
-    char **answer = &reading->instance->answer;
+    char **answer = &instance->answer;
 
     if (!vt_xml_text(node, answer, error))
         return false;
@@ -273,17 +254,17 @@ take_answer(xmlNode *node, Reading *reading, GError **error)
 static const struct {
     const char *name;
     bool once;
-    bool (*take)(xmlNode *node, Reading *reading, GError **error);
-    const char *attributes[5];
+    bool (*take)(xmlNode *node, VtInstance *instance, GError **error);
+    const char *attributes[6];
 } elements[] = {
-    {"seed", true, take_seed, {"path", "datasource"}},
+    {"seed", true, vt_instance_seed, {"path", "datasource"}},
     {"hostname", true, take_hostname, {NULL}},
-    {"user", false, take_user, {"name", "groups", "sudo", "password"}},
+    {"user", false, take_user, {"name", "groups", "sudo", "password-secret", "password"}},
     {"command", false, take_command, {NULL}},
     {"locale", true, take_locale, {NULL}},
     {"timezone", true, take_time_zone, {NULL}},
     {"interface", false, take_interface, {"mac"}},
-    {"product-key", true, take_product_key, {NULL}},
+    {"product-key", true, take_product_key, {"secret"}},
     {"unattend", true, take_answer, {NULL}},
 };
 
@@ -320,7 +301,8 @@ throw_unknown(const xmlNode *node, GError **error)
 static bool
 check_attributes(const xmlNode *node, const char *const *known, GError **error)
 {
-    static const char *const not_windows[] = {"shell", "password-hash", NULL};
+    static const char *const not_windows[] = {"shell", "password-hash", "password-hash-secret",
+                                              NULL};
 
     for (const xmlAttr *attribute = node->properties; attribute; attribute = attribute->next) {
         if (vt_xml_is(node, "user") && g_strv_contains(not_windows, (const char *)attribute->name))
@@ -331,7 +313,7 @@ check_attributes(const xmlNode *node, const char *const *known, GError **error)
 }
 
 static bool
-take_element(xmlNode *node, Reading *reading, uint32_t *seen, GError **error)
+take_element(xmlNode *node, VtInstance *instance, uint32_t *seen, GError **error)
 {
     for (gsize i = 0; i < G_N_ELEMENTS(elements); i++) {
         if (!vt_xml_is(node, elements[i].name))
@@ -340,7 +322,7 @@ take_element(xmlNode *node, Reading *reading, uint32_t *seen, GError **error)
             return vt_xml_throw(node, error, "is there twice");
         *seen |= 1u << i;
         return check_attributes(node, elements[i].attributes, error) &&
-               elements[i].take(node, reading, error);
+               elements[i].take(node, instance, error);
     }
     return throw_unknown(node, error);
 }
@@ -380,10 +362,9 @@ find_architecture(const xmlNode *node, const char **ret, GError **error)
 
 /* "win1.example": the computer is "win1" */
 static bool
-take_name(const xmlNode *node, Reading *reading, GError **error)
+take_name(const xmlNode *node, VtInstance *instance, GError **error)
 {
-    VtUnattend *answer = &reading->answer;
-    VtInstance *instance = reading->instance;
+    VtUnattend *answer = instance->unattend;
     const char *dot;
 
     if (!instance->hostname)
@@ -423,8 +404,7 @@ settle_users(const xmlNode *node, VtUnattend *answer, GError **error)
 
         if (!is_same_name(user->name, "Administrator"))
             continue;
-        answer->administrator = g_steal_pointer(&user->password);
-        g_ptr_array_remove_index(answer->users, i);
+        answer->administrator = g_ptr_array_steal_index(answer->users, i);
         break;
     }
     return true;
@@ -432,10 +412,11 @@ settle_users(const xmlNode *node, VtUnattend *answer, GError **error)
 
 /* Only elements[] with a place of its own can be beside a complete answer file */
 static bool
-check_whole(const xmlNode *node, const Reading *reading, uint32_t seen, GError **error)
+check_whole(const xmlNode *node, const VtInstance *instance, uint32_t seen, GError **error)
 {
-    for (gsize i = 0; i < G_N_ELEMENTS(elements) && reading->instance->answer; i++) {
-        if ((seen & (1u << i)) && elements[i].take != take_seed && elements[i].take != take_answer)
+    for (gsize i = 0; i < G_N_ELEMENTS(elements) && instance->answer; i++) {
+        if ((seen & (1u << i)) && elements[i].take != vt_instance_seed &&
+            elements[i].take != take_answer)
             return vt_xml_throw(node, error,
                                 "has both <unattend> and <%s>: a complete answer file says all",
                                 elements[i].name);
@@ -444,31 +425,26 @@ check_whole(const xmlNode *node, const Reading *reading, uint32_t seen, GError *
 }
 
 static bool
-write_answer(const xmlNode *node, Reading *reading, GError **error)
+complete(const xmlNode *node, VtInstance *instance, GError **error)
 {
-    if (!find_architecture(node, &reading->answer.architecture, error) ||
-        !take_name(node, reading, error) || !settle_users(node, &reading->answer, error))
-        return false;
-    reading->instance->answer = vt_unattend_write(&reading->answer);
-    return true;
+    return find_architecture(node, &instance->unattend->architecture, error) &&
+           take_name(node, instance, error) && settle_users(node, instance->unattend, error);
 }
 
 bool
 vt_unattend_take(xmlNode *node, VtInstance *instance, GError **error)
 {
-    g_auto(Reading) reading = {.instance = instance};
     uint32_t seen = 0;
 
-    reading.answer.users = g_ptr_array_new_with_free_func(user_free);
-    reading.answer.commands = g_ptr_array_new_with_free_func(g_free);
+    instance->unattend = vt_unattend_new();
     for (xmlNode *child = vt_xml_next(node->children); child; child = vt_xml_next(child->next)) {
-        if (!take_element(child, &reading, &seen, error))
+        if (!take_element(child, instance, &seen, error))
             return false;
     }
-    if (!check_whole(node, &reading, seen, error))
+    if (!check_whole(node, instance, seen, error))
         return false;
     if (!instance->answer)
-        return write_answer(node, &reading, error);
+        return complete(node, instance, error);
     instance->hostname = g_strdup(instance->domain);
     return true;
 }

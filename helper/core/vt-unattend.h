@@ -12,10 +12,10 @@
 /**
  * vt_unattend_take:
  * @node: <instance> of a domain, with <seed datasource='unattend'/>
- * @instance: its domain is set; gets `answer` and all that an instance must have
+ * @instance: its domain is set; gets `unattend` or `answer`, and all that an instance must have
  *
  * The answer file has the passes specialize and oobeSystem, for the architecture of the domain;
- * see virt-template-instance(5).
+ * see virt-template-instance(5). It is written by vt_instance_complete().
  *
  * @error: %VT_ERROR_INVALID: an element that Windows has no use for, a value that Windows Setup
  *   would refuse, an architecture that has no Windows; %VT_ERROR_TOO_LARGE. Passwords and product

@@ -4,6 +4,7 @@
 
 #include "vt-fs.h"
 #include "vt-name.h"
+#include "vt-secrets.h"
 #include "vt-seed-file.h"
 #include "vtd-seed.h"
 #include "vtd-worker-protocol.h"
@@ -19,8 +20,7 @@ typedef struct {
     VtdSeeder *seeder;
     GBytes *xml;
     bool prepares;
-    GBytes *config;
-    GBytes *defaults;
+    GBytes *documents[VTD_SEED_DOCUMENTS];
     GAsyncQueue *answered;
     VtdSeed seed;
     GError *error;
@@ -32,8 +32,8 @@ run_free(Run *run)
     vtd_seeder_unref(run->seeder);
     g_async_queue_unref(run->answered);
     g_bytes_unref(run->xml);
-    g_clear_pointer(&run->config, g_bytes_unref);
-    g_clear_pointer(&run->defaults, g_bytes_unref);
+    for (gsize i = 0; i < VTD_SEED_DOCUMENTS; i++)
+        g_clear_pointer(&run->documents[i], g_bytes_unref);
     vtd_seed_clear(&run->seed);
     g_clear_error(&run->error);
     g_free(run);
@@ -41,19 +41,26 @@ run_free(Run *run)
 
 /* A path outside of our pools is nobody's to write, whatever a domain says */
 static bool
-find_pool(Run *run, VtdPool **ret_pool, GError **error)
+find_pool(VtdDaemon *daemon, const char *path, VtdPool **ret_pool, GError **error)
 {
-    const VtdSeed *seed = &run->seed;
     g_autofree char *target = NULL;
 
-    if (!vtd_check_path(seed->path, error) || !vt_seed_target(seed->path, &target, error))
+    if (!vtd_check_path(path, error) || !vt_seed_target(path, &target, error))
         return false;
+    if (vtd_daemon_pool(daemon, target, ret_pool, error))
+        return true;
+    g_prefix_error(error, "the seed's path '%s': ", path);
+    return false;
+}
+
+static bool
+find_pool_of(const Run *run, VtdPool **ret_pool, GError **error)
+{
+    const VtdSeed *seed = &run->seed;
+
     if (!g_uuid_string_is_valid(seed->owner))
         return vt_throw(error, VT_ERROR_FAILED, "the seed worker names no domain");
-    if (vtd_daemon_pool(run->call->daemon, target, ret_pool, error))
-        return true;
-    g_prefix_error(error, "the seed's path '%s': ", seed->path);
-    return false;
+    return find_pool(run->call->daemon, seed->path, ret_pool, error);
 }
 
 static bool
@@ -64,13 +71,13 @@ settle(Run *run, GError **error)
 
     if (!seed->path)
         return true;
-    if (!find_pool(run, &pool, error))
+    if (!find_pool_of(run, &pool, error))
         return false;
     return run->prepares ? vt_seed_place(seed->path, seed->owner, seed->image, error)
                          : vt_seed_remove(seed->path, seed->owner, error);
 }
 
-/* ---- the template's documents ---- */
+/* ---- what does not stand in the XML ---- */
 
 static bool
 read_defaults(const VtdPool *pool, GBytes **ret_bytes, GError **error)
@@ -93,7 +100,7 @@ find_config(Run *run, VtdPool *pool, GError **error)
     if (vt_reference_parse(run->seed.reference, &name, &version, error) &&
         vt_pool_open(pool->settings->target, &files, error) &&
         vtd_pool_use(pool, files, name, version, &local, error) &&
-        vtd_pool_config(files, &local, &run->config, error))
+        vtd_pool_config(files, &local, &run->documents[VTD_SEED_CONFIG], error))
         return true;
     g_prefix_error(error, "the domain's template %s: ", run->seed.reference);
     return false;
@@ -106,8 +113,12 @@ look_up(Run *run, GError **error)
 
     if (!run->seed.path)
         return vt_throw(error, VT_ERROR_FAILED, "the seed worker names no path");
-    return find_pool(run, &pool, error) && find_config(run, pool, error) &&
-           read_defaults(pool, &run->defaults, error);
+    return find_pool_of(run, &pool, error) &&
+           vt_seed_read_secrets(run->seed.path, run->seed.owner, &run->documents[VTD_SEED_SECRETS],
+                                error) &&
+           (!run->seed.reference ||
+            (find_config(run, pool, error) &&
+             read_defaults(pool, &run->documents[VTD_SEED_DEFAULTS], error)));
 }
 
 /* ---- threads ---- */
@@ -140,12 +151,12 @@ static void
 make_seed(Run *run)
 {
     if (!vtd_seeder_begin(run->seeder, run->xml, run->prepares, &run->seed, &run->error) ||
-        !run->seed.reference)
+        !run->seed.asks)
         return;
     g_idle_add_full(G_PRIORITY_DEFAULT, run_asked, run, NULL);
     g_async_queue_pop(run->answered);
     if (!run->error)
-        vtd_seeder_answer(run->seeder, run->config, run->defaults, &run->seed, &run->error);
+        vtd_seeder_answer(run->seeder, run->documents, &run->seed, &run->error);
 }
 
 static gpointer
@@ -190,4 +201,42 @@ bool
 vtd_method_release_instance(VtdCall *call, GError **error)
 {
     return start(call, false, error);
+}
+
+/* ---- secrets ---- */
+
+static bool
+take_secrets(GVariant *values, GBytes **ret_bytes, GError **error)
+{
+    json_auto_t *secrets = json_object();
+    const char *key, *value;
+    GVariantIter iter;
+
+    g_variant_iter_init(&iter, values);
+    while (g_variant_iter_next(&iter, "{&s&s}", &key, &value)) {
+        if (json_object_get(secrets, key))
+            return vt_throw(error, VT_ERROR_INVALID, "a secret is there twice");
+        json_object_set_new(secrets, key, json_string(value));
+    }
+    return json_object_size(secrets) == 0 || vt_secrets_format(secrets, ret_bytes, error);
+}
+
+bool
+vtd_method_set_secrets(VtdCall *call, GError **error)
+{
+    g_autoptr(GVariant) values = g_variant_get_child_value(call->arguments, 2);
+    g_autoptr(GBytes) secrets = NULL;
+    const char *path, *owner;
+    VtdPool *pool;
+
+    g_variant_get(call->arguments, "(&s&s@a{ss})", &path, &owner, NULL);
+    if (!g_uuid_string_is_valid(owner))
+        return vt_throw(error, VT_ERROR_INVALID,
+                        "whose secrets they are is not said with the UUID of a domain: see 'virsh "
+                        "domuuid'");
+    if (!find_pool(call->daemon, path, &pool, error) || !take_secrets(values, &secrets, error) ||
+        !vt_seed_set_secrets(path, owner, secrets, error))
+        return false;
+    vtd_call_return(call, NULL);
+    return true;
 }

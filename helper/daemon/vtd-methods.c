@@ -367,6 +367,7 @@ static const VtdMethod methods[] = {
     {"TakeUploads", true, vtd_method_take_uploads},
     {"PrepareInstance", true, vtd_method_prepare_instance},
     {"ReleaseInstance", true, vtd_method_release_instance},
+    {"SetSecrets", true, vtd_method_set_secrets},
 };
 
 const VtdMethod *

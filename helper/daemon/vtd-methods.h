@@ -70,6 +70,7 @@ bool vtd_method_prepare_instance(VtdCall *call, GError **error);
 bool vtd_method_release_instance(VtdCall *call, GError **error);
 /* vtd-methods-upload.c */
 bool vtd_method_take_uploads(VtdCall *call, GError **error);
+bool vtd_method_set_secrets(VtdCall *call, GError **error);
 
 /**
  * VtdTarget: the first arguments of most methods, checked: `(sss` target, name, version

@@ -14,6 +14,8 @@
  * @no_network: leave the network; needs root
  * @file_size_max: bytes that a file may grow to
  * @files_max: open fds
+ * @outlives_thread: does not die with the thread that started it, which for the kernel is its
+ *   parent, but sees from its socket that the daemon has ended
  */
 typedef struct {
     uid_t uid;
@@ -21,6 +23,7 @@ typedef struct {
     bool no_network;
     uint64_t file_size_max;
     uint64_t files_max;
+    bool outlives_thread;
 } VtdSandbox;
 
 /**

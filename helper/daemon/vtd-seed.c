@@ -198,17 +198,27 @@ end_later(VtdSeeder *seeder, VtdProcess *process)
     *process = (VtdProcess){.socket_fd = -1};
 }
 
+/* It may read secrets of the domain that it has named: they must not go to another one's seed */
+static bool
+check_same(const VtdSeed *seed, const VtdSeedReply *reply, GError **error)
+{
+    return !seed->asks ||
+           (g_strcmp0(seed->path, reply->path) == 0 && g_str_equal(seed->owner, reply->owner)) ||
+           vt_throw(error, VT_ERROR_FAILED, "the seed worker speaks of a second domain");
+}
+
 /* What the worker says next */
 static bool
 take_news(VtdSeeder *seeder, VtdSeed *seed, GError **error)
 {
     VtdSeedReply reply;
 
-    if (!take_reply(&seed->worker, &reply, error))
+    if (!take_reply(&seed->worker, &reply, error) || !check_same(seed, &reply, error))
         return false;
     g_clear_pointer(&seed->reference, g_free);
-    if (reply.asks)
-        seed->reference = g_strdup(reply.reference);
+    seed->asks = reply.asks != 0;
+    if (seed->asks)
+        seed->reference = *reply.reference ? g_strdup(reply.reference) : NULL;
     else if (*reply.path && seed->image_fd >= 0 &&
              !read_image(seed->image_fd, reply.size, &seed->image, error))
         return false;
@@ -238,20 +248,19 @@ vtd_seeder_begin(VtdSeeder *seeder, GBytes *xml, bool with_image, VtdSeed *seed,
 }
 
 bool
-vtd_seeder_answer(VtdSeeder *seeder, GBytes *config, GBytes *defaults, VtdSeed *seed,
-                  GError **error)
+vtd_seeder_answer(VtdSeeder *seeder, GBytes *const *documents, VtdSeed *seed, GError **error)
 {
-    const VtdSeedDocuments documents = {.config_size = g_bytes_get_size(config),
-                                        .defaults_size = defaults ? g_bytes_get_size(defaults) : 0};
+    VtdSeedDocuments message = {0};
     g_auto(VtdFds) fds = VTD_FDS_NONE;
 
-    if (!vtd_memfd("config", config, &fds.fd[0], error) ||
-        (documents.defaults_size > 0 && !vtd_memfd("defaults", defaults, &fds.fd[1], error)))
-        return false;
-    fds.count = documents.defaults_size > 0 ? 2 : 1;
-    if (!vtd_channel_send(seed->worker.socket_fd, &documents, sizeof(documents), &fds, error) ||
+    for (gsize i = 0; i < VTD_SEED_DOCUMENTS; i++) {
+        message.sizes[i] = documents[i] ? g_bytes_get_size(documents[i]) : 0;
+        if (message.sizes[i] > 0 &&
+            !vtd_memfd("document", documents[i], &fds.fd[fds.count++], error))
+            return false;
+    }
+    if (!vtd_channel_send(seed->worker.socket_fd, &message, sizeof(message), &fds, error) ||
         !take_news(seeder, seed, error))
         return false;
-    return !seed->reference ||
-           vt_throw(error, VT_ERROR_FAILED, "the seed worker asks for a second template");
+    return !seed->asks || vt_throw(error, VT_ERROR_FAILED, "the seed worker asks a second time");
 }

@@ -9,12 +9,14 @@
  * VtdSeed:
  * @path: where the domain expects it; %NULL if the domain has no instance in its metadata
  * @owner: UUID of the domain
- * @reference: (nullable): the worker waits for the documents of this template, NAME@VERSION
+ * @asks: the worker waits for documents: the secrets, and those of a template
+ * @reference: (nullable): the template, NAME@VERSION
  * @image: (nullable): of the medium
  */
 typedef struct {
     char *path;
     char *owner;
+    bool asks;
     char *reference;
     GBytes *image;
     /* private */
@@ -46,19 +48,17 @@ void vtd_seeder_unref(VtdSeeder *seeder);
  * @xml: of a domain
  * @with_image: or the path alone
  * @seed: (in) (out): %VTD_SEED_NONE; what the worker says; it may say anything, so check the path.
- *   If it has a reference, vtd_seeder_answer() completes it
+ *   If it asks, vtd_seeder_answer() completes it
  * @error: what the worker found wrong in @xml; %G_IO_ERROR_TIMED_OUT
  */
 bool vtd_seeder_begin(VtdSeeder *seeder, GBytes *xml, bool with_image, VtdSeed *seed,
                       GError **error);
 
 /**
- * vtd_seeder_answer: As vtd_seeder_begin()
- * @config: the template's config document
- * @defaults: (nullable): file of the pool's values
+ * vtd_seeder_answer: As vtd_seeder_begin(), but the path and the owner are what they were
+ * @documents: (array fixed-size=VTD_SEED_DOCUMENTS): by #VtdSeedDocument, or %NULL for none
  */
-bool vtd_seeder_answer(VtdSeeder *seeder, GBytes *config, GBytes *defaults, VtdSeed *seed,
-                       GError **error);
+bool vtd_seeder_answer(VtdSeeder *seeder, GBytes *const *documents, VtdSeed *seed, GError **error);
 
 /** vtd_seeder_refill: Starts the worker that waits, unless there is one; any thread */
 void vtd_seeder_refill(VtdSeeder *seeder);

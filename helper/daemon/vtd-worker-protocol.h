@@ -74,11 +74,12 @@ typedef struct {
 } VtdUnpackReport;
 
 /* ---- the seed worker: a message at once, one with the domain, one back; if the domain names a
- * template, that one asks for its documents, they come, and another one goes back ---- */
+ * template or refers to secrets, that one asks for the documents, they come, and another one goes
+ * back ---- */
 
 /* of libvirt's UNIX paths */
 #define VTD_SEED_PATH_MAX 4096
-/* Bytes of a template's config, and of a file of defaults */
+/* Bytes of a template's config, of a file of defaults, and of the domain's secrets */
 #define VTD_SEED_DOCUMENT_MAX (1u << 20)
 
 typedef struct {
@@ -92,14 +93,20 @@ typedef struct {
     uint8_t random[64];
 } VtdSeedRequest;
 
-/* fds: the config, and the defaults unless their size is 0 */
+typedef enum {
+    VTD_SEED_CONFIG,
+    VTD_SEED_DEFAULTS,
+    VTD_SEED_SECRETS,
+    VTD_SEED_DOCUMENTS,
+} VtdSeedDocument;
+
+/* fds: in this order, of those whose size is not 0 */
 typedef struct {
-    uint64_t config_size;
-    uint64_t defaults_size;
+    uint64_t sizes[VTD_SEED_DOCUMENTS];
 } VtdSeedDocuments;
 
-/* asks: for the documents of @reference, NAME@VERSION. path: empty if the domain has no instance in
- * its metadata */
+/* asks: for the domain's secrets, and the documents of @reference, NAME@VERSION or empty. path:
+ * empty if the domain has no instance in its metadata */
 typedef struct {
     int32_t code; /* -1 is success, else a VtError */
     uint32_t asks;

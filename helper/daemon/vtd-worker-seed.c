@@ -17,12 +17,6 @@ enum {
     FD_IMAGE,
 };
 
-/* of VtdSeedDocuments */
-enum {
-    FD_CONFIG,
-    FD_DEFAULTS,
-};
-
 G_STATIC_ASSERT(sizeof(((VtdSeedRequest *)NULL)->random) == VT_SEED_RANDOM);
 
 static bool
@@ -49,25 +43,50 @@ read_xml(const VtdSeedRequest *request, const VtdFds *fds, GBytes **ret_xml, GEr
     return false;
 }
 
+static bool
+read_documents(const VtdSeedDocuments *documents, const VtdFds *fds, VtInstanceDocuments *ret,
+               GError **error)
+{
+    GBytes **const places[VTD_SEED_DOCUMENTS] = {[VTD_SEED_CONFIG] = &ret->config,
+                                                 [VTD_SEED_DEFAULTS] = &ret->defaults,
+                                                 [VTD_SEED_SECRETS] = &ret->secrets};
+    int next = 0;
+
+    for (gsize i = 0; i < VTD_SEED_DOCUMENTS; i++) {
+        if (documents->sizes[i] > 0 && !read_document(fds->fd[next++], documents->sizes[i],
+                                                      VTD_SEED_DOCUMENT_MAX, places[i], error))
+            return false;
+    }
+    return true;
+}
+
 /* The daemon knows where they are, and whether they may be used */
 static bool
-ask_for_template(VtInstance *instance, const VtdSeedReply *reply, GError **error)
+ask(const VtInstance *instance, const VtdSeedReply *reply, VtInstanceDocuments *ret, GError **error)
 {
     g_auto(VtdFds) fds = VTD_FDS_NONE;
-    g_autoptr(GBytes) config = NULL, defaults = NULL;
     VtdSeedDocuments documents;
     VtdSeedReply question = *reply;
 
     question.asks = 1;
-    g_strlcpy(question.reference, instance->template, sizeof(question.reference));
+    if (instance->template)
+        g_strlcpy(question.reference, instance->template, sizeof(question.reference));
     return vtd_channel_send(VTD_WORKER_FD, &question, sizeof(question), NULL, error) &&
            vtd_channel_receive(VTD_WORKER_FD, &documents, sizeof(documents), &fds, error) &&
-           read_document(fds.fd[FD_CONFIG], documents.config_size, VTD_SEED_DOCUMENT_MAX, &config,
-                         error) &&
-           (documents.defaults_size == 0 ||
-            read_document(fds.fd[FD_DEFAULTS], documents.defaults_size, VTD_SEED_DOCUMENT_MAX,
-                          &defaults, error)) &&
-           vt_instance_set_template(instance, config, defaults, error);
+           read_documents(&documents, &fds, ret, error);
+}
+
+static bool
+complete(VtInstance *instance, const VtdSeedReply *reply, GError **error)
+{
+    VtInstanceDocuments documents = {0};
+    const bool ok = (!vt_instance_asks(instance) || ask(instance, reply, &documents, error)) &&
+                    vt_instance_complete(instance, &documents, error);
+
+    g_clear_pointer(&documents.config, g_bytes_unref);
+    g_clear_pointer(&documents.defaults, g_bytes_unref);
+    g_clear_pointer(&documents.secrets, g_bytes_unref);
+    return ok;
 }
 
 static bool
@@ -99,7 +118,7 @@ make(const VtdSeedRequest *request, const VtdFds *fds, VtdSeedReply *reply, GErr
     g_strlcpy(reply->owner, instance->uuid, sizeof(reply->owner));
     if (fds->count <= FD_IMAGE)
         return true;
-    return (!instance->template || ask_for_template(instance, reply, error)) &&
+    return complete(instance, reply, error) &&
            write_image(request, instance, fds->fd[FD_IMAGE], &reply->size, error);
 }
 
@@ -107,8 +126,11 @@ make(const VtdSeedRequest *request, const VtdFds *fds, VtdSeedReply *reply, GErr
 static bool
 set_up(GError **error)
 {
-    VtdSandbox sandbox = {
-        .no_network = true, .file_size_max = FILE_SIZE_MAX, .files_max = FILES_MAX};
+    /* A call goes on in another thread when it is asked for documents */
+    VtdSandbox sandbox = {.no_network = true,
+                          .file_size_max = FILE_SIZE_MAX,
+                          .files_max = FILES_MAX,
+                          .outlives_thread = true};
     VtdSeedSetup setup;
 
     if (!vtd_channel_receive(VTD_WORKER_FD, &setup, sizeof(setup), NULL, error))

@@ -3,6 +3,7 @@
 #include "vt-seed-file.h"
 
 #include "vt-fs.h"
+#include "vt-secrets.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +12,8 @@
 #include <sys/stat.h>
 
 #define UUID_LENGTH 36
+/* Beside them, the secrets of domains, see vt_seed_set_secrets() */
+#define SECRETS_SUFFIX ".secrets"
 
 typedef struct {
     int dir_fd;
@@ -166,4 +169,78 @@ vt_seed_remove(const char *path, const char *owner, GError **error)
         unlinkat(seed.records_fd, seed.name, 0) < 0)
         return vt_throw_errno(error, errno, "cannot remove '%s'", path);
     return true;
+}
+
+/* ---- secrets ---- */
+
+/* "web-seed.iso.6b2e5a1c-9d70-4c2b-8d5f-0a1b2c3d4e5f.secrets": another domain with this seed has
+ * another file */
+static char *
+secrets_name(const Seed *seed, const char *owner)
+{
+    g_autofree char *uuid = g_ascii_strdown(owner, -1);
+
+    return g_strconcat(seed->name, ".", uuid, SECRETS_SUFFIX, NULL);
+}
+
+static bool
+check_private(int fd, const char *name, mode_t mode, GError **error)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return vt_throw_errno(error, errno, "cannot stat '%s'", name);
+    return (st.st_uid == geteuid() && (st.st_mode & (S_IRWXG | S_IRWXO)) == 0) ||
+           vt_throw(error, VT_ERROR_DENIED,
+                    "'%s' holds secrets, but others than its owner could use it: 'chown root' and "
+                    "'chmod %04o' it, and change the secrets",
+                    name, mode);
+}
+
+static bool
+check_directory(const Seed *seed, GError **error)
+{
+    g_autofree char *dir = g_path_get_dirname(seed->path);
+    g_autofree char *name = g_build_filename(dir, VT_SEED_RECORDS_DIR, NULL);
+
+    return check_private(seed->records_fd, name, 0700, error);
+}
+
+bool
+vt_seed_set_secrets(const char *path, const char *owner, GBytes *secrets, GError **error)
+{
+    g_auto(Seed) seed = {.dir_fd = -1, .records_fd = -1};
+    g_autofree char *name = NULL;
+
+    if (!seed_open(path, &seed, error) || !check_directory(&seed, error))
+        return false;
+    name = secrets_name(&seed, owner);
+    if (secrets)
+        return vt_fs_replace(seed.records_fd, name, secrets, 0600, error);
+    if (unlinkat(seed.records_fd, name, 0) < 0 && errno != ENOENT)
+        return vt_throw_errno(error, errno, "cannot remove '%s'", name);
+    return fsync(seed.records_fd) == 0 ||
+           vt_throw_errno(error, errno, "cannot make it durable that '%s' is removed", name);
+}
+
+bool
+vt_seed_read_secrets(const char *path, const char *owner, GBytes **ret_secrets, GError **error)
+{
+    g_auto(Seed) seed = {.dir_fd = -1, .records_fd = -1};
+    g_autofree char *name = NULL;
+    vt_autofd fd = -1;
+
+    if (!seed_open(path, &seed, error))
+        return false;
+    name = secrets_name(&seed, owner);
+    fd = openat(seed.records_fd, name, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+    /* A name that is too long is nobody's */
+    if (fd < 0 && (errno == ENOENT || errno == ENAMETOOLONG)) {
+        *ret_secrets = NULL;
+        return true;
+    }
+    if (fd < 0)
+        return vt_throw_errno(error, errno, "cannot open '%s'", name);
+    return check_directory(&seed, error) && check_private(fd, name, 0600, error) &&
+           vt_fs_read(seed.records_fd, name, VT_SECRETS_BYTES_MAX, ret_secrets, error);
 }

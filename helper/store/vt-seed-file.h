@@ -29,5 +29,24 @@ bool vt_seed_target(const char *path, char **ret_target, GError **error);
  */
 bool vt_seed_place(const char *path, const char *owner, GBytes *image, GError **error);
 
+/**
+ * vt_seed_set_secrets:
+ * @owner: UUID of the domain whose secrets they are
+ * @secrets: (nullable): %NULL removes them
+ *
+ * Keeps them in `<directory>/.seeds/<name of the seed>.<owner>.secrets`, mode 0600; durable.
+ *
+ * @error: %VT_ERROR_DENIED: `.seeds` is not ours alone
+ */
+bool vt_seed_set_secrets(const char *path, const char *owner, GBytes *secrets, GError **error);
+
+/**
+ * vt_seed_read_secrets:
+ * @ret_secrets: (out) (transfer full): %NULL if there are none for @owner
+ * @error: %VT_ERROR_DENIED: somebody else could read or write the file, or put it there
+ */
+bool vt_seed_read_secrets(const char *path, const char *owner, GBytes **ret_secrets,
+                          GError **error);
+
 /** vt_seed_remove: Removes the seed if it is there and is @owner's */
 bool vt_seed_remove(const char *path, const char *owner, GError **error);

@@ -45,6 +45,10 @@ completes application ''
 offers '^ up down list $'
 completes application up --st
 offers '^ --start $'
+completes instance s
+offers '^ secrets $'
+completes instance secrets --r
+offers '^ --remove $'
 completes key g
 offers '^ generate $'
 completes publish --

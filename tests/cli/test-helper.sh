@@ -154,6 +154,52 @@ as_nobody "$PROGRAM" pull debian --socket "$READ_ONLY" 2>stderr || status=$?
 [ $status = 11 ] || not_ok "exit status $status for pull over the read-only socket"
 ok 'other users may read'
 
+# ---- secrets ----
+
+UUID=6b2e5a1c-9d70-4c2b-8d5f-0a1b2c3d4e5f
+seed=$PWD/pool/web-seed.iso
+secrets=$PWD/pool/.seeds/web-seed.iso.$UUID.secrets
+# keeps YAML, keeps_not STATUS REGEX YAML [ARGUMENT...]
+keeps() {
+    succeeds instance secrets "$seed" $UUID <<<"$1"
+}
+keeps_not() {
+    local status=$1 regex=$2 text=$3
+    shift 3
+    [ $# -gt 0 ] || set -- "$seed" $UUID
+    refused "$status" "$regex" instance secrets "$@" <<<"$text"
+    ! grep -q hunter2 stderr || not_ok 'a secret is shown'
+}
+keeps "$(printf 'token: "hunter2"\nb: |\n  x: 1\n  y')"
+[ "$(stat -c '%a %U' "$secrets")" = '600 root' ] || not_ok "mode $(stat -c '%a %U' "$secrets")"
+[ "$(stat -c %a pool/.seeds)" = 700 ] || not_ok "mode $(stat -c %a pool/.seeds)"
+grep -qxF '"token": "hunter2"' "$secrets" || not_ok 'the secret is not there'
+grep -qxF '"b": "x: 1\x0ay\x0a"' "$secrets" || not_ok 'the lines are not there'
+keeps 'token: "next"'
+[ "$(cat "$secrets")" = '"token": "next"' ] || not_ok 'the old secrets are there'
+keeps_not 2 'stdin: line 1: not a mapping' hunter2
+keeps_not 2 'stdin: the key of secret number 1 is not' 'hunter2 x: y'
+keeps_not 2 "'pin' is not a string: write it in quotes" 'pin: 0123'
+keeps_not 2 'not a mapping' '# nothing'
+keeps_not 2 'is not <directory of a template pool>/NAME-seed.iso' 'a: hunter2' "$PWD/pool/x.iso" $UUID
+keeps_not 3 "the seed's path '/tmp/x-seed.iso'" 'a: hunter2' /tmp/x-seed.iso $UUID
+keeps_not 2 "part that is empty" 'a: hunter2' "$PWD/pool/../pool/x-seed.iso" $UUID
+keeps_not 2 'the UUID of a domain' 'a: hunter2' "$seed" web
+keeps_not 2 'needs SEED_PATH DOMAIN_UUID' 'a: hunter2' "$seed"
+refused 2 'there is no secret' instance secrets "$seed" $UUID </dev/null
+refused 1 'more than 1048576 bytes' instance secrets "$seed" $UUID <disk.raw
+[ "$(cat "$secrets")" = '"token": "next"' ] || not_ok 'what was refused was kept'
+status=0
+as_nobody "$PROGRAM" instance secrets "$seed" $UUID --socket "$READ_ONLY" <<<'a: b' 2>stderr || status=$?
+[ $status = 11 ] || not_ok "exit status $status for secrets over the read-only socket"
+chmod 755 pool/.seeds
+keeps_not 11 "/pool/.seeds' holds secrets, but others" 'a: hunter2'
+chmod 700 pool/.seeds
+succeeds instance secrets "$seed" $UUID --remove
+[ ! -e "$secrets" ] || not_ok 'the secrets are still there'
+succeeds instance secrets "$seed" $UUID --remove
+! grep -q hunter2 daemon.log || not_ok 'a secret is in the log'
+
 # ---- several pools, and doctor ----
 
 "$REGISTER" "$SOCKET" "$PWD/second" second "oci:$PWD/none" "$PWD/policy.json"

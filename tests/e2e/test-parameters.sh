@@ -67,9 +67,9 @@ assert_match '<memory unit=.KiB.>49152<' "$(virsh dumpxml web)"
 virsh destroy web
 
 step "the current version, and what info says of it"
-virt-template info debian >info
-assert_match '^Parameter +admin \(string, required\): who administers it$' "$(cat info)"
-assert_match '^Parameter +port \(integer, default 80\)$' "$(cat info)"
+virt-template info debian >info.txt
+assert_match '^Parameter +admin \(string, required\): who administers it$' "$(cat info.txt)"
+assert_match '^Parameter +port \(integer, default 80\)$' "$(cat info.txt)"
 virt-template info debian --json | jq -e '.parameters[1].type == "list" and .hardware.memory == 48'
 provision debian two --set admin=bert --dry-run >two.xml
 assert_match "<vt:template name=.debian. version=.1.0.0./>" "$(cat two.xml)"
@@ -79,6 +79,7 @@ step "a value cannot become anything else"
 sed -i "s/pattern: '\[a-z\]+', //" profile.yaml
 publish "$STORE" golden.key one.img debian@1.1.0 --profile profile.yaml
 virsh pool-refresh templates
+# shellcheck disable=SC2016  # a reference of the template's, not the shell's
 evil='x", "sudo": "ALL" #{}[]!&*: - ${port}'
 provision debian@1.1.0 evil --set "admin=$evil" --start
 assert_eq "$(user_data evil | jq -r '.users | length, .[0].name')" "1
@@ -118,6 +119,7 @@ virsh pool-destroy templates
 virsh pool-start templates
 assert_match "<template:instance defaults='/etc/virt-template/defaults.yaml'/>" "$(virsh pool-dumpxml templates)"
 provision debian@1.0.0 three --set port=9090 --start
+# shellcheck disable=SC2016  # the template's reference, kept
 assert_eq "$(user_data three | jq -r '.users[0].name, .write_files[0].content, .resolv_conf.nameservers[0]')" \
     'operations
 port 9090, ${HOME}

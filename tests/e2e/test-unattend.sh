@@ -79,14 +79,20 @@ start_libvirtd
 define_pool templates "$STORE"
 define_dir_pool default
 clone win1.qcow2 debian@1.0.0.qcow2
-escaped=$(sed 's/&/\&amp;/g; s/</\&lt;/g; s/"/\&quot;/g' <<<"$SECRET")
+UUID=6b2e5a1c-9d70-4c2b-8d5f-0a1b2c3d4e5f
+for kind in iso img; do
+    virt-template instance secrets $POOL/win1-seed.$kind $UUID <<END
+secret: '$SECRET'
+key: AAAAA-BBBBB-CCCCC-DDDDD-12345
+END
+done
 elements="<vt:hostname>WIN1.corp.example</vt:hostname>
-    <vt:user name='Administrator' password=\"$escaped\"/>
-    <vt:user name='Anna Smith' sudo='yes' password=\"$escaped\"/>
+    <vt:user name='Administrator' password-secret='secret'/>
+    <vt:user name='Anna Smith' sudo='yes' password-secret='secret'/>
     <vt:command>echo \"a &amp; b\" &gt; %TEMP%\\x.txt</vt:command>
     <vt:locale>de_DE.UTF-8</vt:locale>
     <vt:timezone>W. Europe Standard Time</vt:timezone>
-    <vt:product-key>AAAAA-BBBBB-CCCCC-DDDDD-12345</vt:product-key>
+    <vt:product-key secret='key'/>
     <vt:interface><vt:address>192.0.2.5/24</vt:address><vt:gateway>192.0.2.1</vt:gateway>
       <vt:dns>192.0.2.53</vt:dns></vt:interface>"
 
@@ -170,7 +176,11 @@ refused() {
 }
 refused "more than 15 characters" '<vt:hostname>a-name-that-is-long</vt:hostname>'
 refused "<package>: is not for Windows" '<vt:package>nginx</vt:package>'
-refused "'password' does not have 1 to 127" "<vt:user name='a' password='hunter2&#9;'/>"
+refused "'password' could be read by every user of the host" "<vt:user name='a' password='hunter2'/>"
+refused "the domain has no secret 'other'" "<vt:user name='a' password-secret='other'/>
+    <vt:user name='b' password-secret='secret'/><vt:product-key secret='key'/>"
+refused "the secret 'secret' is not of the form XXXXX-" "<vt:user name='a' password-secret='key'/>
+    <vt:product-key secret='secret'/>"
 refused 'is not of the form XXXXX-' '<vt:product-key>hunter2</vt:product-key>'
 refused "not a time zone of Windows, as 'tzutil /l' lists them" '<vt:timezone>Europe/Berlin</vt:timezone>'
 refused '<unattend>: is not well-formed XML' '<vt:unattend>&lt;unattend</vt:unattend>'
@@ -196,6 +206,9 @@ step "the secret is in no log, and nothing is left"
 virsh undefine win1
 virsh vol-delete win1.qcow2 default
 nothing_left
+for kind in iso img; do
+    virt-template instance secrets $POOL/win1-seed.$kind $UUID --remove
+done
 assert_eq "$(ls -A $POOL/.seeds)" ''
 
 assert_libvirtd_alive

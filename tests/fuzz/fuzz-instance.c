@@ -2,6 +2,8 @@
 /* fuzz-instance.c: no XML makes the reader go wrong; each accepted one has a seed of valid JSON or
  * XML */
 #include "fuzz.h"
+#include "vt-instance-secret.h"
+#include "vt-instance-template.h"
 #include "vt-seed.h"
 
 #include <libxml/parser.h>
@@ -28,6 +30,26 @@ check_answer(GBytes *bytes)
     xmlFreeDoc(document);
 }
 
+/* With all secrets of the corpus that it asks for */
+static bool
+complete(VtInstance *instance, GError **error)
+{
+    static const char *const all[][2] = {{"admin", "P&ss \"w<rd>'"},
+                                         {"anna", "Pa55word"},
+                                         {"short", "x"},
+                                         {"hash", "$6$salt1234$abcdefghij"},
+                                         {"key", "AAAAA-BBBBB-CCCCC-DDDDD-12345"}};
+    g_autoptr(GString) text = g_string_new(NULL);
+    g_autoptr(GBytes) secrets = NULL;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(all); i++) {
+        if (vt_secrets_refers(instance, all[i][0]))
+            g_string_append_printf(text, "%s: |-\n  %s\n", all[i][0], all[i][1]);
+    }
+    secrets = g_bytes_new_static(text->str, text->len);
+    return vt_instance_complete(instance, &(const VtInstanceDocuments){.secrets = secrets}, error);
+}
+
 static void
 check(const VtInstance *instance)
 {
@@ -51,6 +73,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     g_autoptr(GError) error = NULL;
 
     if (!vt_instance_parse(bytes, &instance, &error))
+        g_assert_true(g_utf8_validate(error->message, -1, NULL));
+    else if (instance && !complete(instance, &error))
         g_assert_true(g_utf8_validate(error->message, -1, NULL));
     else if (instance)
         check(instance);

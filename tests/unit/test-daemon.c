@@ -73,6 +73,8 @@ test_read_only(DaemonFixture *f, gconstpointer data)
     refused(f->ro, "CancelJob", g_variant_new("(t)", (guint64)1), VT_ERROR_DENIED, why);
     refused(f->ro, "RecordClone", g_variant_new("(ssss)", f->pool, "a", "", "/x"), VT_ERROR_DENIED,
             why);
+    refused(f->ro, "SetSecrets", g_variant_new_parsed("('/pool/a-seed.iso', 'x', @a{ss} {})"),
+            VT_ERROR_DENIED, why);
     refused(f->ro, "Evict", g_variant_new("(sss)", f->pool, "a", ""), VT_ERROR_DENIED, why);
     refused(f->ro, "MakeOverlay",
             g_variant_new("(ssshts@a{sv})", f->pool, "a", "", 0, (guint64)0, "/x", no_options()),

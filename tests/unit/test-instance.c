@@ -328,7 +328,8 @@ set_template(VtInstance *instance, const char *defaults, GError **error)
     g_autoptr(GBytes) config = g_bytes_new_static(CONFIG, strlen(CONFIG));
     g_autoptr(GBytes) pool = defaults ? g_bytes_new(defaults, strlen(defaults)) : NULL;
 
-    return vt_instance_set_template(instance, config, pool, error);
+    return vt_instance_complete(
+        instance, &(const VtInstanceDocuments){.config = config, .defaults = pool}, error);
 }
 
 /* The template's user-data is below what the elements say; lists are joined */

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "vt-instance-secret.h"
+#include "vt-instance-template.h"
+#include "vt-secrets.h"
 #include "vt-seed.h"
 
 #include <libxml/parser.h>
@@ -26,6 +29,34 @@ domain_of(const char *arch, const char *elements)
     return g_bytes_new_take(xml, strlen(xml));
 }
 
+static const struct {
+    const char *key, *value;
+} all_secrets[] = {
+    {"admin", "P&ss \"w<rd>' \xC3\xBC\xF0\x9D\x84\x9E"},
+    {"anna", "Pa55word"},
+    {"short", "x"},
+    {"key", "AAAAA-BBBBB-CCCCC-DDDDD-12345"},
+};
+
+/* Those that the domain asks for */
+static void
+complete(VtInstance *instance)
+{
+    json_auto_t *secrets = json_object();
+    VtInstanceDocuments documents = {0};
+    g_autoptr(GBytes) bytes = NULL;
+    g_autoptr(GError) error = NULL;
+
+    for (gsize i = 0; i < G_N_ELEMENTS(all_secrets); i++) {
+        if (vt_secrets_refers(instance, all_secrets[i].key))
+            json_object_set_new(secrets, all_secrets[i].key, json_string(all_secrets[i].value));
+    }
+    g_assert_true(vt_secrets_format(secrets, &bytes, &error));
+    documents.secrets = bytes;
+    g_assert_true(vt_instance_complete(instance, &documents, &error));
+    g_assert_no_error(error);
+}
+
 static VtInstance *
 parse(GBytes *xml)
 {
@@ -36,6 +67,7 @@ parse(GBytes *xml)
     g_assert_no_error(error);
     g_assert_nonnull(instance);
     g_assert_cmpint(instance->source, ==, VT_SEED_UNATTEND);
+    complete(instance);
     g_assert_nonnull(instance->answer);
     return instance;
 }
@@ -255,8 +287,9 @@ test_accept(void)
         "<v:locale>es_419</v:locale>",
         "<v:hostname>a12345678901234</v:hostname>",
         "<v:hostname>1a.example</v:hostname>",
-        "<v:user name='a' sudo='no' password='x y'/>",
-        "<v:user name='Jürgen Ä. Müller 12' password='x'/>",
+        "<v:user name='a' sudo='no' password-secret='anna'/>",
+        "<v:user name='Jürgen Ä. Müller 12' password-secret='short'/>",
+        "<v:product-key secret='key'/>",
     };
 
     for (gsize i = 0; i < G_N_ELEMENTS(good); i++) {
@@ -284,7 +317,18 @@ static const struct {
     {"<v:seed path='/p/x-seed.iso'/><v:unattend>" ROOT "</v:unattend>",
      "<unattend>: is for Windows"},
     {"<v:seed path='/p/x-seed.iso'/><v:user name='a' password='" SECRET "'/>",
-     "'password' needs <seed datasource='unattend'/>"},
+     "a password is for Windows (<seed datasource='unattend'/>)"},
+    {"<v:seed path='/p/x-seed.iso'/><v:user name='a' password-secret='b'/>",
+     "a password is for Windows (<seed datasource='unattend'/>)"},
+    {"<v:seed path='/p/x-seed.iso'/><v:product-key secret='b'/>", "<product-key>: is for Windows"},
+    {USER("name='a' password='" SECRET "'"), "'password' could be read by every user of the host"},
+    {USER("name='a' password='" SECRET "' password-secret='b'"), "'password' could be read"},
+    {USER("name='a' password-secret='" SECRET "'"), "does not name a secret by its key"},
+    {USER("name='a' password-secret=''"), "does not name a secret by its key"},
+    {USER("name='a' password-hash-secret='b'"), "'password-hash-secret' is not for Windows"},
+    {SEED "<v:product-key secret='b'>x</v:product-key>", "has both a text and the attribute"},
+    {SEED "<v:product-key secret='b c'/>", "does not name a secret by its key"},
+    {SEED "<v:product-key/>", "is empty"},
     {SEED "<v:package>nginx</v:package>", "<package>: is not for Windows (datasource 'unattend')"},
     {SEED "<v:service>x</v:service>", "<service>: is not for Windows"},
     {SEED "<v:file path='/x'>x</v:file>", "<file>: is not for Windows"},
@@ -301,18 +345,18 @@ static const struct {
     {SEED "<v:hostname>12345.example</v:hostname>", "digits only"},
     {SEED "<v:hostname>a</v:hostname><v:hostname>b</v:hostname>", "is there twice"},
     {USER("password='" SECRET "'"), "'name' is missing"},
-    {USER("name='a'"), "'password' is missing"},
-    {USER("name='a' password=''"), "'password' does not have"},
-    {USER("name='a' password='" SECRET "&#10;'"), "'password' does not have"},
+    {USER("name='a'"), "'password-secret' is missing"},
     {USER("name='a\\b' password='" SECRET "'"), "not the name of a Windows account"},
     {USER("name='a.' password='" SECRET "'"), "not the name of a Windows account"},
     {USER("name='' password='" SECRET "'"), "not the name of a Windows account"},
-    {USER("name='123456789012345678901' password='x'"), "not the name of a Windows account"},
-    {USER("name='WIN1' password='x'"), "is called as the computer"},
-    {USER("name='a' password='x' sudo='maybe'"), "neither 'yes' nor 'no'"},
-    {USER("name='a' password='x' groups='Users;Guests'"), "not a list of groups"},
-    {SEED "<v:user name='a' password='x'/><v:user name='A' password='x'/>", "'A' is there twice"},
-    {SEED "<v:user name='administrator' password='x'/><v:user name='Administrator' password='x'/>",
+    {USER("name='123456789012345678901' password-secret='x'"), "not the name of a Windows account"},
+    {USER("name='WIN1' password-secret='x'"), "is called as the computer"},
+    {USER("name='a' password-secret='x' sudo='maybe'"), "neither 'yes' nor 'no'"},
+    {USER("name='a' password-secret='x' groups='Users;Guests'"), "not a list of groups"},
+    {SEED "<v:user name='a' password-secret='x'/><v:user name='A' password-secret='x'/>",
+     "'A' is there twice"},
+    {SEED "<v:user name='administrator' password-secret='x'/><v:user name='Administrator' "
+          "password-secret='x'/>",
      "is there twice"},
     {SEED "<v:timezone>Europe/Berlin</v:timezone>", "not a time zone of Windows"},
     {SEED "<v:locale>C.UTF-8</v:locale>", "not a language and a region"},
