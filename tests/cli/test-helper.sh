@@ -118,6 +118,8 @@ done
 for _ in {1..100}; do
     ! virt-template jobs --json | jq -e '.jobs[0] | .name == "big" and .state == "running"' \
         >/dev/null || break
+    # It may start another one
+    pkill -STOP -P "$daemon" -f -- -worker || [ $? = 1 ]
     sleep 0.05
 done
 # The program looks for Ctrl-C only once it knows the job
