@@ -30,6 +30,13 @@ for file in $(all_files | grep -E '\.md$'); do
     done
 done
 
+# The way to every manual starts in README, and it is built and installed
+for file in $(all_files | grep -E '^docs/man/.*\.rst$'); do
+    page=$(basename "$file" .rst)
+    grep -qF "${page%.*}(${page##*.})" README.md || refuse "README.md does not name ${page%.*}(${page##*.})"
+    grep -qF "'${page%.*}': '${page##*.}'" docs/meson.build || refuse "$file: not in docs/meson.build"
+done
+
 # "datas" is in a field of policy.json
 all_files | grep -vE '^(tests/data/|LICENSE|tests/fuzz/corpus/)' | xargs codespell -L datas,hda ||
     refuse "spelling, see above"
