@@ -197,6 +197,7 @@ vtc_doctor_pools(VtcReport *report, VtcClient *client)
         check_directory(&visit);
         check_templates(&visit, client);
         check_policy(&visit);
+        vtc_doctor_secrets(report, visit.pool);
     }
     vtc_report_set_prefix(report, NULL);
 }

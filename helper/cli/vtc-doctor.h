@@ -79,5 +79,8 @@ void vtc_doctor_host(VtcReport *report);
  */
 bool vtc_qemu_is_safe(const char *version);
 
+/* vtc-doctor-secrets.c: secrets in @pool that no domain needs */
+void vtc_doctor_secrets(VtcReport *report, const VtcPool *pool);
+
 /* vtc-doctor-pool.c: each pool; @client: connected */
 void vtc_doctor_pools(VtcReport *report, VtcClient *client);
