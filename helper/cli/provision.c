@@ -3,6 +3,7 @@
  */
 #include "vtc-batch.h"
 #include "vtc-guest-options.h"
+#include "vtc-secrets.h"
 #include "vtc-verb-application.h"
 #include "vtc-wait.h"
 
@@ -15,6 +16,8 @@
 
 typedef struct {
     VtcGuestOptions guest;
+    char *secrets_file;
+    json_t *secrets;
     int count;
     int wait_s;
     gboolean start;
@@ -25,6 +28,8 @@ static void
 options_clear(Options *options)
 {
     vtc_guest_options_clear(&options->guest);
+    g_free(options->secrets_file);
+    json_decref(options->secrets);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)
 
@@ -118,6 +123,18 @@ check_options(const Options *options, GError **error)
     return options->wait_s <= 0 || options->start || vtc_usage(error, "--wait needs --start");
 }
 
+/* The XML has none in it */
+static bool
+read_secrets(Options *options, GError **error)
+{
+    if (!options->secrets_file || options->dry_run)
+        return true;
+    if (!vtc_secrets_load(options->secrets_file, &options->secrets, error))
+        return false;
+    options->guest.provision.secrets = options->secrets;
+    return true;
+}
+
 static bool
 run_parsed(Options *options, char **words, GError **error)
 {
@@ -126,7 +143,8 @@ run_parsed(Options *options, char **words, GError **error)
     Making making = {.start = options->start};
 
     if (!check_options(options, error) ||
-        !vtc_guest_complete(&options->guest, words[0], (unsigned)options->count, error))
+        !vtc_guest_complete(&options->guest, words[0], (unsigned)options->count, error) ||
+        !read_secrets(options, error))
         return false;
     making.interrupt = vtc_interrupt_watch();
     if (!vtc_session_open(&options->guest.provision, &session, error))
@@ -135,7 +153,7 @@ run_parsed(Options *options, char **words, GError **error)
     names = names_of(words[1], options->count);
     if (options->dry_run)
         return print_all(session, names, error);
-    return make_all(&making, names, error) &&
+    return vtc_session_check(session, names->pdata[0], error) && make_all(&making, names, error) &&
            (options->wait_s <= 0 || wait_all(&making, names, options->wait_s, error));
 }
 
@@ -145,6 +163,8 @@ run_provision(const VtcVerb *self, char **argv, GError **error)
     g_auto(Options) options = {.count = 1};
     g_auto(GStrv) words = NULL;
     const GOptionEntry more[] = {
+        {"secrets", 0, 0, G_OPTION_ARG_FILENAME, &options.secrets_file,
+         "YAML: KEY: \"VALUE\"; -: stdin", "FILE"},
         {"count", 0, 0, G_OPTION_ARG_INT, &options.count, "That many: DOMAIN-1, DOMAIN-2 ...", "N"},
         {"start", 0, 0, G_OPTION_ARG_NONE, &options.start, "Start it", NULL},
         {"wait", 'w', 0, G_OPTION_ARG_INT, &options.wait_s, "Until it has an address", "SECONDS"},

@@ -78,9 +78,12 @@ fill_provision(const Up *up, Kind *kind, GError **error)
                                 .hardware = instance->hardware,
                                 .settings = (char **)instance->settings->pdata,
                                 .user_data = instance->user_data,
+                                .datasource = instance->datasource,
+                                .secrets = json_object_get(up->wish->secrets, instance->name),
                                 .application = up->application->name,
                                 .instance = instance->name};
-    return (!instance->size || vtc_guest_size(instance->size, &provision->capacity, error)) &&
+    return vtc_guest_datasource(instance->datasource, error) &&
+           (!instance->size || vtc_guest_size(instance->size, &provision->capacity, error)) &&
            (!instance->strategy ||
             vtc_guest_strategy(instance->strategy, &provision->strategy, error));
 }
@@ -104,9 +107,12 @@ look_up(const Up *up, Guest *guest, GError **error)
                                     guest->name, up->application->name);
 }
 
+/* What is there stays as it is, and needs nothing */
 static bool
 add_guests(Up *up, const Kind *kind, GError **error)
 {
+    const Guest *missing = NULL;
+
     for (unsigned number = 0; number < kind->instance->count; number++) {
         Guest *guest = g_new0(Guest, 1);
 
@@ -115,8 +121,31 @@ add_guests(Up *up, const Kind *kind, GError **error)
         g_ptr_array_add(up->guests, guest);
         if (!look_up(up, guest, error))
             return false;
+        if (!guest->there)
+            missing = guest;
     }
-    return true;
+    return !missing || vtc_session_check(kind->session, missing->name, error);
+}
+
+static bool
+check_secrets(const Up *up, GError **error)
+{
+    g_autoptr(GString) known = g_string_new(NULL);
+    json_auto_t *left = json_copy((json_t *)(uintptr_t)up->wish->secrets);
+    g_autofree char *shown = NULL;
+
+    for (guint i = 0; i < up->application->instances->len; i++) {
+        const VtApplicationInstance *instance = up->application->instances->pdata[i];
+
+        json_object_del(left, instance->name);
+        g_string_append_printf(known, "%s%s", i ? ", " : "", instance->name);
+    }
+    if (json_object_size(left) == 0)
+        return true;
+    shown = vt_json_shown(json_object_iter_key(json_object_iter(left)));
+    return vt_throw(error, VT_ERROR_INVALID,
+                    "--secrets: the application has no instance '%s'; it has: %s", shown,
+                    known->str);
 }
 
 static bool
@@ -128,12 +157,11 @@ look_at_all(Up *up, GError **error)
         kind->instance = up->application->instances->pdata[i];
         g_ptr_array_add(up->kinds, kind);
         if (!vtc_interrupt_check(up->wish->interrupt, error) || !fill_provision(up, kind, error) ||
-            !vtc_session_open(&kind->provision, &kind->session, error)) {
+            !vtc_session_open(&kind->provision, &kind->session, error) ||
+            !add_guests(up, kind, error)) {
             g_prefix_error(error, "%s: ", kind->instance->name);
             return false;
         }
-        if (!add_guests(up, kind, error))
-            return false;
     }
     return true;
 }
@@ -273,7 +301,7 @@ vtc_application_up(const VtApplication *application, const VtcApplicationWish *w
                      .guests = g_ptr_array_new_with_free_func(guest_free),
                      .made = g_ptr_array_new()};
 
-    if (!look_at_all(&up, error))
+    if (!check_secrets(&up, error) || !look_at_all(&up, error))
         return false;
     if (make_missing(&up, error) && (!wish->start || start_all(&up, error))) {
         if (!wish->start)

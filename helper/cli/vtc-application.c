@@ -2,6 +2,7 @@
 /* vtc-application.c: the guests of an application that are there: down and list */
 #include "vtc-application.h"
 
+#include "vtc-guest-secrets.h"
 #include "vtc-host.h"
 #include "vtc-member.h"
 
@@ -103,8 +104,13 @@ remove_clone(virConnectPtr connection, const VtcMember *member, GError **error)
 static bool
 remove_guest(virConnectPtr connection, const Guest *guest, GError **error)
 {
-    if (!vtc_host_remove_domain(connection, guest->name, error) ||
-        !remove_clone(connection, &guest->member, error))
+    g_auto(VtcGuestSecrets) secrets = {NULL};
+
+    vtc_guest_secrets_find(connection, guest->name, &secrets);
+    if (!vtc_host_remove_domain(connection, guest->name, error))
+        return false;
+    vtc_guest_secrets_forget(&secrets);
+    if (!remove_clone(connection, &guest->member, error))
         return false;
     g_print("%s is removed\n", guest->name);
     return true;

@@ -14,12 +14,14 @@
  * @start: and start it: what others need first
  * @wait_s: above 0: wait at most so long until each guest of a wave has an address, before the
  *   next wave starts
+ * @secrets: (nullable): by instances, objects of strings
  */
 typedef struct {
     const char *uri;
     const char *virt_type;
     bool start;
     int wait_s;
+    const json_t *secrets;
     VtcInterrupt *interrupt;
 } VtcApplicationWish;
 

@@ -72,6 +72,16 @@ set_ssh_key(Instance *instance, const char *key, const char *value, GError **err
     return true;
 }
 
+static bool
+set_key_secret(Instance *instance, const char *key, const char *value, GError **error)
+{
+    xmlNode *node =
+        xmlNewChild(instance->instance, instance->ns, (const xmlChar *)"product-key", NULL);
+
+    vtc_xml_attribute(node, "secret", value);
+    return true;
+}
+
 /* "PATH:FILE": the guest's path, and a file here */
 static bool
 set_file(Instance *instance, const char *key, const char *value, GError **error)
@@ -108,12 +118,15 @@ static const struct {
     const char *key;
     const char *meaning;
     Setter set;
+    bool is_secret; /* the value is the key of one */
 } keys[] = {
     {"hostname", "name of the guest; default: the domain's", set_element},
-    {"user", "a user, which the next five are about", set_user},
+    {"user", "a user, which the next seven are about", set_user},
     {"ssh-key", "public key, or @FILE", set_ssh_key},
     {"sudo", "yes or no", set_of_user},
-    {"password-hash", "as in crypt(5)", set_of_user},
+    {"password-hash-secret", "key of a secret: a hash as in crypt(5)", set_of_user, true},
+    {"password-hash", "such a hash, for everybody to read", set_of_user},
+    {"password-secret", "key of a secret: the password, for Windows", set_of_user, true},
     {"groups", "one,two", set_of_user},
     {"shell", "path of a shell", set_of_user},
     {"package", "to be installed", set_element},
@@ -121,7 +134,9 @@ static const struct {
     {"command", "run once, by sh", set_element},
     {"service", "to be enabled and started", set_element},
     {"locale", "de_DE.UTF-8", set_element},
-    {"timezone", "Europe/Berlin", set_element},
+    {"timezone", "Europe/Berlin; for Windows: UTC, see tzutil", set_element},
+    {"product-key-secret", "key of a secret: Windows' product key", set_key_secret, true},
+    {"product-key", "such a key, for everybody to read", set_element},
     {"address", "192.0.2.5/24; without one: DHCP", set_of_interface},
     {"gateway", "192.0.2.1", set_of_interface},
     {"dns", "192.0.2.53", set_of_interface},
@@ -133,8 +148,30 @@ vtc_domain_keys(void)
     g_autoptr(GString) text = g_string_new(NULL);
 
     for (gsize i = 0; i < G_N_ELEMENTS(keys); i++)
-        g_string_append_printf(text, "  %-14s %s\n", keys[i].key, keys[i].meaning);
+        g_string_append_printf(text, "  %-20s  %s\n", keys[i].key, keys[i].meaning);
     return g_string_free(g_steal_pointer(&text), FALSE);
+}
+
+bool
+vtc_domain_is_for_windows(const VtcDomain *domain)
+{
+    return domain->datasource && g_str_equal(domain->datasource, "unattend");
+}
+
+GPtrArray *
+vtc_domain_secrets(const VtcDomain *domain)
+{
+    GPtrArray *found = g_ptr_array_new_with_free_func(g_free);
+
+    for (char **setting = domain->settings; setting && *setting; setting++) {
+        g_auto(GStrv) parts = g_strsplit(*setting, "=", 2);
+
+        for (gsize i = 0; parts[1] && i < G_N_ELEMENTS(keys); i++) {
+            if (keys[i].is_secret && g_str_equal(keys[i].key, parts[0]))
+                g_ptr_array_add(found, g_strdup(parts[1]));
+        }
+    }
+    return found;
 }
 
 static bool
@@ -157,11 +194,17 @@ static bool
 set_parameter(Instance *instance, const char *key, const char *value, GError **error)
 {
     const VtcDomain *domain = instance->domain;
+    const VtParameter *parameter = domain->profile ? vt_profile_find(domain->profile, key) : NULL;
     GPtrArray *texts = g_hash_table_lookup(instance->parameters, key);
     xmlNode *node;
 
-    if (!domain->template_name || (domain->profile && !vt_profile_find(domain->profile, key)))
+    if (!domain->template_name || (domain->profile && !parameter))
         return throw_unknown(instance, key, error);
+    if (parameter && parameter->type == VT_PARAMETER_SECRET)
+        return vt_throw(error, VT_ERROR_INVALID,
+                        "--set %s=...: it is a secret, and everybody can read command lines and "
+                        "the domain's XML: give it with --secrets FILE",
+                        key);
     node = xmlNewTextChild(instance->instance, instance->ns, (const xmlChar *)"parameter",
                            (const xmlChar *)value);
     vtc_xml_attribute(node, "name", key);
@@ -204,18 +247,25 @@ apply_all(Instance *instance, GError **error)
 }
 
 /* Not for a template that says nothing about its guests: its config need not be here for ever */
-static void
-add_template(const Instance *instance)
+static bool
+add_template(const Instance *instance, GError **error)
 {
     const VtcDomain *domain = instance->domain;
     xmlNode *node;
 
     if (!domain->template_name || (domain->profile && vt_profile_is_empty(domain->profile)) ||
         (!domain->profile && g_hash_table_size(instance->parameters) == 0))
-        return;
+        return true;
+    if (vtc_domain_is_for_windows(domain))
+        return vt_throw(error, VT_ERROR_INVALID,
+                        "an answer file of Windows has no place for the parameters and the "
+                        "user-data of %s@%s: take another --datasource; cloudbase-init reads "
+                        "'configdrive' and 'nocloud'",
+                        domain->template_name, domain->template_version);
     node = xmlNewChild(instance->instance, instance->ns, (const xmlChar *)"template", NULL);
     vtc_xml_attribute(node, "name", domain->template_name);
     vtc_xml_attribute(node, "version", domain->template_version);
+    return true;
 }
 
 static bool
@@ -233,10 +283,13 @@ add_instance(const VtcDomain *domain, xmlNode *metadata, GError **error)
     xmlSetNs(instance.instance, instance.ns);
     seed = xmlNewChild(instance.instance, instance.ns, (const xmlChar *)"seed", NULL);
     vtc_xml_attribute(seed, "path", domain->seed);
-    if (!apply_all(&instance, error))
+    if (domain->datasource)
+        vtc_xml_attribute(seed, "datasource", domain->datasource);
+    if (!apply_all(&instance, error) || !add_template(&instance, error))
         return false;
-    add_template(&instance);
-    return !domain->user_data || set_element(&instance, "user-data", domain->user_data, error);
+    return !domain->user_data ||
+           set_element(&instance, vtc_domain_is_for_windows(domain) ? "unattend" : "user-data",
+                       domain->user_data, error);
 }
 
 /* Without a UUID of its own, a copy of the domain's XML would be taken for a member, too */
@@ -270,7 +323,8 @@ vtc_domain_format(const VtcDomain *domain, char **ret_xml, GError **error)
     ok = !domain->seed || add_instance(domain, metadata, error);
     if (ok) {
         vtc_hardware_xml_machine(domain->hardware, domain->virt_type, root);
-        vtc_hardware_xml_devices(domain->hardware, domain->disk, domain->seed, root);
+        vtc_hardware_xml_devices(domain->hardware, domain->disk, domain->seed, domain->removable,
+                                 root);
         *ret_xml = vtc_xml_format(root);
     }
     xmlFreeDoc(document);

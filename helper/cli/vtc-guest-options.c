@@ -20,6 +20,7 @@ vtc_guest_options_clear(VtcGuestOptions *options)
     g_free(options->strategy);
     g_free(options->user_data_file);
     g_free(options->user_data);
+    g_free(options->datasource);
     g_strfreev(options->settings);
     g_free(options->hardware_text);
     json_decref(options->hardware);
@@ -37,6 +38,8 @@ vtc_guest_entries(VtcGuestOptions *options, const GOptionEntry *more)
          "KEY=VALUE"},
         {"user-data", 'u', 0, G_OPTION_ARG_FILENAME, &options->user_data_file, "Complete user-data",
          "FILE"},
+        {"datasource", 0, 0, G_OPTION_ARG_STRING, &options->datasource,
+         "nocloud, configdrive or unattend", "KIND"},
         {"size", 0, 0, G_OPTION_ARG_STRING, &options->size, "Of the disk, to grow it", "SIZE"},
         {"strategy", 0, 0, G_OPTION_ARG_STRING, &options->strategy, "linked, full or instantiate",
          "WORD"},
@@ -94,6 +97,15 @@ vtc_guest_strategy(const char *text, VtcStrategy *ret, GError **error)
         }
     }
     return vtc_usage(error, "strategy %s: not 'linked', 'full' or 'instantiate'", text);
+}
+
+bool
+vtc_guest_datasource(const char *text, GError **error)
+{
+    static const char *const names[] = {"nocloud", "configdrive", "unattend", NULL};
+
+    return !text || g_strv_contains(names, text) ||
+           vtc_usage(error, "datasource %s: not 'nocloud', 'configdrive' or 'unattend'", text);
 }
 
 static bool
@@ -183,7 +195,8 @@ vtc_guest_complete(VtcGuestOptions *options, const char *template, unsigned coun
 {
     VtcProvision *provision = &options->provision;
 
-    if (!check_virt_type(options->virt_type, error) || !read_user_data(options, error) ||
+    if (!check_virt_type(options->virt_type, error) ||
+        !vtc_guest_datasource(options->datasource, error) || !read_user_data(options, error) ||
         !complete_hardware(options, count, error) ||
         (options->size && !vtc_guest_size(options->size, &provision->capacity, error)) ||
         (options->strategy && !vtc_guest_strategy(options->strategy, &provision->strategy, error)))
@@ -198,5 +211,6 @@ vtc_guest_complete(VtcGuestOptions *options, const char *template, unsigned coun
     provision->no_network = options->no_network;
     provision->settings = options->settings;
     provision->user_data = options->user_data;
+    provision->datasource = options->datasource;
     return true;
 }

@@ -17,6 +17,7 @@ typedef struct {
     char *strategy;
     char *user_data_file;
     char *user_data;
+    char *datasource;
     char **settings;
     char *hardware_text;
     json_t *hardware;
@@ -49,6 +50,9 @@ bool vtc_guest_complete(VtcGuestOptions *options, const char *template, unsigned
 
 /** vtc_guest_size: "20G", in binary units. @ret: bytes */
 bool vtc_guest_size(const char *text, uint64_t *ret, GError **error);
+
+/** vtc_guest_datasource: Refuses what is not the name of one. @text: (nullable) */
+bool vtc_guest_datasource(const char *text, GError **error);
 
 /** vtc_guest_strategy: linked, full or instantiate */
 bool vtc_guest_strategy(const char *text, VtcStrategy *ret, GError **error);

@@ -116,6 +116,9 @@ static const struct {
     {"ide", "hda", "hdb", "cdrom"},
 };
 
+/* Windows Setup reads removable media only, and has a driver of its own for this bus */
+#define REMOVABLE_BUS "sata"
+
 static xmlNode *
 add_file(xmlNode *devices, const char *device, const char *path, const char *format)
 {
@@ -137,7 +140,19 @@ add_target(xmlNode *disk, const char *name, const char *bus)
 }
 
 static void
-add_disks(const VtHardware *hardware, const char *path, const char *seed, xmlNode *devices)
+add_seed(const char *path, gsize bus, bool removable, xmlNode *devices)
+{
+    const bool other = removable && !g_str_equal(buses[bus].seed_device, "cdrom");
+    xmlNode *disk = add_file(devices, other ? "cdrom" : buses[bus].seed_device, path, "raw");
+
+    /* "sdb", also behind "vda": a name that no disk of another bus has */
+    add_target(disk, other ? "sdb" : buses[bus].seed, other ? REMOVABLE_BUS : buses[bus].bus);
+    vtc_xml_child(disk, "readonly", NULL);
+}
+
+static void
+add_disks(const VtHardware *hardware, const char *path, const char *seed, bool removable,
+          xmlNode *devices)
 {
     xmlNode *disk = add_file(devices, "disk", path, "qcow2"), *driver = disk->children;
     gsize bus = 0;
@@ -148,11 +163,8 @@ add_disks(const VtHardware *hardware, const char *path, const char *seed, xmlNod
         vtc_xml_attribute(driver, "cache", hardware->disk_cache);
     vtc_xml_attribute(driver, "discard", "unmap");
     add_target(disk, buses[bus].disk, buses[bus].bus);
-    if (seed) {
-        disk = add_file(devices, buses[bus].seed_device, seed, "raw");
-        add_target(disk, buses[bus].seed, buses[bus].bus);
-        vtc_xml_child(disk, "readonly", NULL);
-    }
+    if (seed)
+        add_seed(seed, bus, removable, devices);
     if (g_str_equal(hardware->disk_bus, "scsi")) {
         disk = vtc_xml_attribute(vtc_xml_child(devices, "controller", NULL), "type", "scsi");
         vtc_xml_attribute(disk, "model", "virtio-scsi");
@@ -212,11 +224,11 @@ add_agent(xmlNode *devices)
 
 void
 vtc_hardware_xml_devices(const VtHardware *hardware, const char *disk, const char *seed,
-                         xmlNode *domain)
+                         bool removable, xmlNode *domain)
 {
     xmlNode *devices = vtc_xml_child(domain, "devices", NULL), *rng;
 
-    add_disks(hardware, disk, seed, devices);
+    add_disks(hardware, disk, seed, removable, devices);
     for (unsigned i = 0; i < hardware->interface_count; i++)
         add_interface(&hardware->interfaces[i], devices);
     vtc_xml_attribute(vtc_xml_child(devices, "console", NULL), "type", "pty");

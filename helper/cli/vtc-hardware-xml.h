@@ -13,8 +13,9 @@ void vtc_hardware_xml_machine(const VtHardware *hardware, const char *virt_type,
  * vtc_hardware_xml_devices:
  * @disk: path of the clone, qcow2
  * @seed: (nullable): path of the seed
+ * @removable: whether the seed is a CD-ROM, whatever the bus of the disk is
  *
  * Adds <devices> to a <domain>.
  */
 void vtc_hardware_xml_devices(const VtHardware *hardware, const char *disk, const char *seed,
-                              xmlNode *domain);
+                              bool removable, xmlNode *domain);

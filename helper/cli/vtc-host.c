@@ -52,26 +52,54 @@ vtc_host_virt_type(virConnectPtr connection)
     return kvm ? "kvm" : "qemu";
 }
 
+static const xmlNode *
+child_of(const xmlNode *parent, const char *name)
+{
+    for (const xmlNode *node = parent ? parent->children : NULL; node; node = node->next) {
+        if (strcmp((const char *)node->name, name) == 0)
+            return node;
+    }
+    return NULL;
+}
+
+/* For xmlFreeDoc() */
+static xmlDoc *
+read_pool(virStoragePoolPtr pool)
+{
+    char *xml = virStoragePoolGetXMLDesc(pool, 0);
+    xmlDoc *document =
+        xml ? xmlReadMemory(xml, (int)strlen(xml), NULL, NULL, XML_PARSE_NONET) : NULL;
+
+    free(xml);
+    return document;
+}
+
 /* <pool>...<target><path>/x</path></target></pool> */
 char *
 vtc_host_pool_target(virStoragePoolPtr pool)
 {
-    char *xml = virStoragePoolGetXMLDesc(pool, 0), *path = NULL;
-    xmlDoc *document =
-        xml ? xmlReadMemory(xml, (int)strlen(xml), NULL, NULL, XML_PARSE_NONET) : NULL;
-    xmlNode *root = document ? xmlDocGetRootElement(document) : NULL;
+    xmlDoc *document = read_pool(pool);
+    const xmlNode *root = document ? xmlDocGetRootElement(document) : NULL;
+    const xmlNode *path = child_of(child_of(root, "target"), "path");
+    char *text = path && path->children ? g_strdup((const char *)path->children->content) : NULL;
 
-    for (xmlNode *node = root ? root->children : NULL; node; node = node->next) {
-        for (xmlNode *child = strcmp((const char *)node->name, "target") == 0 ? node->children
-                                                                              : NULL;
-             child; child = child->next) {
-            if (strcmp((const char *)child->name, "path") == 0 && child->children)
-                path = g_strdup((const char *)child->children->content);
-        }
-    }
     xmlFreeDoc(document);
-    free(xml);
-    return path;
+    return text;
+}
+
+/* <pool>...<template:instance defaults='/etc/virt-template/defaults.yaml'/></pool> */
+char *
+vtc_host_pool_defaults(virStoragePoolPtr pool)
+{
+    xmlDoc *document = read_pool(pool);
+    const xmlNode *root = document ? xmlDocGetRootElement(document) : NULL;
+    const xmlNode *instance = child_of(root, "instance");
+    xmlChar *path = instance ? xmlGetNoNsProp(instance, (const xmlChar *)"defaults") : NULL;
+    char *text = g_strdup((const char *)path);
+
+    xmlFree(path);
+    xmlFreeDoc(document);
+    return text;
 }
 
 /* ---- domains and volumes ---- */

@@ -25,6 +25,10 @@ const char *vtc_host_virt_type(virConnectPtr connection);
 /** vtc_host_pool_target: Returns: (transfer full) (nullable): path of @pool's directory */
 char *vtc_host_pool_target(virStoragePoolPtr pool);
 
+/** vtc_host_pool_defaults: Returns: (transfer full) (nullable): path of the file that a template
+ *  pool has for all its guests */
+char *vtc_host_pool_defaults(virStoragePoolPtr pool);
+
 /** vtc_host_runs: Returns: whether there is a domain @name that runs */
 bool vtc_host_runs(virConnectPtr connection, const char *name);
 

@@ -2,8 +2,12 @@
 /* vtc-provision.c: clones, domains and their addresses, through libvirt's public API */
 #include "vtc-provision.h"
 
-#include "vt-instance.h"
+#include "vt-instance-template.h"
+#include "vt-secrets.h"
+#include "vt-yaml.h"
+#include "vtc-guest-secrets.h"
 #include "vtc-host.h"
+#include "vtc-secrets.h"
 #include "vtc-template.h"
 
 #include <string.h>
@@ -14,6 +18,8 @@ struct VtcSession {
     virStorageVolPtr template;
     virStoragePoolPtr pool;
     char *seed_dir;
+    char *defaults;    /* (nullable): file of the template's pool */
+    VtcClient *client; /* (nullable): there are no secrets */
     const char *virt_type;
     GMutex lock;
     bool resolved;    /* guarded by lock */
@@ -41,6 +47,7 @@ look_into(VtcSession *session, virStoragePoolPtr pool, const char *volume, GErro
     }
     session->template = found;
     session->seed_dir = vtc_host_pool_target(pool);
+    session->defaults = vtc_host_pool_defaults(pool);
     return session->seed_dir != NULL ||
            vt_throw(error, VT_ERROR_FAILED, "the pool of '%s' has no target path", volume);
 }
@@ -68,6 +75,22 @@ find_template(VtcSession *session, GError **error)
                      session->provision->template));
 }
 
+/* For the secrets, if there are any */
+static bool
+open_client(VtcSession *session, GError **error)
+{
+    if (!session->provision->secrets)
+        return true;
+    if (vtc_host_is_remote(session->connection))
+        return vt_throw(error, VT_ERROR_UNSUPPORTED,
+                        "--secrets: libvirt is on another host, where virttemplated keeps them: "
+                        "run this there");
+    if (vtc_client_open(NULL, true, &session->client, error))
+        return true;
+    g_prefix_error(error, "--secrets: ");
+    return false;
+}
+
 bool
 vtc_session_open(const VtcProvision *provision, VtcSession **ret_session, GError **error)
 {
@@ -77,7 +100,7 @@ vtc_session_open(const VtcProvision *provision, VtcSession **ret_session, GError
     session->provision = provision;
     /* What is asked for in vain is refused before anything is made */
     if (!vtc_template_hardware_wanted(provision, &session->says.hardware, error) ||
-        !vtc_host_open(provision->uri, &session->connection, error))
+        !vtc_host_open(provision->uri, &session->connection, error) || !open_client(session, error))
         return false;
     session->pool = virStoragePoolLookupByName(session->connection, provision->pool);
     if (!session->pool)
@@ -102,7 +125,9 @@ vtc_session_free(VtcSession *session)
         virConnectClose(session->connection);
     g_mutex_clear(&session->lock);
     vtc_template_clear(&session->says);
+    vtc_client_free(session->client);
     g_free(session->seed_dir);
+    g_free(session->defaults);
     g_free(session);
 }
 
@@ -114,44 +139,106 @@ volume_name(const char *name)
     return g_strconcat(name, ".qcow2", NULL);
 }
 
-/* Once, and not before a template had to be here: a clone brings it */
+/* Once, and for good when the template had to be here: a clone brings it */
 static bool
-resolve_template(VtcSession *session, GError **error)
+resolve_template(VtcSession *session, bool for_good, GError **error)
 {
-    bool ok;
+    const char *target = vtc_host_is_remote(session->connection) ? NULL : session->seed_dir;
+    bool ok = true;
 
     g_mutex_lock(&session->lock);
-    if (!session->resolved)
-        session->resolved =
-            vtc_template_resolve(session->provision, session->seed_dir, &session->says, error);
-    ok = session->resolved;
+    if (!session->resolved) {
+        vtc_template_clear(&session->says);
+        ok = vtc_template_resolve(session->provision, target, &session->says, error);
+        session->resolved = ok && (for_good || !session->says.unknown);
+        if (session->resolved && session->says.unknown)
+            g_printerr("virt-template: what '%s' takes and asks for is not known: %s\n",
+                       session->provision->template, session->says.unknown);
+    }
     g_mutex_unlock(&session->lock);
     return ok;
+}
+
+static char *
+seed_path(const VtcSession *session, const char *name)
+{
+    return g_strdup_printf("%s/%s-seed.iso", session->seed_dir, name);
+}
+
+/* @session: its template is resolved */
+static VtcDomain
+describe_domain(const VtcSession *session, const char *name, const char *disk, const char *seed)
+{
+    const VtcProvision *provision = session->provision;
+    const VtcTemplate *says = &session->says;
+    const bool windows = g_strcmp0(says->os, "windows") == 0;
+    VtcDomain domain = {.name = name,
+                        .virt_type =
+                            provision->virt_type ? provision->virt_type : session->virt_type,
+                        .hardware = &says->hardware,
+                        .template_name = says->name,
+                        .template_version = says->version,
+                        .profile = says->profile,
+                        .disk = disk,
+                        .seed = seed,
+                        .datasource = provision->datasource,
+                        .settings = provision->settings,
+                        .user_data = provision->user_data,
+                        .application = provision->application,
+                        .instance = provision->instance,
+                        .pool = provision->pool};
+
+    /* One with parameters or user-data has something in it that reads them */
+    if (!domain.datasource && windows && vt_profile_is_empty(says->profile))
+        domain.datasource = "unattend";
+    domain.removable = windows || vtc_domain_is_for_windows(&domain);
+    return domain;
 }
 
 static bool
 format_domain(VtcSession *session, const char *name, const char *disk, char **ret_xml,
               GError **error)
 {
-    g_autofree char *seed = g_strdup_printf("%s/%s-seed.iso", session->seed_dir, name);
-    const VtcProvision *provision = session->provision;
-    const bool resolved = resolve_template(session, error);
-    const VtcDomain domain = {.name = name,
-                              .virt_type =
-                                  provision->virt_type ? provision->virt_type : session->virt_type,
-                              .hardware = &session->says.hardware,
-                              .template_name = session->says.name,
-                              .template_version = session->says.version,
-                              .profile = session->says.profile,
-                              .disk = disk,
-                              .seed = seed,
-                              .settings = provision->settings,
-                              .user_data = provision->user_data,
-                              .application = provision->application,
-                              .instance = provision->instance,
-                              .pool = provision->pool};
+    g_autofree char *seed = seed_path(session, name);
+    VtcDomain domain;
 
-    return resolved && vtc_domain_format(&domain, ret_xml, error);
+    if (!resolve_template(session, true, error))
+        return false;
+    domain = describe_domain(session, name, disk, seed);
+    return vtc_domain_format(&domain, ret_xml, error);
+}
+
+/* ---- what can be wrong before anything is made ---- */
+
+/* What the pool gives to all; nothing is not known. A file that is wrong, the start tells */
+static json_t *
+load_defaults(const VtcSession *session)
+{
+    g_autofree char *text = NULL;
+    json_t *defaults = NULL;
+
+    if (!session->defaults)
+        return json_object();
+    if (g_file_get_contents(session->defaults, &text, NULL, NULL))
+        vt_yaml_load(text, session->defaults, &defaults, NULL);
+    return defaults;
+}
+
+bool
+vtc_session_check(VtcSession *session, const char *name, GError **error)
+{
+    g_autofree char *seed = seed_path(session, name), *disk = volume_name(name), *xml = NULL;
+    json_auto_t *defaults = NULL;
+    VtcDomain domain;
+
+    if (!resolve_template(session, false, error))
+        return false;
+    if (session->says.unknown)
+        return true;
+    defaults = load_defaults(session);
+    domain = describe_domain(session, name, disk, seed);
+    return vtc_domain_format(&domain, &xml, error) &&
+           vtc_guest_secrets_check(&domain, session->provision->secrets, defaults, error);
 }
 
 bool
@@ -229,9 +316,29 @@ make_clone(VtcSession *session, const char *name, char **ret_path, GError **erro
     return *ret_path != NULL;
 }
 
+/* As virttemplated will, when the domain starts */
+static bool
+check_secrets(const VtcSession *session, VtInstance *instance, GError **error)
+{
+    const json_t *secrets = session->provision->secrets;
+    g_autoptr(GBytes) bytes = NULL, defaults = NULL;
+    g_autofree char *text = NULL;
+    VtInstanceDocuments documents = {.config = session->says.config};
+
+    if (!secrets || (instance->template && !documents.config))
+        return true;
+    if (!vt_secrets_format(secrets, &bytes, error))
+        return false;
+    if (session->defaults && g_file_get_contents(session->defaults, &text, NULL, NULL))
+        defaults = g_bytes_new(text, strlen(text));
+    documents.defaults = defaults;
+    documents.secrets = bytes;
+    return vt_instance_complete(instance, &documents, error);
+}
+
 /* As the hook will, when the domain starts: now it has its UUID and MAC addresses */
 static bool
-check_instance(virDomainPtr domain, GError **error)
+check_instance(const VtcSession *session, virDomainPtr domain, GError **error)
 {
     char *xml = virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_INACTIVE);
     g_autoptr(GBytes) bytes = xml ? g_bytes_new_with_free_func(xml, strlen(xml), free, xml) : NULL;
@@ -240,7 +347,29 @@ check_instance(virDomainPtr domain, GError **error)
     if (!xml)
         return vtc_host_throw(error, VT_ERROR_FAILED, "cannot read the domain",
                               virDomainGetName(domain));
-    return vt_instance_parse(bytes, &instance, error);
+    return vt_instance_parse(bytes, &instance, error) && check_secrets(session, instance, error);
+}
+
+/* @secrets: (nullable): %NULL takes them away again */
+static bool
+send_secrets(const VtcSession *session, virDomainPtr domain, const json_t *secrets, GError **error)
+{
+    g_autofree char *seed = seed_path(session, virDomainGetName(domain));
+    char uuid[VIR_UUID_STRING_BUFLEN] = "";
+
+    return !session->client || (virDomainGetUUIDString(domain, uuid) == 0 &&
+                                vtc_secrets_send(session->client, seed, uuid, secrets, error));
+}
+
+/* On the way out of a failure, which is what is reported */
+static void
+forget_secrets(const VtcSession *session, virDomainPtr domain)
+{
+    g_autofree char *seed = seed_path(session, virDomainGetName(domain));
+    g_autoptr(GError) error = NULL;
+
+    if (!send_secrets(session, domain, NULL, &error))
+        g_printerr("virt-template: the secrets for '%s' are left: %s\n", seed, error->message);
 }
 
 static bool
@@ -255,11 +384,14 @@ make_domain(VtcSession *session, const char *name, const char *disk, bool start,
     domain = virDomainDefineXML(session->connection, xml);
     if (!domain)
         return vtc_host_throw(error, VT_ERROR_FAILED, "cannot define the domain", name);
-    ok = check_instance(domain, error);
+    ok = check_instance(session, domain, error) &&
+         send_secrets(session, domain, session->provision->secrets, error);
     if (ok && start && virDomainCreate(domain) < 0)
         ok = vtc_host_throw(error, VT_ERROR_FAILED, "cannot start the domain", name);
-    if (!ok)
+    if (!ok) {
         virDomainUndefineFlags(domain, VIR_DOMAIN_UNDEFINE_NVRAM);
+        forget_secrets(session, domain);
+    }
     virDomainFree(domain);
     return ok;
 }
@@ -300,7 +432,13 @@ vtc_session_make(VtcSession *session, const char *name, bool start, GError **err
 void
 vtc_session_remove(VtcSession *session, const char *name)
 {
+    virDomainPtr domain = virDomainLookupByName(session->connection, name);
+
     vtc_host_remove_domain(session->connection, name, NULL);
+    if (domain) {
+        forget_secrets(session, domain);
+        virDomainFree(domain);
+    }
     remove_clone(session, name);
 }
 

@@ -27,6 +27,8 @@ typedef enum {
  * @no_network: no interface
  * @settings: (nullable) (array zero-terminated=1): see vtc_domain_keys()
  * @user_data: (nullable): complete user-data
+ * @datasource: (nullable): see VtcDomain; %NULL: what fits the template
+ * @secrets: (nullable): an object of strings, for each of the guests
  * @application: (nullable): that the guests belong to, as its @instance
  */
 typedef struct {
@@ -42,6 +44,8 @@ typedef struct {
     bool no_network;
     char **settings;
     const char *user_data;
+    const char *datasource;
+    const json_t *secrets;
     const char *application;
     const char *instance;
 } VtcProvision;
@@ -54,6 +58,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtcSession, vtc_session_free)
 /** vtc_session_open: @provision: must outlive the session */
 bool vtc_session_open(const VtcProvision *provision, VtcSession **ret_session, GError **error);
 
+/**
+ * vtc_session_check:
+ * @name: of a domain that is to be made
+ *
+ * Finds what is wrong before anything is made, as far as the template is here and known.
+ */
+bool vtc_session_check(VtcSession *session, const char *name, GError **error);
+
 /** vtc_session_xml: @ret_xml: (out) (transfer full): the domain @name as it would be defined */
 bool vtc_session_xml(VtcSession *session, const char *name, char **ret_xml, GError **error);
 
@@ -61,11 +73,11 @@ bool vtc_session_xml(VtcSession *session, const char *name, char **ret_xml, GErr
  * vtc_session_make:
  * @start: and start it
  *
- * Makes clone and domain; on failure neither is left. Any thread.
+ * Makes clone and domain, and gives it the secrets; on failure none of them is left. Any thread.
  */
 bool vtc_session_make(VtcSession *session, const char *name, bool start, GError **error);
 
-/** vtc_session_remove: Removes domain and clone, as far as they are there */
+/** vtc_session_remove: Removes domain, secrets and clone, as far as they are there */
 void vtc_session_remove(VtcSession *session, const char *name);
 
 /** vtc_session_connection: Returns: (transfer none) */

@@ -3,26 +3,125 @@
 #include "vtc-secrets.h"
 
 #include "vt-secrets.h"
+#include "vt-yaml.h"
 
-bool
-vtc_secrets_read(FILE *file, const char *what, json_t **ret_secrets, GError **error)
+#include <errno.h>
+#include <string.h>
+
+#define STDIN "-"
+
+static bool
+read_bytes(FILE *file, const char *what, GBytes **ret_bytes, GError **error)
 {
     g_autofree char *text = g_malloc(VT_SECRETS_BYTES_MAX);
     const gsize size = fread(text, 1, VT_SECRETS_BYTES_MAX, file);
-    g_autoptr(GBytes) bytes = NULL;
-    json_auto_t *secrets = NULL;
 
     if (ferror(file))
         return vt_throw(error, VT_ERROR_INVALID, "cannot read %s", what);
     if (size == VT_SECRETS_BYTES_MAX)
         return vt_throw(error, VT_ERROR_TOO_LARGE, "%s: more than %u bytes", what,
                         VT_SECRETS_BYTES_MAX);
-    bytes = g_bytes_new_static(text, size);
-    if (!vt_secrets_load(bytes, what, &secrets, error))
+    *ret_bytes = g_bytes_new_take(g_steal_pointer(&text), size);
+    return true;
+}
+
+bool
+vtc_secrets_read(FILE *file, const char *what, json_t **ret_secrets, GError **error)
+{
+    g_autoptr(GBytes) bytes = NULL;
+    json_auto_t *secrets = NULL;
+
+    if (!read_bytes(file, what, &bytes, error) || !vt_secrets_load(bytes, what, &secrets, error))
         return false;
     if (json_object_size(secrets) == 0)
         return vt_throw(error, VT_ERROR_INVALID, "%s: there is no secret (KEY: \"VALUE\")", what);
     *ret_secrets = json_incref(secrets);
+    return true;
+}
+
+/* ---- files ---- */
+
+static bool
+open_file(const char *path, FILE **ret_file, GError **error)
+{
+    FILE *file = g_str_equal(path, STDIN) ? stdin : fopen(path, "re");
+
+    if (!file)
+        return vtc_usage(error, "--secrets %s: %s", path, g_strerror(errno));
+    *ret_file = file;
+    return true;
+}
+
+static void
+close_file(FILE *file)
+{
+    if (file != stdin)
+        fclose(file);
+}
+
+static const char *
+name_of(const char *path)
+{
+    return g_str_equal(path, STDIN) ? "stdin" : path;
+}
+
+bool
+vtc_secrets_load(const char *path, json_t **ret_secrets, GError **error)
+{
+    FILE *file = NULL;
+    bool ok;
+
+    if (!open_file(path, &file, error))
+        return false;
+    ok = vtc_secrets_read(file, name_of(path), ret_secrets, error);
+    close_file(file);
+    return ok;
+}
+
+static bool
+check_members(const json_t *members, const char *what, GError **error)
+{
+    size_t number = 0;
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)members, key, value)
+    {
+        number++;
+        if (!json_is_object(value))
+            return vt_throw(error, VT_ERROR_INVALID,
+                            "%s: number %zu is not the name of an instance with its secrets below",
+                            what, number);
+        if (!vt_secrets_check(value, error)) {
+            g_prefix_error(error, "%s: number %zu: ", what, number);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool
+vtc_secrets_load_members(const char *path, json_t **ret_members, GError **error)
+{
+    g_autoptr(GBytes) bytes = NULL;
+    g_autofree char *text = NULL;
+    json_auto_t *members = NULL;
+    FILE *file = NULL;
+    bool ok;
+
+    if (!open_file(path, &file, error))
+        return false;
+    ok = read_bytes(file, name_of(path), &bytes, error);
+    close_file(file);
+    if (!ok)
+        return false;
+    text = g_strndup(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
+    if (strlen(text) != g_bytes_get_size(bytes))
+        return vt_throw(error, VT_ERROR_INVALID, "%s: a NUL character", name_of(path));
+    if (!vt_yaml_load(text, name_of(path), &members, error) ||
+        !check_members(members, name_of(path), error))
+        return false;
+    *ret_members = json_incref(members);
     return true;
 }
 

@@ -15,6 +15,16 @@
  */
 bool vtc_secrets_read(FILE *file, const char *what, json_t **ret_secrets, GError **error);
 
+/** vtc_secrets_load: vtc_secrets_read() of the file @path; `-` is the standard input */
+bool vtc_secrets_load(const char *path, json_t **ret_secrets, GError **error);
+
+/**
+ * vtc_secrets_load_members:
+ * @path: YAML: for each of several members of an application its secrets
+ * @ret_members: (out) (transfer full): an object of objects of strings
+ */
+bool vtc_secrets_load_members(const char *path, json_t **ret_members, GError **error);
+
 /**
  * vtc_secrets_send:
  * @path: of the seed

@@ -13,7 +13,10 @@ vtc_template_clear(VtcTemplate *template)
 {
     g_clear_pointer(&template->name, g_free);
     g_clear_pointer(&template->version, g_free);
+    g_clear_pointer(&template->os, g_free);
+    g_clear_pointer(&template->config, g_bytes_unref);
     g_clear_pointer(&template->profile, vt_profile_free);
+    g_clear_pointer(&template->unknown, g_free);
 }
 
 /* ---- what is asked for ---- */
@@ -108,6 +111,8 @@ apply_config(GBytes *bytes, const char *reference, VtcTemplate *template, GError
     g_free(template->version);
     template->name = g_steal_pointer(&config->name);
     template->version = g_steal_pointer(&config->version);
+    template->os = g_steal_pointer(&config->os);
+    template->config = g_bytes_ref(bytes);
     return take_profile(&object, &template->hardware, error) &&
            vt_profile_parse(&object, &template->profile, error);
 }
@@ -138,8 +143,7 @@ vtc_template_resolve(const VtcProvision *provision, const char *target, VtcTempl
         if (!apply_config(config, provision->template, &template, error))
             return false;
     } else if (is_unknown(local)) {
-        g_printerr("virt-template: what '%s' takes and asks for is not known: %s\n",
-                   provision->template, local->message);
+        template.unknown = g_strdup(local->message);
     } else {
         g_propagate_error(error, g_steal_pointer(&local));
         return false;

@@ -8,13 +8,19 @@
  * VtcTemplate:
  * @hardware: of its guests
  * @name: (nullable): %NULL: which version it is, is not known
+ * @os: (nullable): that runs on it, as @profile
+ * @config: (nullable): the document that says all this
  * @profile: (nullable): %NULL: what it takes is not known
+ * @unknown: (nullable): why that is so
  */
 typedef struct {
     VtHardware hardware;
     char *name;
     char *version;
+    char *os;
+    GBytes *config;
     VtProfile *profile;
+    char *unknown;
 } VtcTemplate;
 void vtc_template_clear(VtcTemplate *template);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtcTemplate, vtc_template_clear)
@@ -30,7 +36,7 @@ bool vtc_template_hardware_wanted(const VtcProvision *provision, VtHardware *ret
  *
  * Hardware: our defaults, the template's profile, then what @provision asks for. The profile comes
  * from virttemplated on this host; if it does not know the template (it is away, the template is
- * not here), there is a note on the standard error and no profile.
+ * not here), there is none.
  */
 bool vtc_template_resolve(const VtcProvision *provision, const char *target,
                           VtcTemplate *ret_template, GError **error);

@@ -6,11 +6,14 @@
 #include "vtc-document.h"
 #include "vtc-host.h"
 #include "vtc-print.h"
+#include "vtc-secrets.h"
 
 typedef struct {
     VtApplication *application;
     char *uri;
     char *virt_type;
+    char *secrets_file;
+    json_t *secrets;
     int wait_s;
     gboolean start;
     gboolean json;
@@ -22,6 +25,8 @@ options_clear(Options *options)
     vt_application_free(options->application);
     g_free(options->uri);
     g_free(options->virt_type);
+    g_free(options->secrets_file);
+    json_decref(options->secrets);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)
 
@@ -49,6 +54,8 @@ vtc_verb_application_run_up(const VtcVerb *self, char **argv, GError **error)
          NULL},
         {"wait", 'w', 0, G_OPTION_ARG_INT, &options.wait_s, "Until they have addresses, each wave",
          "SECONDS"},
+        {"secrets", 0, 0, G_OPTION_ARG_FILENAME, &options.secrets_file,
+         "YAML: INSTANCE: {KEY: \"VALUE\"}; -: stdin", "FILE"},
         {"virt-type", 0, 0, G_OPTION_ARG_STRING, &options.virt_type,
          "kvm or qemu (kvm if there is one)", "TYPE"},
         {"connect", 'c', 0, G_OPTION_ARG_STRING, &options.uri, "libvirt's URI", "URI"},
@@ -63,10 +70,14 @@ vtc_verb_application_run_up(const VtcVerb *self, char **argv, GError **error)
     if (options.virt_type && !g_str_equal(options.virt_type, "kvm") &&
         !g_str_equal(options.virt_type, "qemu"))
         return vtc_usage(error, "--virt-type %s: neither 'kvm' nor 'qemu'", options.virt_type);
+    if (options.secrets_file &&
+        !vtc_secrets_load_members(options.secrets_file, &options.secrets, error))
+        return false;
     wish = (VtcApplicationWish){.uri = options.uri,
                                 .virt_type = options.virt_type,
                                 .start = options.start,
                                 .wait_s = options.wait_s,
+                                .secrets = options.secrets,
                                 .interrupt = vtc_interrupt_watch()};
     return vtc_application_up(options.application, &wish, error);
 }

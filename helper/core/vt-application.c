@@ -186,11 +186,17 @@ static const struct {
     bool (*take)(const VtJson *at, VtApplicationInstance *instance, GError **error);
     size_t text;
 } members[] = {
-    {"template", take_template, 0}, {"count", take_count, 0},
-    {"needs", take_needs, 0},       {"set", take_settings, 0},
-    {"hardware", take_hardware, 0}, {"user-data", NULL, TEXT(user_data)},
-    {"size", NULL, TEXT(size)},     {"strategy", NULL, TEXT(strategy)},
-    {"pool", NULL, TEXT(pool)},     {"template-pool", NULL, TEXT(template_pool)},
+    {"template", take_template, 0},
+    {"count", take_count, 0},
+    {"needs", take_needs, 0},
+    {"set", take_settings, 0},
+    {"hardware", take_hardware, 0},
+    {"user-data", NULL, TEXT(user_data)},
+    {"size", NULL, TEXT(size)},
+    {"strategy", NULL, TEXT(strategy)},
+    {"pool", NULL, TEXT(pool)},
+    {"template-pool", NULL, TEXT(template_pool)},
+    {"datasource", NULL, TEXT(datasource)},
 };
 
 static bool

@@ -19,6 +19,7 @@
  * @settings: (element-type utf8): `key=value`, ends with %NULL
  * @hardware: (transfer none) (nullable): for vt_hardware_parse(); checked
  * @user_data: (nullable) (transfer none), as the following
+ * @datasource: (nullable): not checked
  * @size: (nullable): `20G`; not checked
  * @strategy: (nullable): not checked
  * @pool: (nullable): of the clone
@@ -33,6 +34,7 @@ typedef struct {
     GPtrArray *settings;
     json_t *hardware;
     const char *user_data;
+    const char *datasource;
     const char *size;
     const char *strategy;
     const char *pool;

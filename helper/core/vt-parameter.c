@@ -50,10 +50,27 @@ static const struct {
 };
 
 /* What `provision --set` and <instance> know already; the two could not be told apart */
-static const char *const reserved[] = {"address", "command",  "dns",     "file",    "gateway",
-                                       "groups",  "hostname", "locale",  "package", "password-hash",
-                                       "service", "shell",    "ssh-key", "sudo",    "timezone",
-                                       "user",    NULL};
+static const char *const reserved[] = {"address",
+                                       "command",
+                                       "dns",
+                                       "file",
+                                       "gateway",
+                                       "groups",
+                                       "hostname",
+                                       "locale",
+                                       "package",
+                                       "password-hash",
+                                       "password-hash-secret",
+                                       "password-secret",
+                                       "product-key",
+                                       "product-key-secret",
+                                       "service",
+                                       "shell",
+                                       "ssh-key",
+                                       "sudo",
+                                       "timezone",
+                                       "user",
+                                       NULL};
 
 void
 vt_parameter_free(VtParameter *parameter)

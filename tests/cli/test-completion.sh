@@ -68,6 +68,10 @@ completes prepare --operations = mach
 offers '^ machine-id $'
 completes prepare --w
 offers '^ --with= $'
+completes provision --secr
+offers '^ --secrets= $'
+completes provision --datasource = un
+offers '^ unattend $'
 completes list --frob
 offers '^  $'
 touch golden.key golden.pub
