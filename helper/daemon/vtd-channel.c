@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 void
@@ -96,5 +97,19 @@ vtd_channel_receive(int socket_fd, void *message, size_t size, VtdFds *ret_fds, 
         *ret_fds = fds;
         fds = (VtdFds)VTD_FDS_NONE;
     }
+    return true;
+}
+
+bool
+vtd_memfd(const char *name, GBytes *bytes, int *ret_fd, GError **error)
+{
+    vt_autofd fd = memfd_create(name, MFD_CLOEXEC);
+
+    if (fd < 0)
+        return vt_throw_errno(error, errno, "cannot make a memory file");
+    if (bytes &&
+        !vt_fs_write_all(fd, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), name, error))
+        return false;
+    *ret_fd = vt_steal_fd(&fd);
     return true;
 }

@@ -43,3 +43,6 @@ bool vtd_channel_send(int socket_fd, const void *message, size_t size, const Vtd
  */
 bool vtd_channel_receive(int socket_fd, void *message, size_t size, VtdFds *ret_fds,
                          GError **error);
+
+/** vtd_memfd: @ret_fd: (out): a memory file that holds @bytes, or is empty for %NULL */
+bool vtd_memfd(const char *name, GBytes *bytes, int *ret_fd, GError **error);

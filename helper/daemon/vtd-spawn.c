@@ -5,33 +5,76 @@
 #include "vt-fs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/mman.h>
+#include <spawn.h>
 #include <sys/wait.h>
 
-bool
-vtd_process_start(const char *program, VtdProcess *ret_process, GError **error)
+/* The child's: nothing of the daemon's but its stderr, and @fd in the place where the worker looks
+ */
+static int
+plan_files(posix_spawn_file_actions_t *actions, int fd)
+{
+    const int results[] = {
+        posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0),
+        posix_spawn_file_actions_adddup2(actions, fd, VTD_WORKER_FD),
+        posix_spawn_file_actions_addclosefrom_np(actions, VTD_WORKER_FD + 1),
+        posix_spawn_file_actions_addchdir_np(actions, "/"),
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(results); i++) {
+        if (results[i] != 0)
+            return results[i];
+    }
+    return 0;
+}
+
+/* Unlike a fork, which g_spawn does, this leaves the daemon's memory alone: after a fork each page
+ * that one of its threads writes to is copied first */
+static int
+spawn(const char *program, int fd, pid_t *ret_pid)
 {
     const char *const argv[] = {program, VT_VERSION, NULL};
     /* nothing of the daemon's environment but where to say what went wrong */
     const char *const environment[] = {"PATH=/usr/sbin:/usr/bin", "LC_ALL=C.UTF-8", NULL};
-    const int target = VTD_WORKER_FD;
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t signals;
+    int result;
+
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    sigemptyset(&signals);
+    posix_spawnattr_setsigmask(&attributes, &signals);
+    sigaddset(&signals, SIGPIPE);
+    posix_spawnattr_setsigdefault(&attributes, &signals);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    result = plan_files(&actions, fd);
+    if (result == 0)
+        result = posix_spawn(ret_pid, program, &actions, &attributes, (char *const *)argv,
+                             (char *const *)environment);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return result;
+}
+
+bool
+vtd_process_start(const char *program, VtdProcess *ret_process, GError **error)
+{
+    vt_autofd ours = -1, theirs = -1;
     int pair[2];
-    GPid pid = 0;
-    bool ok;
+    pid_t pid = 0;
+    int result;
 
     if (!vtd_channel_pair(pair, error))
         return false;
-    ok = g_spawn_async_with_pipes_and_fds("/", argv, environment, G_SPAWN_DO_NOT_REAP_CHILD, NULL,
-                                          NULL, -1, -1, -1, &pair[1], &target, 1, &pid, NULL, NULL,
-                                          NULL, error);
-    vt_close_fd(&pair[1]);
-    if (!ok) {
-        vt_close_fd(&pair[0]);
-        return false;
-    }
-    *ret_process = (VtdProcess){pid, pair[0]};
+    ours = pair[0];
+    theirs = pair[1];
+    result = spawn(program, theirs, &pid);
+    if (result != 0)
+        return vt_throw_errno(error, result, "cannot start '%s'", program);
+    *ret_process = (VtdProcess){pid, vt_steal_fd(&ours)};
     return true;
 }
 
@@ -74,19 +117,5 @@ vtd_process_wait(const VtdProcess *process, int timeout_ms, GCancellable *cancel
                     timeout_ms / 1000);
         return false;
     }
-    return true;
-}
-
-bool
-vtd_memfd(const char *name, GBytes *bytes, int *ret_fd, GError **error)
-{
-    vt_autofd fd = memfd_create(name, MFD_CLOEXEC);
-
-    if (fd < 0)
-        return vt_throw_errno(error, errno, "cannot make a memory file");
-    if (bytes &&
-        !vt_fs_write_all(fd, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), name, error))
-        return false;
-    *ret_fd = vt_steal_fd(&fd);
     return true;
 }

@@ -31,6 +31,3 @@ bool vtd_process_wait(const VtdProcess *process, int timeout_ms, GCancellable *c
 /** vtd_process_end: Kills it if it still runs, and waits for it */
 void vtd_process_end(VtdProcess *process);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtdProcess, vtd_process_end)
-
-/** vtd_memfd: @ret_fd: (out): a memory file that holds @bytes, or is empty for %NULL */
-bool vtd_memfd(const char *name, GBytes *bytes, int *ret_fd, GError **error);
