@@ -459,7 +459,7 @@ vtd_daemon_free(VtdDaemon *daemon)
     if (daemon->db)
         write_usage(daemon);
     vtd_jobs_free(daemon->jobs);
-    g_clear_pointer(&daemon->seeder, vtd_seeder_unref);
+    g_clear_pointer(&daemon->seeder, vtd_seeder_free);
     g_hash_table_unref(daemon->usage);
     g_hash_table_unref(daemon->pools);
     vt_db_close(daemon->db);

@@ -11,31 +11,20 @@
 
 #include <fcntl.h>
 
-/*
- * The worker is spoken with in a thread of the call; pools and files are the main thread's, which
- * is asked for a template's documents.
- */
+/* A call, from its request to its answer: all in the main loop */
 typedef struct {
     VtdCall *call;
-    VtdSeeder *seeder;
-    GBytes *xml;
     bool prepares;
     GBytes *documents[VTD_SEED_DOCUMENTS];
-    GAsyncQueue *answered;
     VtdSeed seed;
-    GError *error;
 } Run;
 
 static void
 run_free(Run *run)
 {
-    vtd_seeder_unref(run->seeder);
-    g_async_queue_unref(run->answered);
-    g_bytes_unref(run->xml);
     for (gsize i = 0; i < VTD_SEED_DOCUMENTS; i++)
         g_clear_pointer(&run->documents[i], g_bytes_unref);
     vtd_seed_clear(&run->seed);
-    g_clear_error(&run->error);
     g_free(run);
 }
 
@@ -121,74 +110,41 @@ look_up(Run *run, GError **error)
              read_defaults(pool, &run->documents[VTD_SEED_DEFAULTS], error)));
 }
 
-/* ---- threads ---- */
+/* ---- calls ---- */
 
-static gboolean
-run_ended(gpointer data)
-{
-    Run *run = data;
-
-    if (!run->error && settle(run, &run->error))
-        vtd_call_return(run->call, g_variant_new("(s)", run->seed.path ? run->seed.path : ""));
-    else
-        vtd_call_throw(run->call, g_steal_pointer(&run->error));
-    run_free(run);
-    return G_SOURCE_REMOVE;
-}
-
-static gboolean
-run_asked(gpointer data)
-{
-    Run *run = data;
-
-    look_up(run, &run->error);
-    g_async_queue_push(run->answered, run);
-    return G_SOURCE_REMOVE;
-}
-
-/* In one thread to its end: the kernel kills the worker when the thread ends that started it */
 static void
-make_seed(Run *run)
+said(gpointer user, GError *error)
 {
-    if (!vtd_seeder_begin(run->seeder, run->xml, run->prepares, &run->seed, &run->error) ||
-        !run->seed.asks)
+    Run *run = user;
+    VtdSeed *seed = &run->seed;
+
+    if (!error && seed->asks && look_up(run, &error) &&
+        vtd_seeder_answer(run->documents, seed, &error))
         return;
-    g_idle_add_full(G_PRIORITY_DEFAULT, run_asked, run, NULL);
-    g_async_queue_pop(run->answered);
-    if (!run->error)
-        vtd_seeder_answer(run->seeder, run->documents, &run->seed, &run->error);
-}
-
-static gpointer
-run_in_thread(gpointer data)
-{
-    Run *run = data;
-    VtdSeeder *seeder = vtd_seeder_ref(run->seeder);
-
-    make_seed(run);
-    g_idle_add_full(G_PRIORITY_DEFAULT, run_ended, run, NULL);
-    /* The caller has its answer meanwhile */
-    vtd_seeder_refill(seeder);
-    vtd_seeder_unref(seeder);
-    return NULL;
+    if (!error && settle(run, &error))
+        vtd_call_return(run->call, g_variant_new("(s)", seed->path ? seed->path : ""));
+    else
+        vtd_call_throw(run->call, error);
+    run_free(run);
 }
 
 static bool
 start(VtdCall *call, bool prepares, GError **error)
 {
     g_autoptr(GVariant) text = g_variant_get_child_value(call->arguments, 0);
-    Run *run = g_new0(Run, 1);
     gsize size;
     const char *xml = g_variant_get_string(text, &size);
+    g_autoptr(GBytes) bytes = g_bytes_new_static(xml, size);
+    Run *run = g_new0(Run, 1);
 
-    *run = (Run){.call = call,
-                 .seeder = vtd_seeder_ref(call->daemon->seeder),
-                 .xml = g_bytes_new(xml, size),
-                 .prepares = prepares,
-                 .answered = g_async_queue_new(),
-                 .seed = VTD_SEED_NONE};
-    g_thread_unref(g_thread_new("seed", run_in_thread, run));
-    return true;
+    run->call = call;
+    run->prepares = prepares;
+    run->seed.said = said;
+    run->seed.user = run;
+    if (vtd_seeder_begin(call->daemon->seeder, bytes, prepares, &run->seed, error))
+        return true;
+    run_free(run);
+    return false;
 }
 
 bool

@@ -99,8 +99,7 @@ vtd_sandbox_enter(const VtdSandbox *sandbox, GError **error)
     if (!become(sandbox, error) || !drop_capabilities(error) || !set_limits(sandbox, error))
         return false;
     /* after the change of user, which resets both */
-    if ((!sandbox->outlives_thread && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) ||
-        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return denied(error, "tie itself to the daemon");
     return true;
 }

@@ -14,8 +14,6 @@
  * @no_network: leave the network; needs root
  * @file_size_max: bytes that a file may grow to
  * @files_max: open fds
- * @outlives_thread: does not die with the thread that started it, which for the kernel is its
- *   parent, but sees from its socket that the daemon has ended
  */
 typedef struct {
     uid_t uid;
@@ -23,7 +21,6 @@ typedef struct {
     bool no_network;
     uint64_t file_size_max;
     uint64_t files_max;
-    bool outlives_thread;
 } VtdSandbox;
 
 /**
@@ -40,9 +37,10 @@ bool vtd_sandbox_greet(int argc, char **argv);
 /**
  * vtd_sandbox_enter:
  *
- * Never to be undone: dies with its parent, cannot be traced or dumped, no capability and no way to
- * get one, no supplementary group, bounded memory, files and processes. Everything or nothing: on
- * failure the worker must end. Filters for system calls and paths join here.
+ * Never to be undone: dies with its parent, which for the kernel is the thread that started it,
+ * cannot be traced or dumped, no capability and no way to get one, no supplementary group, bounded
+ * memory, files and processes. Everything or nothing: on failure the worker must end. Filters for
+ * system calls and paths join here.
  *
  * @error: %VT_ERROR_DENIED
  */

@@ -6,6 +6,7 @@
 #include "vtd-spawn.h"
 #include "vtd-worker-protocol.h"
 
+#include <glib-unix.h>
 #include <poll.h>
 #include <sys/random.h>
 
@@ -14,25 +15,18 @@
 /* A seed is at most 16 MiB of files, and the structure around them */
 #define IMAGE_MAX (UINT64_C(32) << 20)
 
-/* Owns what it needs: a thread may still fill it up while the daemon ends */
+/* A new worker is loaded while nobody waits for the processors: when the answer is on its way */
+#define REFILL_DELAY_MS 5
+
 struct VtdSeeder {
     char *program;
     VtdSeedSetup setup;
-    GMutex lock;
-    VtdProcess waiting; /* guarded by lock; no pid: there is none */
-    GArray *ended;      /* (element-type VtdProcess): to be waited for; guarded by lock */
+    VtdProcess waiting; /* no pid: there is none */
+    GArray *ended;      /* (element-type VtdProcess): to be waited for */
+    guint refill;
 };
 
-void
-vtd_seed_clear(VtdSeed *seed)
-{
-    g_clear_pointer(&seed->path, g_free);
-    g_clear_pointer(&seed->owner, g_free);
-    g_clear_pointer(&seed->reference, g_free);
-    g_clear_pointer(&seed->image, g_bytes_unref);
-    vtd_process_end(&seed->worker);
-    vt_close_fd(&seed->image_fd);
-}
+/* ---- workers ---- */
 
 static bool
 start_worker(const VtdSeeder *seeder, VtdProcess *ret, GError **error)
@@ -45,6 +39,99 @@ start_worker(const VtdSeeder *seeder, VtdProcess *ret, GError **error)
     *ret = worker;
     worker = (VtdProcess){.socket_fd = -1};
     return true;
+}
+
+/* The worker that waits, if there is one that has not ended meanwhile */
+static bool
+take_worker(VtdSeeder *seeder, VtdProcess *ret, GError **error)
+{
+    g_auto(VtdProcess) worker = seeder->waiting;
+    struct pollfd fd = {.fd = worker.socket_fd, .events = POLLIN};
+
+    seeder->waiting = (VtdProcess){.socket_fd = -1};
+    /* It says nothing by itself: what can be read is its end */
+    if (worker.pid > 0 && poll(&fd, 1, 0) == 0) {
+        *ret = worker;
+        worker = (VtdProcess){.socket_fd = -1};
+        return true;
+    }
+    return start_worker(seeder, ret, error);
+}
+
+static gboolean
+refill(gpointer data)
+{
+    VtdSeeder *seeder = data;
+    g_autoptr(GError) error = NULL;
+
+    seeder->refill = 0;
+    g_array_set_size(seeder->ended, 0);
+    if (seeder->waiting.pid == 0 && !start_worker(seeder, &seeder->waiting, &error))
+        g_debug("%s", error->message);
+    return G_SOURCE_REMOVE;
+}
+
+/* To wait until a process is gone, with its network namespace, takes longer than a seed */
+static void
+end_later(VtdSeeder *seeder, VtdProcess *process)
+{
+    if (process->pid > 0)
+        g_array_append_val(seeder->ended, *process);
+    *process = (VtdProcess){.socket_fd = -1};
+    if (seeder->refill == 0)
+        seeder->refill = g_timeout_add(REFILL_DELAY_MS, refill, seeder);
+}
+
+static void
+clear_process(gpointer data)
+{
+    vtd_process_end(data);
+}
+
+VtdSeeder *
+vtd_seeder_new(const VtdWorkerConfig *config)
+{
+    VtdSeeder *seeder = g_new0(VtdSeeder, 1);
+
+    seeder->program = g_build_filename(config->program_dir, "seed-worker", NULL);
+    seeder->setup = (VtdSeedSetup){.uid = config->unpack_uid, .gid = config->unpack_gid};
+    seeder->waiting.socket_fd = -1;
+    seeder->ended = g_array_new(false, false, sizeof(VtdProcess));
+    g_array_set_clear_func(seeder->ended, clear_process);
+    return seeder;
+}
+
+void
+vtd_seeder_free(VtdSeeder *seeder)
+{
+    g_clear_handle_id(&seeder->refill, g_source_remove);
+    vtd_process_end(&seeder->waiting);
+    g_array_unref(seeder->ended);
+    g_free(seeder->program);
+    g_free(seeder);
+}
+
+/* ---- a seed ---- */
+
+static void
+stop_listening(VtdSeed *seed)
+{
+    if (seed->source)
+        g_source_destroy(seed->source);
+    g_clear_pointer(&seed->source, g_source_unref);
+}
+
+void
+vtd_seed_clear(VtdSeed *seed)
+{
+    stop_listening(seed);
+    if (seed->seeder)
+        end_later(seed->seeder, &seed->worker);
+    g_clear_pointer(&seed->path, g_free);
+    g_clear_pointer(&seed->owner, g_free);
+    g_clear_pointer(&seed->reference, g_free);
+    g_clear_pointer(&seed->image, g_bytes_unref);
+    vt_close_fd(&seed->image_fd);
 }
 
 static bool
@@ -60,8 +147,7 @@ send_request(const VtdProcess *process, GBytes *xml, const VtdFds *fds, GError *
 static bool
 take_reply(const VtdProcess *process, VtdSeedReply *ret, GError **error)
 {
-    if (!vtd_process_wait(process, SEED_TIMEOUT_MS, NULL, error) ||
-        !vtd_channel_receive(process->socket_fd, ret, sizeof(*ret), NULL, error)) {
+    if (!vtd_channel_receive(process->socket_fd, ret, sizeof(*ret), NULL, error)) {
         g_prefix_error(error, "seed worker: ");
         return false;
     }
@@ -85,131 +171,20 @@ read_image(int fd, uint64_t size, GBytes **ret_image, GError **error)
     return true;
 }
 
-/* The worker that waits, if there is one that has not ended meanwhile */
-static bool
-take_worker(VtdSeeder *seeder, VtdProcess *ret, GError **error)
-{
-    g_auto(VtdProcess) worker = {.socket_fd = -1};
-    struct pollfd fd;
-
-    g_mutex_lock(&seeder->lock);
-    worker = seeder->waiting;
-    seeder->waiting = (VtdProcess){.socket_fd = -1};
-    g_mutex_unlock(&seeder->lock);
-    fd = (struct pollfd){.fd = worker.socket_fd, .events = POLLIN};
-    /* It says nothing by itself: what can be read is its end */
-    if (worker.pid > 0 && poll(&fd, 1, 0) == 0) {
-        *ret = worker;
-        worker = (VtdProcess){.socket_fd = -1};
-        return true;
-    }
-    return start_worker(seeder, ret, error);
-}
-
-static void
-clear_process(gpointer data)
-{
-    vtd_process_end(data);
-}
-
-static GArray *
-new_processes(void)
-{
-    GArray *processes = g_array_new(false, false, sizeof(VtdProcess));
-
-    g_array_set_clear_func(processes, clear_process);
-    return processes;
-}
-
-static void
-wait_for_ended(VtdSeeder *seeder)
-{
-    GArray *ended;
-
-    g_mutex_lock(&seeder->lock);
-    ended = g_steal_pointer(&seeder->ended);
-    seeder->ended = new_processes();
-    g_mutex_unlock(&seeder->lock);
-    g_array_unref(ended);
-}
-
-void
-vtd_seeder_refill(VtdSeeder *seeder)
-{
-    g_auto(VtdProcess) worker = {.socket_fd = -1};
-    g_autoptr(GError) error = NULL;
-
-    wait_for_ended(seeder);
-    if (!start_worker(seeder, &worker, &error)) {
-        g_debug("%s", error->message);
-        return;
-    }
-    g_mutex_lock(&seeder->lock);
-    if (seeder->waiting.pid == 0) {
-        seeder->waiting = worker;
-        worker = (VtdProcess){.socket_fd = -1};
-    }
-    g_mutex_unlock(&seeder->lock);
-}
-
-VtdSeeder *
-vtd_seeder_new(const VtdWorkerConfig *config)
-{
-    VtdSeeder *seeder = g_atomic_rc_box_new0(VtdSeeder);
-
-    seeder->program = g_build_filename(config->program_dir, "seed-worker", NULL);
-    seeder->setup = (VtdSeedSetup){.uid = config->unpack_uid, .gid = config->unpack_gid};
-    seeder->waiting.socket_fd = -1;
-    seeder->ended = new_processes();
-    g_mutex_init(&seeder->lock);
-    return seeder;
-}
-
-VtdSeeder *
-vtd_seeder_ref(VtdSeeder *seeder)
-{
-    return g_atomic_rc_box_acquire(seeder);
-}
-
-static void
-seeder_clear(gpointer data)
-{
-    VtdSeeder *seeder = data;
-
-    vtd_process_end(&seeder->waiting);
-    g_array_unref(seeder->ended);
-    g_free(seeder->program);
-    g_mutex_clear(&seeder->lock);
-}
-
-void
-vtd_seeder_unref(VtdSeeder *seeder)
-{
-    g_atomic_rc_box_release_full(seeder, seeder_clear);
-}
-
-/* To wait until a process is gone, with its network namespace, takes longer than a seed */
-static void
-end_later(VtdSeeder *seeder, VtdProcess *process)
-{
-    g_mutex_lock(&seeder->lock);
-    g_array_append_val(seeder->ended, *process);
-    g_mutex_unlock(&seeder->lock);
-    *process = (VtdProcess){.socket_fd = -1};
-}
-
 /* It may read secrets of the domain that it has named: they must not go to another one's seed */
 static bool
 check_same(const VtdSeed *seed, const VtdSeedReply *reply, GError **error)
 {
-    return !seed->asks ||
-           (g_strcmp0(seed->path, reply->path) == 0 && g_str_equal(seed->owner, reply->owner)) ||
-           vt_throw(error, VT_ERROR_FAILED, "the seed worker speaks of a second domain");
+    if (!seed->answered)
+        return true;
+    if (g_strcmp0(seed->path, reply->path) != 0 || !g_str_equal(seed->owner, reply->owner))
+        return vt_throw(error, VT_ERROR_FAILED, "the seed worker speaks of a second domain");
+    return !reply->asks || vt_throw(error, VT_ERROR_FAILED, "the seed worker asks a second time");
 }
 
 /* What the worker says next */
 static bool
-take_news(VtdSeeder *seeder, VtdSeed *seed, GError **error)
+take_news(VtdSeed *seed, GError **error)
 {
     VtdSeedReply reply;
 
@@ -226,9 +201,33 @@ take_news(VtdSeeder *seeder, VtdSeed *seed, GError **error)
     g_free(seed->owner);
     seed->path = *reply.path ? g_strdup(reply.path) : NULL;
     seed->owner = g_strdup(reply.owner);
-    if (!reply.asks)
-        end_later(seeder, &seed->worker);
     return true;
+}
+
+static gboolean
+on_news(int fd, GIOCondition condition, gpointer data)
+{
+    VtdSeed *seed = data;
+    GError *error = NULL;
+
+    stop_listening(seed);
+    if (condition == 0)
+        vt_throw(&error, VT_ERROR_FAILED, "the seed worker does not answer within %d s",
+                 SEED_TIMEOUT_MS / 1000);
+    else
+        take_news(seed, &error);
+    seed->said(seed->user, error);
+    return G_SOURCE_REMOVE;
+}
+
+/* A source that is called for its time alone is told of no condition */
+static void
+listen_to(VtdSeed *seed)
+{
+    seed->source = g_unix_fd_source_new(seed->worker.socket_fd, G_IO_IN | G_IO_HUP | G_IO_ERR);
+    g_source_set_ready_time(seed->source, g_get_monotonic_time() + (gint64)SEED_TIMEOUT_MS * 1000);
+    g_source_set_callback(seed->source, G_SOURCE_FUNC(on_news), seed, NULL);
+    g_source_attach(seed->source, NULL);
 }
 
 bool
@@ -236,6 +235,8 @@ vtd_seeder_begin(VtdSeeder *seeder, GBytes *xml, bool with_image, VtdSeed *seed,
 {
     g_auto(VtdFds) fds = VTD_FDS_NONE;
 
+    seed->seeder = seeder;
+    seed->worker.socket_fd = seed->image_fd = -1;
     if (!take_worker(seeder, &seed->worker, error) ||
         !vtd_memfd("domain", xml, &fds.fd[0], error) ||
         (with_image && !vtd_memfd("seed", NULL, &fds.fd[1], error)))
@@ -244,11 +245,12 @@ vtd_seeder_begin(VtdSeeder *seeder, GBytes *xml, bool with_image, VtdSeed *seed,
     if (!send_request(&seed->worker, xml, &fds, error))
         return false;
     seed->image_fd = with_image ? vtd_fds_take(&fds, 1) : -1;
-    return take_news(seeder, seed, error);
+    listen_to(seed);
+    return true;
 }
 
 bool
-vtd_seeder_answer(VtdSeeder *seeder, GBytes *const *documents, VtdSeed *seed, GError **error)
+vtd_seeder_answer(GBytes *const *documents, VtdSeed *seed, GError **error)
 {
     VtdSeedDocuments message = {0};
     g_auto(VtdFds) fds = VTD_FDS_NONE;
@@ -259,8 +261,9 @@ vtd_seeder_answer(VtdSeeder *seeder, GBytes *const *documents, VtdSeed *seed, GE
             !vtd_memfd("document", documents[i], &fds.fd[fds.count++], error))
             return false;
     }
-    if (!vtd_channel_send(seed->worker.socket_fd, &message, sizeof(message), &fds, error) ||
-        !take_news(seeder, seed, error))
+    if (!vtd_channel_send(seed->worker.socket_fd, &message, sizeof(message), &fds, error))
         return false;
-    return !seed->asks || vt_throw(error, VT_ERROR_FAILED, "the seed worker asks a second time");
+    seed->answered = true;
+    listen_to(seed);
+    return true;
 }

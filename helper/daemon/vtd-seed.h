@@ -6,7 +6,18 @@
 #include "vtd-worker.h"
 
 /**
+ * VtdSeeder: makes seeds, each in a worker of its own; belongs to the main thread
+ *
+ * After the first seed there is always one worker that waits: loading it takes longer than a seed.
+ * All are started by the main thread, for a worker dies with the thread that started it.
+ */
+typedef struct VtdSeeder VtdSeeder;
+
+/**
  * VtdSeed:
+ * @said: called in the main loop when the worker has said something, or, with an @error that it
+ *   frees, when that is the end
+ * @user: for @said
  * @path: where the domain expects it; %NULL if the domain has no instance in its metadata
  * @owner: UUID of the domain
  * @asks: the worker waits for documents: the secrets, and those of a template
@@ -14,42 +25,36 @@
  * @image: (nullable): of the medium
  */
 typedef struct {
+    void (*said)(gpointer user, GError *error);
+    gpointer user;
     char *path;
     char *owner;
     bool asks;
     char *reference;
     GBytes *image;
     /* private */
+    VtdSeeder *seeder;
     VtdProcess worker;
     int image_fd;
+    bool answered;
+    GSource *source;
 } VtdSeed;
-#define VTD_SEED_NONE                                                                              \
-    {                                                                                              \
-        .worker = {.socket_fd = -1}, .image_fd = -1                                                \
-    }
 void vtd_seed_clear(VtdSeed *seed);
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtdSeed, vtd_seed_clear)
-
-/**
- * VtdSeeder: makes seeds, each in a worker of its own
- *
- * After the first seed there is always one worker that waits: loading it takes longer than a seed.
- */
-typedef struct VtdSeeder VtdSeeder;
 
 /** vtd_seeder_new: Starts nothing yet */
 VtdSeeder *vtd_seeder_new(const VtdWorkerConfig *config);
-VtdSeeder *vtd_seeder_ref(VtdSeeder *seeder);
-/** vtd_seeder_unref: The last one ends the worker that waits */
-void vtd_seeder_unref(VtdSeeder *seeder);
+/** vtd_seeder_free: Ends the worker that waits */
+void vtd_seeder_free(VtdSeeder *seeder);
 
 /**
- * vtd_seeder_begin: Blocks for some ms, so it belongs in a thread; any thread
+ * vtd_seeder_begin: Returns at once; @said follows
  * @xml: of a domain
  * @with_image: or the path alone
- * @seed: (in) (out): %VTD_SEED_NONE; what the worker says; it may say anything, so check the path.
- *   If it asks, vtd_seeder_answer() completes it
- * @error: what the worker found wrong in @xml; %G_IO_ERROR_TIMED_OUT
+ * @seed: (in) (out): what the worker says; it may say anything, so check the path. If it asks,
+ *   vtd_seeder_answer() completes it. Stays where it is until then
+ *
+ * The error that @said gets: what the worker found wrong in @xml; %VT_ERROR_FAILED: it ended, or is
+ * silent
  */
 bool vtd_seeder_begin(VtdSeeder *seeder, GBytes *xml, bool with_image, VtdSeed *seed,
                       GError **error);
@@ -58,7 +63,4 @@ bool vtd_seeder_begin(VtdSeeder *seeder, GBytes *xml, bool with_image, VtdSeed *
  * vtd_seeder_answer: As vtd_seeder_begin(), but the path and the owner are what they were
  * @documents: (array fixed-size=VTD_SEED_DOCUMENTS): by #VtdSeedDocument, or %NULL for none
  */
-bool vtd_seeder_answer(VtdSeeder *seeder, GBytes *const *documents, VtdSeed *seed, GError **error);
-
-/** vtd_seeder_refill: Starts the worker that waits, unless there is one; any thread */
-void vtd_seeder_refill(VtdSeeder *seeder);
+bool vtd_seeder_answer(GBytes *const *documents, VtdSeed *seed, GError **error);
