@@ -111,12 +111,20 @@ start_virtlogd() {
 
 HELPER_PID=
 
+# as_unit COMMAND...: with no more than the capabilities of the helper's unit
+as_unit() {
+    local set
+    set=$(sed -n 's/^CapabilityBoundingSet=//p' "$VT_E2E_DIR/../../policies/systemd/virttemplated.service.in" |
+        tr 'A-Z ' 'a-z,' | sed 's/cap_/+/g')
+    exec setpriv --no-new-privs --inh-caps=-all "--bounding-set=-all,$set" "$@"
+}
+
 # start_helper [ARGUMENT...]
 start_helper() {
     local program
     [ -z "$HELPER_PID" ] || fail "virttemplated runs already"
     program=$(installed virttemplated)
-    "$program" "$@" 3>&- >>"$LOGS/virttemplated.log" 2>&1 &
+    as_unit "$program" "$@" 3>&- >>"$LOGS/virttemplated.log" 2>&1 &
     HELPER_PID=$!
     wait_daemon virttemplated $HELPER_PID test -S $SOCKET
 }
