@@ -34,18 +34,19 @@ run_in_thread(gpointer data)
 {
     Run *run = data;
     const gint64 end = g_get_monotonic_time() + CALL_TIME / 2;
+    /* Somewhere else each time, or some that are refused for ever would keep out all others */
+    const guint first = g_random_int_range(0, (gint32)run->names->len);
 
     for (guint i = 0; i < MIN(run->names->len, TAKEN_AT_ONCE); i++) {
+        const char *name = run->names->pdata[(first + i) % run->names->len];
         g_autoptr(GError) error = NULL;
 
         if (g_get_monotonic_time() > end)
             break;
-        if (vtd_upload_take(&run->call->daemon->config->workers, run->target, run->names->pdata[i],
-                            &error))
+        if (vtd_upload_take(&run->call->daemon->config->workers, run->target, name, &error))
             continue;
         if (!g_error_matches(error, VT_ERROR, VT_ERROR_BUSY))
-            g_variant_builder_add(&run->refused, "(ss)", (const char *)run->names->pdata[i],
-                                  error->message);
+            g_variant_builder_add(&run->refused, "(ss)", name, error->message);
     }
     g_idle_add_full(G_PRIORITY_DEFAULT, run_ended, run, NULL);
     return NULL;

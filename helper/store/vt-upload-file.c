@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -54,6 +55,13 @@ is_iso(int fd)
            memcmp(mark, ISO_MARK, sizeof(mark)) == 0;
 }
 
+static bool
+has_name(const char *name)
+{
+    return *name != '.' && g_str_has_suffix(name, VT_SEED_SUFFIX) &&
+           strlen(name) > strlen(VT_SEED_SUFFIX);
+}
+
 /* Whether to look into it: a file with data, which no domain has as its seed */
 static bool
 is_upload(int dir_fd, int records_fd, const char *name)
@@ -61,13 +69,32 @@ is_upload(int dir_fd, int records_fd, const char *name)
     struct stat st, record;
     vt_autofd fd = -1;
 
-    if (*name == '.' || !g_str_has_suffix(name, VT_SEED_SUFFIX) ||
-        strlen(name) == strlen(VT_SEED_SUFFIX) ||
-        fstatat(records_fd, name, &record, AT_SYMLINK_NOFOLLOW) == 0)
+    if (fstatat(records_fd, name, &record, AT_SYMLINK_NOFOLLOW) == 0)
         return false;
     fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 &&
            st.st_blocks > 0 && !is_iso(fd);
+}
+
+/* What was refused may be an ISO image by now, which nobody looks into */
+static bool
+forget_refusal(int records_fd, const char *name, GError **error)
+{
+    g_autofree char *refused = g_strconcat(name, REFUSED_SUFFIX, NULL);
+
+    return unlinkat(records_fd, refused, 0) == 0 || errno == ENOENT || errno == ENAMETOOLONG ||
+           vt_throw_errno(error, errno, "cannot remove '%s'", refused);
+}
+
+static bool
+take_name(int dir_fd, int records_fd, const char *name, GPtrArray *names, GError **error)
+{
+    if (!has_name(name))
+        return true;
+    if (!is_upload(dir_fd, records_fd, name))
+        return forget_refusal(records_fd, name, error);
+    g_ptr_array_add(names, g_strdup(name));
+    return true;
 }
 
 bool
@@ -76,6 +103,7 @@ vt_upload_list(const char *target, GPtrArray **ret_names, GError **error)
     g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
     vt_autofd dir_fd = -1, records_fd = -1;
     const struct dirent *entry;
+    bool ok = true;
     DIR *dir;
     int fd;
 
@@ -87,11 +115,11 @@ vt_upload_list(const char *target, GPtrArray **ret_names, GError **error)
         vt_close_fd(&fd);
         return vt_throw_errno(error, errno, "cannot list '%s'", target);
     }
-    while ((entry = readdir(dir))) {
-        if (is_upload(dir_fd, records_fd, entry->d_name))
-            g_ptr_array_add(names, g_strdup(entry->d_name));
-    }
+    while (ok && (entry = readdir(dir)))
+        ok = take_name(dir_fd, records_fd, entry->d_name, names, error);
     closedir(dir);
+    if (!ok)
+        return false;
     *ret_names = g_steal_pointer(&names);
     return true;
 }
@@ -110,6 +138,23 @@ take_lease(int fd, const char *name, GError **error)
            vt_throw_errno(error, errno, "cannot tell whether '%s' is being written", name);
 }
 
+/* One thread at a time: another one may have put a seed into its place since it was opened here,
+ * and somebody else's upload into that */
+static bool
+take_file(VtUploadFile *file, const char *name, struct stat *ret_st, GError **error)
+{
+    struct stat named;
+
+    if (flock(file->fd, LOCK_EX | LOCK_NB) < 0)
+        return vt_throw(error, VT_ERROR_BUSY, "'%s' is being made a seed", name);
+    if (!take_lease(file->fd, name, error))
+        return false;
+    if (fstat(file->fd, ret_st) < 0 || fstatat(file->dir_fd, name, &named, AT_SYMLINK_NOFOLLOW) < 0)
+        return vt_throw_errno(error, errno, "cannot stat '%s'", name);
+    return (ret_st->st_ino == named.st_ino && ret_st->st_dev == named.st_dev) ||
+           vt_throw(error, VT_ERROR_BUSY, "'%s' was replaced", name);
+}
+
 bool
 vt_upload_open(const char *target, const char *name, VtUploadFile *ret_file, GError **error)
 {
@@ -119,9 +164,9 @@ vt_upload_open(const char *target, const char *name, VtUploadFile *ret_file, GEr
     if (!open_dirs(target, &file.dir_fd, &file.records_fd, error))
         return false;
     file.fd = openat(file.dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (file.fd < 0 || fstat(file.fd, &st) < 0)
+    if (file.fd < 0)
         return vt_throw_errno(error, errno, "cannot open '%s/%s'", target, name);
-    if (!take_lease(file.fd, name, error))
+    if (!take_file(&file, name, &st, error))
         return false;
     file.name = g_strdup(name);
     file.size = (uint64_t)st.st_size;
@@ -130,6 +175,17 @@ vt_upload_open(const char *target, const char *name, VtUploadFile *ret_file, GEr
     file.gid = st.st_gid;
     *ret_file = file;
     file = (VtUploadFile){.dir_fd = -1, .records_fd = -1, .fd = -1};
+    return true;
+}
+
+static bool
+write_part(const VtUploadFile *file, int fd, const char *part, GBytes *image, GError **error)
+{
+    if (!vt_fs_write_all(fd, g_bytes_get_data(image, NULL), g_bytes_get_size(image), part, error))
+        return false;
+    if (fchown(fd, file->uid, file->gid) < 0 || fchmod(fd, file->mode) < 0 || fsync(fd) < 0 ||
+        renameat(file->records_fd, part, file->dir_fd, file->name) < 0)
+        return vt_throw_errno(error, errno, "cannot write '%s'", file->name);
     return true;
 }
 
@@ -142,12 +198,10 @@ vt_upload_replace(const VtUploadFile *file, GBytes *image, GError **error)
 
     if (fd < 0)
         return vt_throw_errno(error, errno, "cannot make '%s'", part);
-    if (!vt_fs_write_all(fd, g_bytes_get_data(image, NULL), g_bytes_get_size(image), part, error))
-        return false;
-    if (fchown(fd, file->uid, file->gid) < 0 || fchmod(fd, file->mode) < 0 || fsync(fd) < 0 ||
-        renameat(file->records_fd, part, file->dir_fd, file->name) < 0)
-        return vt_throw_errno(error, errno, "cannot write '%s'", file->name);
-    return true;
+    if (write_part(file, fd, part, image, error))
+        return true;
+    unlinkat(file->records_fd, part, 0);
+    return false;
 }
 
 bool
@@ -157,8 +211,7 @@ vt_upload_refuse(const VtUploadFile *file, const char *reason, GError **error)
     g_autoptr(GBytes) bytes = NULL;
 
     if (!reason)
-        return unlinkat(file->records_fd, name, 0) == 0 || errno == ENOENT ||
-               vt_throw_errno(error, errno, "cannot remove '%s'", name);
+        return forget_refusal(file->records_fd, file->name, error);
     bytes = g_bytes_new(reason, strlen(reason));
     return vt_fs_replace(file->records_fd, name, bytes, 0600, error);
 }

@@ -27,14 +27,14 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtUploadFile, vt_upload_file_clear)
 /**
  * vt_upload_list:
  * @ret_names: (out) (transfer full): files `NAME-seed.iso` of @target with data in them that are
- *   neither seeds of domains nor ISO images
+ *   neither seeds of domains nor ISO images; for the others, what vt_upload_refuse() kept goes
  */
 bool vt_upload_list(const char *target, GPtrArray **ret_names, GError **error);
 
 /**
  * vt_upload_open:
  * @ret_file: (out)
- * @error: %VT_ERROR_BUSY: it is still being written
+ * @error: %VT_ERROR_BUSY: it is still being written, or another thread has it
  */
 bool vt_upload_open(const char *target, const char *name, VtUploadFile *ret_file, GError **error);
 

@@ -147,12 +147,41 @@ virsh vol-create-as templates two-seed.iso 16M --allocation 0
 upload two large
 refuses two 'bytes, at most'
 
+step "what was refused and is an ISO image by now is refused no more"
+upload own bad.yaml
+refuses own 'not a mapping'
+upload own own.iso
+wait_until $REFRESH_S virsh vol-info own-seed.iso templates || fail "own-seed.iso is still refused"
+
+step "the seed is whose the upload was"
+chown nobody $POOL/own-seed.iso
+upload own web.yaml
+becomes own CIDATA
+assert_eq "$(stat -c '%a %U' $POOL/own-seed.iso)" '600 nobody'
+
+step "many that are refused do not keep out one that is not"
+for i in $(seq 30); do
+    cp bad.yaml "$POOL/bad$i-seed.iso"
+done
+# The last one of the folder, for whoever takes the first ones
+last=$(find $POOL -maxdepth 1 -name 'bad*-seed.iso' -printf '%f\n' | tail -n 1)
+last=${last%-seed.iso}
+cp web.yaml "$POOL/$last-seed.iso"
+taken() {
+    virsh pool-refresh templates && is_seed "$last" CIDATA
+}
+wait_until 30 taken || fail "$last-seed.iso is never looked at"
+rm $POOL/bad*-seed.iso
+virsh pool-refresh templates
+
 step "an upload that goes on is left alone"
 exec 9<>$POOL/two-seed.iso
 cat web.yaml >&9
 virsh pool-refresh templates
 ! is_seed two CIDATA || fail 'a file that is being written was taken'
 exec 9>&-
+
+assert_eq "$(find $POOL/.seeds -name '*.part')" '' 'halves of seeds'
 
 step "another volume, another pool: as ever"
 define_dir_pool default
