@@ -87,17 +87,23 @@ find_guests(virConnectPtr connection, const VtApplication *application, GPtrArra
 
 /* ---- down ---- */
 
+/* Before the domain goes: without it, nobody would know of its clone */
 static bool
-remove_clone(virConnectPtr connection, const VtcMember *member, GError **error)
+open_pool(virConnectPtr connection, const Guest *guest, virStoragePoolPtr *ret_pool, GError **error)
 {
-    virStoragePoolPtr pool = virStoragePoolLookupByName(connection, member->pool);
-    bool ok;
+    virStoragePoolPtr pool = virStoragePoolLookupByName(connection, guest->member.pool);
 
     if (!pool)
-        return vtc_host_throw(error, VT_ERROR_FAILED, "cannot use the pool", member->pool);
-    ok = vtc_host_remove_volume(pool, member->volume, error);
+        return vtc_host_throw(error, VT_ERROR_FAILED, "cannot use the pool", guest->member.pool);
+    if (virStoragePoolIsActive(pool) == 1) {
+        *ret_pool = pool;
+        return true;
+    }
     virStoragePoolFree(pool);
-    return ok;
+    return vt_throw(error, VT_ERROR_FAILED,
+                    "the pool '%s', which has the clone of '%s', does not run: start it with "
+                    "'virsh pool-start', and do this again",
+                    guest->member.pool, guest->name);
 }
 
 /* The seed goes with the end of the domain */
@@ -105,27 +111,36 @@ static bool
 remove_guest(virConnectPtr connection, const Guest *guest, GError **error)
 {
     g_auto(VtcGuestSecrets) secrets = {NULL};
+    virStoragePoolPtr pool = NULL;
+    bool ok;
 
+    if (!open_pool(connection, guest, &pool, error))
+        return false;
     vtc_guest_secrets_find(connection, guest->name, &secrets);
-    if (!vtc_host_remove_domain(connection, guest->name, error))
-        return false;
-    vtc_guest_secrets_forget(&secrets);
-    if (!remove_clone(connection, &guest->member, error))
-        return false;
-    g_print("%s is removed\n", guest->name);
-    return true;
+    ok = vtc_host_remove_domain(connection, guest->name, error);
+    if (ok)
+        vtc_guest_secrets_forget(&secrets);
+    ok = ok && vtc_host_remove_volume(pool, guest->member.volume, error);
+    virStoragePoolFree(pool);
+    if (ok)
+        g_print("%s is removed\n", guest->name);
+    return ok;
 }
 
 bool
-vtc_application_down(virConnectPtr connection, const VtApplication *application, GError **error)
+vtc_application_down(virConnectPtr connection, const VtApplication *application,
+                     VtcInterrupt *interrupt, GError **error)
 {
     g_autoptr(GPtrArray) guests = NULL;
     bool ok = true;
 
     if (!find_guests(connection, application, &guests, error))
         return false;
-    for (guint i = 0; i < guests->len; i++)
+    for (guint i = 0; i < guests->len; i++) {
+        if (!vtc_interrupt_check(interrupt, ok ? error : NULL))
+            return false;
         ok &= remove_guest(connection, guests->pdata[i], ok ? error : NULL);
+    }
     return ok;
 }
 

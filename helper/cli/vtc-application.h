@@ -33,9 +33,10 @@ bool vtc_application_up(const VtApplication *application, const VtcApplicationWi
                         GError **error);
 
 /** vtc_application_down: Removes all domains that say they belong to @application, with their
- *  clones; those that others need last. Goes on behind a failure. @error: the first */
+ *  clones; those that others need last. Goes on behind a failure, ends between two guests when it
+ *  is interrupted. @error: the first; a domain whose clone cannot be reached stays */
 bool vtc_application_down(virConnectPtr connection, const VtApplication *application,
-                          GError **error);
+                          VtcInterrupt *interrupt, GError **error);
 
 /** vtc_application_list: @ret_rows: (out) (transfer full): an array of objects: domain, instance,
  *  state, and address if one is known */

@@ -338,7 +338,8 @@ judge(const Guest *guest, const VtcReport *report, GError **error)
         return vt_throw(error, VT_ERROR_FAILED, "'%s': %s", path, report->failure);
     if (report->finished)
         return true;
-    if (strstr(errors, "lock"))
+    /* Not "lock", which every complaint about a -blockdev has */
+    if (strstr(errors, "Is another process using"))
         return vt_throw(error, VT_ERROR_BUSY,
                         "'%s' is in use by another program; stop the guest that has it", path);
     if (*errors)

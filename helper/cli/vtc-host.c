@@ -152,8 +152,10 @@ vtc_host_remove_volume(virStoragePoolPtr pool, const char *volume, GError **erro
     virStorageVolPtr there = virStorageVolLookupByName(pool, volume);
     bool ok;
 
-    if (!there)
+    if (!there && virGetLastErrorCode() == VIR_ERR_NO_STORAGE_VOL)
         return true;
+    if (!there)
+        return vtc_host_throw(error, VT_ERROR_FAILED, "cannot look up the volume", volume);
     ok = virStorageVolDelete(there, 0) == 0 ||
          vtc_host_throw(error, VT_ERROR_FAILED, "cannot remove the volume", volume);
     virStorageVolFree(there);

@@ -98,10 +98,14 @@ vtc_verb_application_run_down(const VtcVerb *self, char **argv, GError **error)
         {"connect", 'c', 0, G_OPTION_ARG_STRING, &options.uri, "libvirt's URI", "URI"},
         {NULL},
     };
+    VtcInterrupt *interrupt;
 
-    return load(self, argv, entries, &options, error) &&
-           vtc_host_open(options.uri, &connection, error) &&
-           vtc_application_down(connection, options.application, error);
+    if (!load(self, argv, entries, &options, error))
+        return false;
+    /* Before libvirt's threads */
+    interrupt = vtc_interrupt_watch();
+    return vtc_host_open(options.uri, &connection, error) &&
+           vtc_application_down(connection, options.application, interrupt, error);
 }
 
 static void

@@ -130,6 +130,40 @@ for name in copy extra; do
     virsh vol-delete shop-$name.qcow2 default
 done
 
+step "down keeps the domain whose clone it cannot reach"
+up shop.yaml
+virsh pool-destroy fast
+expect_fail "the pool 'fast', which has the clone of 'shop-db', does not run" \
+    virt-template application down shop.yaml
+assert_eq "$(domains)" shop-db
+virsh pool-start fast
+assert_eq "$(virt-template application down shop.yaml)" 'shop-db is removed'
+nothing_left
+[ ! -e /var/lib/libvirt/images/fast/shop-db.qcow2 ] || fail "the clone of shop-db is there"
+
+step "up that is interrupted leaves nothing; down ends between two guests, and can go on"
+sed 's/count: 2/count: 60/; s/memory: 64/memory: 32/' shop.yaml >many.yaml
+virt-template application up many.yaml --virt-type qemu >many.log 2>&1 &
+pid=$!
+wait_until 20 virsh dominfo shop-web-3 || fail "nothing is made"
+kill -TERM $pid
+status=0
+wait $pid || status=$?
+assert_eq $status 130 'exit status of up'
+nothing_left
+up many.yaml >many.log
+virt-template application down many.yaml >down.log 2>&1 &
+pid=$!
+wait_until 20 grep -q 'is removed' down.log || fail "nothing is removed"
+kill -TERM $pid
+status=0
+wait $pid || status=$?
+assert_eq $status 130 'exit status of down'
+assert_eq "$(cd $DEFAULT && find . -name '*.qcow2' | sed 's|./||; s|.qcow2||' | sort)" \
+    "$(virsh list --all --name | grep -v -e '^$' -e shop-db | sort)" 'clones and domains'
+virt-template application down many.yaml
+nothing_left
+
 step "dependants start only when what they need has an address; if it gets none, nothing is left"
 expect_fail "what was made is removed again: 'shop-db' runs, but has no address" \
     up shop.yaml --start --wait 2

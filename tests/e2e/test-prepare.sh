@@ -240,6 +240,11 @@ expect_fail 'no modules.dep in' prepare --modules /etc images/debian.raw
 expect_fail 'kernel ./nonexistent. cannot be read' prepare --kernel /nonexistent images/debian.raw
 expect_fail 'the guest ended before|QEMU cannot work' prepare --kernel /etc/passwd images/debian.raw
 expect_fail 'took longer than 1 s' prepare --time-limit 1 images/debian.raw
+mkdir broken
+printf '%s\n' '#!/bin/sh' 'echo "qemu: -blockdev {}: Input/output error" >&2; exit 1' >broken/qemu-system-x86_64
+chmod 0755 broken broken/*
+expect_fail 'QEMU cannot work on .*-blockdev .*Input/output error' env PATH="$PWD/broken:$PATH" \
+    virt-template prepare --with qemu --kernel "$KERNEL" --modules "$MODULES" images/debian.raw
 mkdir empty
 expect_fail 'no static busybox|static busybox is needed' unshare --mount sh -c \
     "mount --bind /usr/bin/env \$(readlink -f \$(command -v busybox)) && \$0 \"\$@\"" \
