@@ -274,6 +274,11 @@ shop | sed "s/bob: .*/bob: '$CANARY'}/" >wrong.yaml
 expect_fail "the secret 'bob' is not a hash" up --secrets wrong.yaml
 rm wrong.yaml
 nothing_left
+sed 's/template: plain.*/&\n    datasource: floppy/' shop.yaml >floppy.yaml
+refused "web: datasource floppy: not 'nocloud', 'configdrive' or 'unattend'" \
+    virt-template application up floppy.yaml --virt-type qemu --secrets - < <(shop)
+refused "db: --set token=...: it is a secret, .* give it with --secrets" virt-template application up \
+    <(sed "s/user: anna/token: $GUARD/; s/password-hash.*/port: 81}/" shop.yaml) --virt-type qemu
 up --secrets - --start < <(shop)
 assert_eq "$(user_data shop-db '.write_files[0].content')" "token=$CANARY:80"
 assert_eq "$(user_data shop-web-2 '.users[0].hashed_passwd')" "$HASH"

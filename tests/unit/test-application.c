@@ -41,6 +41,7 @@ test_members(void)
     g_autoptr(VtApplication) application = taken(
         APP("\"db\":{\"template\":\"debian-12@1.0.0\",\"count\":2,\"size\":\"20G\","
             "\"strategy\":\"full\",\"pool\":\"fast\",\"template-pool\":\"golden\","
+            "\"datasource\":\"configdrive\","
             "\"user-data\":\"#cloud-config\\n\",\"hardware\":{\"memory\":4096},"
             "\"set\":{\"user\":\"anna\",\"sudo\":true,\"port\":8080,\"package\":[\"a\",\"b\"]}},"
             "\"web\":{\"template\":\"debian\",\"needs\":[\"db\"],"
@@ -57,6 +58,7 @@ test_members(void)
     g_assert_cmpstr(db->strategy, ==, "full");
     g_assert_cmpstr(db->pool, ==, "fast");
     g_assert_cmpstr(db->template_pool, ==, "golden");
+    g_assert_cmpstr(db->datasource, ==, "configdrive");
     g_assert_cmpstr(db->user_data, ==, "#cloud-config\n");
     g_assert_cmpint(json_integer_value(json_object_get(db->hardware, "memory")), ==, 4096);
     settings = g_strjoinv(" ", (char **)db->settings->pdata);
