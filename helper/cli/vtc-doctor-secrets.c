@@ -12,6 +12,8 @@
  *
  * libvirt tells nobody that a domain was undefined, so they stay behind. */
 #define FILE_PATTERN "^(.+)\\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\\.secrets$"
+/* virttemplated looks for small letters only: with others, it belongs to no domain either */
+#define FILE_FLAGS (G_REGEX_DOLLAR_ENDONLY | G_REGEX_CASELESS)
 
 #define WHAT "secrets"
 
@@ -30,7 +32,7 @@ list_domains(void)
 static void
 take_file(const char *dir, const char *name, const char *domains, GPtrArray *left)
 {
-    g_autoptr(GRegex) regex = g_regex_new(FILE_PATTERN, G_REGEX_DOLLAR_ENDONLY, 0, NULL);
+    g_autoptr(GRegex) regex = g_regex_new(FILE_PATTERN, FILE_FLAGS, 0, NULL);
     g_autoptr(GMatchInfo) match = NULL;
     g_autofree char *seed = NULL, *uuid = NULL;
 
