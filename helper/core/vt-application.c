@@ -359,6 +359,43 @@ check_guests(const VtApplication *application, const VtJson *at, GError **error)
     return true;
 }
 
+/* Adds the addresses of @instance to @seen, where the names of instances are by them */
+static bool
+add_macs(const VtJson *at, const VtApplicationInstance *instance, GHashTable *seen, GError **error)
+{
+    VtJson member = vt_json_member(at, instance->name);
+    VtJson object = vt_json_member(&member, "hardware");
+    VtHardware hardware = vt_hardware_default();
+
+    if (!object.value)
+        return true;
+    if (!vt_hardware_parse(&object, &hardware, error))
+        return false;
+    for (unsigned i = 0; i < hardware.interface_count; i++) {
+        const char *mac = hardware.interfaces[i].mac;
+        const char *other = g_hash_table_lookup(seen, mac);
+
+        if (other)
+            return vt_json_throw(&object, error, "has the MAC address %s of the instance '%s'", mac,
+                                 other);
+        if (*mac)
+            g_hash_table_insert(seen, g_strdup(mac), (char *)(uintptr_t)instance->name);
+    }
+    return true;
+}
+
+static bool
+check_macs(const VtApplication *application, const VtJson *at, GError **error)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+
+    for (guint i = 0; i < application->instances->len; i++) {
+        if (!add_macs(at, application->instances->pdata[i], seen, error))
+            return false;
+    }
+    return true;
+}
+
 static bool
 take_instances(const VtJson *at, VtApplication *application, GError **error)
 {
@@ -380,8 +417,8 @@ take_instances(const VtJson *at, VtApplication *application, GError **error)
         if (!take_instance(&member, instance, error))
             return false;
     }
-    return check_guests(application, at, error) && check_needs(application, at, error) &&
-           make_waves(application, at, error);
+    return check_guests(application, at, error) && check_macs(application, at, error) &&
+           check_needs(application, at, error) && make_waves(application, at, error);
 }
 
 bool

@@ -222,6 +222,22 @@ take_interface(const VtJson *at, VtHardwareInterface *interface, GError **error)
     return true;
 }
 
+/* @array: whose elements are the interfaces */
+static bool
+check_macs(const VtJson *array, const VtHardware *hardware, size_t count, GError **error)
+{
+    for (size_t i = 0; i < count; i++) {
+        for (size_t other = 0; *hardware->interfaces[i].mac && other < i; other++) {
+            VtJson at = vt_json_element(array, i);
+
+            if (g_str_equal(hardware->interfaces[i].mac, hardware->interfaces[other].mac))
+                return vt_json_throw(&at, error, "has the MAC address %s of interfaces[%zu]",
+                                     hardware->interfaces[i].mac, other);
+        }
+    }
+    return true;
+}
+
 static bool
 take_interfaces(const VtJson *object, VtHardware *hardware, GError **error)
 {
@@ -243,7 +259,7 @@ take_interfaces(const VtJson *object, VtHardware *hardware, GError **error)
             return false;
     }
     hardware->interface_count = (unsigned)count;
-    return true;
+    return check_macs(&array, hardware, count, error);
 }
 
 /* ---- the document ---- */

@@ -8,6 +8,7 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <libxml/parser.h>
 #include <string.h>
 
 /* ECMA-119: the first volume descriptor is in sector 16: "\1CD001" */
@@ -19,6 +20,8 @@
 
 #define PATH_PATTERN "^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$"
 #define HOST_PATTERN "^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$"
+/* Where Windows Setup looks */
+#define ANSWER "Unattend.xml"
 /* Hexadecimal digits of the SHA-256 of an upload in its instance-id */
 #define ID_DIGITS 16
 
@@ -67,6 +70,16 @@ check_yaml(const char *text, const char *what, GError **error)
     return vt_yaml_check(text, what, error);
 }
 
+/* What cloud-init and cloudbase-init read in a config drive */
+static bool
+check_json(const char *text, const char *what, GError **error)
+{
+    g_autoptr(GBytes) bytes = g_bytes_new(text, strlen(text));
+    json_auto_t *root = NULL;
+
+    return vt_json_parse(bytes, what, VT_UPLOAD_MAX, &root, error);
+}
+
 static const struct {
     const char *path;
     bool (*check)(const char *text, const char *what, GError **error);
@@ -75,11 +88,36 @@ static const struct {
     {"meta-data", check_yaml},
     {"network-config", check_yaml},
     {"openstack/latest/user_data", vt_user_data_check},
+    {"openstack/latest/meta_data.json", check_json},
+    {"openstack/latest/network_data.json", check_json},
 };
+
+/* Windows Setup says no more than that it cannot read it. It may be in UTF-16 */
+static bool
+check_answer(const VtSeedFile *file, GError **error)
+{
+    gsize size;
+    const char *data = g_bytes_get_data(file->bytes, &size);
+    const xmlError *reason;
+    xmlDoc *document;
+
+    if (size == 0)
+        return vt_throw(error, VT_ERROR_INVALID, "%s is empty", file->path);
+    document = xmlReadMemory(data, (int)size, NULL, NULL,
+                             XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+    reason = xmlGetLastError();
+    if (!document)
+        return vt_throw(error, VT_ERROR_INVALID, "%s: line %d: not well-formed XML", file->path,
+                        reason ? reason->line : 1);
+    xmlFreeDoc(document);
+    return true;
+}
 
 static bool
 check_document(const VtSeedFile *file, GError **error)
 {
+    if (g_str_equal(file->path, ANSWER))
+        return check_answer(file, error);
     for (gsize i = 0; i < G_N_ELEMENTS(documents); i++) {
         gsize size;
         const char *data = g_bytes_get_data(file->bytes, &size);
@@ -124,10 +162,12 @@ read_entry(struct archive *archive, struct archive_entry *entry, GPtrArray *file
     if (!path || !g_regex_match_simple(PATH_PATTERN, path, G_REGEX_DOLLAR_ENDONLY, 0))
         return vt_throw(error, VT_ERROR_INVALID, "'%s' in the archive is not a plain relative path",
                         shown);
-    if (files->len == VT_UPLOAD_FILES_MAX || size < 0 || size > VT_UPLOAD_MAX)
-        return vt_throw(error, VT_ERROR_TOO_LARGE,
-                        "the archive has more than %d files, or '%s' is too large",
-                        VT_UPLOAD_FILES_MAX, shown);
+    if (files->len == VT_UPLOAD_FILES_MAX)
+        return vt_throw(error, VT_ERROR_TOO_LARGE, "the archive has more than %d files",
+                        VT_UPLOAD_FILES_MAX);
+    if (size < 0 || size > VT_UPLOAD_MAX)
+        return vt_throw(error, VT_ERROR_TOO_LARGE, "'%s' in the archive has more than %u bytes",
+                        shown, VT_UPLOAD_MAX);
     data = g_malloc((gsize)size + 1);
     bytes = g_bytes_new_take(data, (gsize)size);
     if (archive_read_data(archive, data, (size_t)size) != size)
@@ -203,10 +243,10 @@ complete(const char *name, GBytes *bytes, VtUpload *upload, GError **error)
         return true;
     }
     upload->label = "UNATTEND";
-    return find_file(upload->files, "Unattend.xml", true) ||
+    return find_file(upload->files, ANSWER, true) ||
            vt_throw(error, VT_ERROR_INVALID,
                     "the archive has neither 'user-data', 'meta-data', 'openstack/...' nor "
-                    "'Unattend.xml'");
+                    "'" ANSWER "'");
 }
 
 static bool

@@ -128,6 +128,12 @@ static const struct {
     {ONE("\"set\":{\"\":\"c\"}"), "a key is neither empty"},
     {ONE("\"hardware\":7"), "instances.db.hardware: is an integer"},
     {ONE("\"hardware\":{\"memory\":0}"), "instances.db.hardware.memory: 0 is not between"},
+    {APP("\"a\":{\"template\":\"d\",\"hardware\":{\"interfaces\":[{\"mac\":\"52:54:00:00:00:01\"}]}"
+         "},"
+         "\"b\":{\"template\":\"d\"},"
+         "\"c\":{\"template\":\"d\",\"hardware\":{\"interfaces\":[{},"
+         "{\"mac\":\"52:54:00:00:00:01\"}]}}"),
+     "instances.c.hardware: has the MAC address 52:54:00:00:00:01 of the instance 'a'"},
     {ONE("\"count\":2,\"hardware\":{\"interfaces\":[{\"mac\":\"52:54:00:00:00:01\"}]}"),
      "instances.db.hardware: a MAC address is for one guest, not for 2"},
     {ONE("\"user-data\":{}"), "instances.db.user-data: is an object"},

@@ -131,6 +131,8 @@ static const struct {
      "interfaces[0]: has both \"network\" and \"bridge\""},
     {"{\"interfaces\":[{\"model\":\"a b\"}]}", "interfaces[0].model: is not a word"},
     {"{\"interfaces\":[{\"mac\":\"52:54:00:00:00\"}]}", "mac: is not a unicast address like 52:54"},
+    {"{\"interfaces\":[{\"mac\":\"52:54:00:00:00:0a\"},{},{\"mac\":\"52:54:00:00:00:0A\"}]}",
+     "interfaces[2]: has the MAC address 52:54:00:00:00:0a of interfaces[0]"},
     {"{\"interfaces\":[{\"mac\":\"53:54:00:00:00:01\"}]}", "mac: is not a unicast address"},
     {"{\"interfaces\":[{\"mac\":\"52:54:00:00:00:01\\n\"}]}", "mac: is not a unicast address"},
     {"{\"interfaces\":[{\"mac\":null}]}", "mac: is null; it must be a string"},

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "vt-upload.h"
 
+#include <archive.h>
+#include <archive_entry.h>
 #include <string.h>
 
 #define NAME "web1-seed.iso"
@@ -117,6 +119,168 @@ test_refuse(void)
     g_assert_nonnull(strstr(error->message, "user-data has a NUL byte"));
 }
 
+/* ---- archives ---- */
+
+#define SCRIPT "#!/bin/sh\n"
+/* One more than are allowed */
+#define TOO_MANY 33
+
+/* link: of a hard link; or what type says */
+typedef struct {
+    const char *path;
+    const char *text;
+    const char *link;
+    mode_t type;
+} Entry;
+
+static void
+add_entry(struct archive *archive, const Entry *entry)
+{
+    struct archive_entry *header = archive_entry_new();
+    const gsize size = entry->text ? strlen(entry->text) : 0;
+
+    archive_entry_set_pathname(header, entry->path);
+    archive_entry_set_filetype(header, entry->type ? entry->type : AE_IFREG);
+    archive_entry_set_perm(header, 0644);
+    archive_entry_set_size(header, (gint64)size);
+    if (entry->link)
+        archive_entry_set_hardlink(header, entry->link);
+    g_assert_cmpint(archive_write_header(archive, header), ==, ARCHIVE_OK);
+    if (size > 0)
+        g_assert_cmpint(archive_write_data(archive, entry->text, size), ==, size);
+    archive_entry_free(header);
+}
+
+static bool
+read_archive(const Entry *entries, VtUpload *ret, GError **error)
+{
+    struct archive *archive = archive_write_new();
+    char *data = g_malloc(1 << 20);
+    g_autoptr(GBytes) bytes = NULL;
+    size_t used = 0;
+
+    archive_write_set_format_pax_restricted(archive);
+    g_assert_cmpint(archive_write_open_memory(archive, data, 1 << 20, &used), ==, ARCHIVE_OK);
+    for (; entries->path; entries++)
+        add_entry(archive, entries);
+    g_assert_cmpint(archive_write_close(archive), ==, ARCHIVE_OK);
+    archive_write_free(archive);
+    bytes = g_bytes_new_take(data, used);
+    return vt_upload_read(NAME, bytes, ret, error);
+}
+
+static const struct {
+    const char *label;
+    Entry entries[4];
+} archives[] = {
+    {"CIDATA", {{"./user-data", SCRIPT, NULL, 0}, {"a/b/c", "x", NULL, 0}}},
+    {"CIDATA", {{"meta-data", "a: 1\n", NULL, 0}, {"network-config", "version: 2\n", NULL, 0}}},
+    {"config-2",
+     {{"openstack", NULL, NULL, AE_IFDIR},
+      {"openstack/latest/meta_data.json", "{}", NULL, 0},
+      {"openstack/latest/user_data", SCRIPT, NULL, 0}}},
+    {"UNATTEND", {{"Unattend.xml", "<unattend/>", NULL, 0}}},
+};
+
+static void
+test_archives(void)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(archives); i++) {
+        g_auto(VtUpload) upload = {0};
+        g_autoptr(GError) error = NULL;
+
+        g_assert_true(read_archive(archives[i].entries, &upload, &error));
+        g_assert_no_error(error);
+        g_assert_cmpstr(upload.label, ==, archives[i].label);
+    }
+}
+
+static const struct {
+    const char *says;
+    Entry entries[3];
+} refused[] = {
+    {"'/user-data' in the archive is not a plain relative path", {{"/user-data", SCRIPT, NULL, 0}}},
+    {"'a/../../b' in the archive is not a plain", {{"a/../../b", "x", NULL, 0}}},
+    {"'a\\nb' in the archive is not a plain", {{"a\nb", "x", NULL, 0}}},
+    {"'.hidden' in the archive is not a plain", {{".hidden", "x", NULL, 0}}},
+    {"'h' in the archive is no regular file",
+     {{"user-data", SCRIPT, NULL, 0}, {"h", NULL, "/etc/shadow", 0}}},
+    {"'sda' in the archive is no regular file", {{"sda", NULL, NULL, AE_IFBLK}}},
+    {"'p' in the archive is no regular file", {{"p", NULL, NULL, AE_IFIFO}}},
+    {"'./user-data' is in the archive twice",
+     {{"user-data", SCRIPT, NULL, 0}, {"./user-data", SCRIPT, NULL, 0}}},
+    {"user-data does not begin with", {{"user-data", "hello", NULL, 0}}},
+    {"network-config: line 1", {{"network-config", "- a\n", NULL, 0}}},
+    {"openstack/latest/meta_data.json: line 1",
+     {{"openstack/latest/meta_data.json", "{'", NULL, 0}}},
+    {"Unattend.xml: line 2: not well-formed XML", {{"Unattend.xml", "<a>\n</b>", NULL, 0}}},
+    {"Unattend.xml is empty", {{"Unattend.xml", "", NULL, 0}}},
+    {"has neither 'user-data', 'meta-data'", {{"vendor-data", SCRIPT, NULL, 0}}},
+};
+
+static void
+test_archives_refused(void)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(refused); i++) {
+        g_auto(VtUpload) upload = {0};
+        g_autoptr(GError) error = NULL;
+
+        g_assert_false(read_archive(refused[i].entries, &upload, &error));
+        g_test_message("%s", error->message);
+        g_assert_nonnull(strstr(error->message, refused[i].says));
+        g_assert_null(upload.files);
+    }
+}
+
+static void
+test_archive_of_many(void)
+{
+    Entry entries[TOO_MANY + 1] = {{NULL}};
+    char names[TOO_MANY][8];
+    g_auto(VtUpload) upload = {0};
+    g_autoptr(GError) error = NULL;
+
+    for (int i = 0; i < TOO_MANY; i++) {
+        g_snprintf(names[i], sizeof(names[i]), "f%d", i);
+        entries[i] = (Entry){names[i], "x", NULL, 0};
+    }
+    g_assert_false(read_archive(entries, &upload, &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_TOO_LARGE);
+    g_assert_nonnull(strstr(error->message, "more than 32 files"));
+}
+
+/* As Windows itself writes it */
+static void
+test_utf16(void)
+{
+    static const char xml[] = "<?xml version=\"1.0\" encoding=\"utf-16\"?><unattend/>";
+    struct archive *archive = archive_write_new();
+    struct archive_entry *header = archive_entry_new();
+    g_autofree char *data = g_malloc(1 << 16), *text = NULL;
+    g_auto(VtUpload) upload = {0};
+    g_autoptr(GBytes) bytes = NULL;
+    g_autoptr(GError) error = NULL;
+    size_t used = 0;
+    gsize size = 0;
+
+    text = g_convert(xml, -1, "UTF-16", "UTF-8", NULL, &size, &error);
+    g_assert_no_error(error);
+    archive_write_set_format_ustar(archive);
+    archive_write_open_memory(archive, data, 1 << 16, &used);
+    archive_entry_set_pathname(header, "Unattend.xml");
+    archive_entry_set_filetype(header, AE_IFREG);
+    archive_entry_set_size(header, (gint64)size);
+    g_assert_cmpint(archive_write_header(archive, header), ==, ARCHIVE_OK);
+    g_assert_cmpint(archive_write_data(archive, text, size), ==, size);
+    archive_entry_free(header);
+    archive_write_close(archive);
+    archive_write_free(archive);
+    bytes = g_bytes_new(data, used);
+    g_assert_true(vt_upload_read(NAME, bytes, &upload, &error));
+    g_assert_no_error(error);
+    g_assert_cmpstr(upload.label, ==, "UNATTEND");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -125,5 +289,9 @@ main(int argc, char **argv)
     g_test_add_func("/upload/meta-data", test_meta_data);
     g_test_add_func("/upload/nothing", test_nothing);
     g_test_add_func("/upload/refuse", test_refuse);
+    g_test_add_func("/upload/archives", test_archives);
+    g_test_add_func("/upload/archives-refused", test_archives_refused);
+    g_test_add_func("/upload/archive-of-many", test_archive_of_many);
+    g_test_add_func("/upload/utf-16", test_utf16);
     return g_test_run();
 }
