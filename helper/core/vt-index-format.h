@@ -11,7 +11,9 @@
 #define INDEX_VERSION 1u
 #define PAGE_SIZE     16384u
 /* 64 KiB clusters: qemu's default, and tables small enough to be written whole */
-#define CLUSTER_BITS 16u
+#define CLUSTER_BITS_FULL 16u
+/* 128 KiB clusters with subclusters of 4 KiB: what changed, and nothing around it */
+#define CLUSTER_BITS_DELTA 17u
 /* An index of VT_INDEX_SIZE_MAX has no more */
 #define PAGES_MAX    (VT_INDEX_SIZE_MAX / PAGE_SIZE)
 #define SECTIONS_MAX 16u
@@ -51,6 +53,7 @@ enum {
 };
 #define SECTION_TYPE_EXTENTS    1u
 #define SECTION_TYPE_FRAMES     2u
+#define SECTION_TYPE_PREFIXES   3u
 #define SECTION_MUST_UNDERSTAND 1u
 
 /* Page table entry */
@@ -69,6 +72,7 @@ enum {
 #define EXTENT_KIND_SHIFT     60
 #define EXTENT_ANCESTOR_SHIFT 48
 #define EXTENT_SOURCE_MASK    ((UINT64_C(1) << 48) - 1)
+#define EXTENT_ANCESTOR_MASK  0xfffu
 
 /* Frame record */
 enum {
@@ -76,11 +80,17 @@ enum {
     FRAME_SIZE = 4,
     FRAME_BLOB = 8,
     FRAME_BLOCKS = 10,
-    FRAME_FLAGS = 12,
+    FRAME_PREFIX = 12,
     FRAME_DIGEST = 16,
     FRAME_CONTENT_DIGEST = 48,
     FRAME_RECORD = 80,
 };
+/* u32: how many prefixes, and the number of the first */
+#define FRAME_PREFIX_COUNT_SHIFT 24
+#define FRAME_PREFIX_FIRST_MASK  0xffffffu
+
+/* Prefix record: as an extent of the kind ancestor */
+#define PREFIX_RECORD EXTENT_RECORD
 
 static inline uint16_t
 get16(const uint8_t *p)

@@ -8,22 +8,9 @@
  * straight from the blob and check nothing. Frames come before extents because extents point into
  * the literal space whose size the frames prove.
  */
-#include "vt-index-format.h"
-
-#include "vt-index.h"
+#include "vt-index-parser.h"
 
 #include <inttypes.h>
-
-/* What the tables of the root say, while parsing */
-typedef struct {
-    const uint8_t *data;
-    gsize size;
-    VtIndex *index;
-    uint32_t section_count;
-    uint32_t page_count;
-    uint32_t extents_page;
-    uint32_t frames_page;
-} Parser;
 
 static bool
 is_zero(const uint8_t *data, size_t length)
@@ -48,7 +35,6 @@ static const FixedField fixed_fields[] = {
     {ROOT_HEADER_SIZE, ROOT_HEADER, "header size"},
     {ROOT_BLOCK_SIZE, VT_INDEX_BLOCK_SIZE, "block size"},
     {ROOT_PAGE_SIZE, PAGE_SIZE, "page size"},
-    {ROOT_CLUSTER_BITS, CLUSTER_BITS, "cluster bits"},
     {ROOT_RESERVED_1, 0, "reserved field at 84"},
     {ROOT_RESERVED_2, 0, "reserved field at 120"},
     {ROOT_RESERVED_2 + 4, 0, "reserved field at 124"},
@@ -73,16 +59,15 @@ check_identity(const uint8_t *data, gsize size, GError **error)
         return vt_throw(error, VT_ERROR_UNSUPPORTED,
                         "layer index: needs features 0x%" PRIx64 " that this program does not have",
                         get64(data + ROOT_REQUIRED));
-    if (!is_zero(data + ROOT_PARENT, VT_DIGEST_BYTES))
-        return vt_throw(error, VT_ERROR_UNSUPPORTED,
-                        "layer index: it is a delta layer, this program reads full layers only");
     return true;
 }
 
 static bool
 check_fields(const uint8_t *data, GError **error)
 {
-    uint32_t frame_size = get32(data + ROOT_FRAME_SIZE);
+    const uint32_t frame_size = get32(data + ROOT_FRAME_SIZE),
+                   bits = get32(data + ROOT_CLUSTER_BITS);
+    const bool is_delta = !is_zero(data + ROOT_PARENT, VT_DIGEST_BYTES);
     uint64_t capacity = get64(data + ROOT_CAPACITY);
 
     for (size_t i = 0; i < G_N_ELEMENTS(fixed_fields); i++) {
@@ -92,6 +77,9 @@ check_fields(const uint8_t *data, GError **error)
             return vt_throw(error, VT_ERROR_INVALID, "layer index: %s is %u, not %u", field->what,
                             get32(data + field->offset), field->value);
     }
+    if (bits != (is_delta ? CLUSTER_BITS_DELTA : CLUSTER_BITS_FULL))
+        return vt_throw(error, VT_ERROR_INVALID, "layer index: cluster bits is %u, not %u", bits,
+                        is_delta ? CLUSTER_BITS_DELTA : CLUSTER_BITS_FULL);
     if (frame_size < VT_INDEX_FRAME_MIN || frame_size > VT_INDEX_FRAME_MAX ||
         (frame_size & (frame_size - 1)) != 0)
         return vt_throw(error, VT_ERROR_INVALID,
@@ -109,7 +97,7 @@ check_fields(const uint8_t *data, GError **error)
 }
 
 static bool
-parse_root(Parser *parser, GError **error)
+parse_root(VtIndexParser *parser, GError **error)
 {
     const uint8_t *data = parser->data;
     VtIndex *index = parser->index;
@@ -122,6 +110,8 @@ parse_root(Parser *parser, GError **error)
     index->cluster_bits = get32(data + ROOT_CLUSTER_BITS);
     index->literal_blocks = get64(data + ROOT_LITERAL_BLOCKS);
     index->data_blocks = get64(data + ROOT_DATA_BLOCKS);
+    memcpy(index->parent.bytes, data + ROOT_PARENT, VT_DIGEST_BYTES);
+    index->is_delta = !is_zero(data + ROOT_PARENT, VT_DIGEST_BYTES);
     index->blob_count = get32(data + ROOT_BLOB_COUNT);
     parser->section_count = get32(data + ROOT_SECTION_COUNT);
     parser->page_count = get32(data + ROOT_PAGE_COUNT);
@@ -188,36 +178,41 @@ read_section(const uint8_t *entry, uint32_t next_page, Section *ret, GError **er
 
 /* Takes note of a section this program knows, and lets it pass one that it may ignore */
 static bool
-take_section(Parser *parser, const Section *section, GError **error)
+take_section(VtIndexParser *parser, const Section *section, GError **error)
 {
-    uint32_t record_size;
+    VtIndex *index = parser->index;
+    const struct {
+        uint32_t type;
+        uint32_t record_size;
+        uint64_t *count;
+        uint32_t *first_page;
+    } known[] = {
+        {SECTION_TYPE_EXTENTS, EXTENT_RECORD, &index->extent_count, &parser->extents_page},
+        {SECTION_TYPE_FRAMES, FRAME_RECORD, &index->frame_count, &parser->frames_page},
+        {SECTION_TYPE_PREFIXES, PREFIX_RECORD, &index->prefix_count, &parser->prefixes_page},
+    };
+    size_t i = 0;
 
-    if (section->type == SECTION_TYPE_EXTENTS) {
-        record_size = EXTENT_RECORD;
-        parser->index->extent_count = section->record_count;
-        parser->extents_page = section->first_page;
-    } else if (section->type == SECTION_TYPE_FRAMES) {
-        record_size = FRAME_RECORD;
-        parser->index->frame_count = section->record_count;
-        parser->frames_page = section->first_page;
-    } else if (section->flags & SECTION_MUST_UNDERSTAND) {
-        return vt_throw(error, VT_ERROR_UNSUPPORTED,
+    while (i < G_N_ELEMENTS(known) && known[i].type != section->type)
+        i++;
+    if (i == G_N_ELEMENTS(known))
+        return !(section->flags & SECTION_MUST_UNDERSTAND) ||
+               vt_throw(error, VT_ERROR_UNSUPPORTED,
                         "layer index: section type %u must be understood, and is not by this "
                         "program; update virt-template",
                         section->type);
-    } else {
-        return true;
-    }
-    if (section->record_size != record_size)
+    if (section->record_size != known[i].record_size)
         return vt_throw(error, VT_ERROR_INVALID,
                         "layer index: section %u has records of %u bytes, not %u", section->type,
-                        section->record_size, record_size);
+                        section->record_size, known[i].record_size);
+    *known[i].count = section->record_count;
+    *known[i].first_page = section->first_page;
     return true;
 }
 
 /* Pages: digest, and zeros behind the last record */
 static bool
-check_pages(const Parser *parser, const Section *section, GError **error)
+check_pages(const VtIndexParser *parser, const Section *section, GError **error)
 {
     const uint8_t *table = parser->data + ROOT_HEADER + parser->section_count * SECTION_ENTRY;
     const uint8_t *pages = parser->data + parser->index->root_size;
@@ -242,7 +237,7 @@ check_pages(const Parser *parser, const Section *section, GError **error)
 }
 
 static bool
-parse_sections(Parser *parser, GError **error)
+parse_sections(VtIndexParser *parser, GError **error)
 {
     const uint8_t *pages = parser->data + parser->index->root_size;
     uint64_t next_page = 0;
@@ -272,224 +267,11 @@ parse_sections(Parser *parser, GError **error)
                         (unsigned)(parser->page_count - next_page));
     parser->index->extents = pages + (size_t)parser->extents_page * PAGE_SIZE;
     parser->index->frames = pages + (size_t)parser->frames_page * PAGE_SIZE;
+    parser->index->prefixes = pages + (size_t)parser->prefixes_page * PAGE_SIZE;
+    parser->index->extent_table = parser->data + ROOT_HEADER +
+                                  parser->section_count * SECTION_ENTRY +
+                                  (size_t)parser->extents_page * PAGE_ENTRY;
     return true;
-}
-
-/* The key by which a reader of single pages finds record @number, where it begins a page */
-static bool
-check_first_key(const Parser *parser, uint32_t first_page, uint32_t record_size, uint64_t number,
-                uint64_t key)
-{
-    const uint8_t *table = parser->data + ROOT_HEADER + parser->section_count * SECTION_ENTRY;
-    const uint32_t per_page = PAGE_SIZE / record_size;
-    size_t page = first_page + (size_t)(number / per_page);
-
-    return number % per_page != 0 || get64(table + page * PAGE_ENTRY + PAGE_FIRST_KEY) == key;
-}
-
-/* ---- frames ---- */
-
-/* Frames are packed: the next one follows the last, or begins the next blob */
-static bool
-check_place(uint64_t number, const VtFrame *last, const VtFrame *frame, GError **error)
-{
-    bool same = frame->blob == last->blob && number > 0;
-    uint32_t next_blob = number > 0 ? last->blob + 1 : 0;
-    uint32_t end = last->offset + last->size;
-
-    if (!same && frame->blob != next_blob)
-        return vt_throw(error, VT_ERROR_INVALID,
-                        "layer index: frame %" PRIu64 " is in blob %u, out of order", number,
-                        frame->blob);
-    if (same && frame->offset < end)
-        return vt_throw(error, VT_ERROR_INVALID,
-                        "layer index: frame %" PRIu64 " overlaps the one before it in "
-                        "blob %u",
-                        number, frame->blob);
-    if (frame->offset != (same ? end : 0))
-        return vt_throw(error, VT_ERROR_INVALID,
-                        "layer index: gap before frame %" PRIu64 " in blob %u", number,
-                        frame->blob);
-    if (frame->size > VT_INDEX_BLOB_MAX - frame->offset)
-        return vt_throw(error, VT_ERROR_INVALID,
-                        "layer index: frame %" PRIu64 " ends behind the largest blob, "
-                        "%u bytes",
-                        number, VT_INDEX_BLOB_MAX);
-    return true;
-}
-
-static bool
-check_frame(const Parser *parser, uint64_t number, const VtFrame *last, const VtFrame *frame,
-            GError **error)
-{
-    const VtIndex *index = parser->index;
-    uint64_t left = index->literal_blocks - number * index->frame_blocks;
-    uint32_t content = frame->blocks * VT_INDEX_BLOCK_SIZE;
-
-    if (get32(record_at(index->frames, number, FRAME_RECORD) + FRAME_FLAGS) != 0)
-        return vt_throw(error, VT_ERROR_UNSUPPORTED,
-                        "layer index: frame %" PRIu64 " has flags of a delta layer", number);
-    if (frame->blocks != MIN(left, index->frame_blocks))
-        return vt_throw(error, VT_ERROR_INVALID,
-                        "layer index: frame %" PRIu64 " has %u blocks of content, not %u", number,
-                        frame->blocks, (unsigned)MIN(left, index->frame_blocks));
-    if (frame->size == 0 || frame->size > content + VT_INDEX_FRAME_OVERHEAD(content))
-        return vt_throw(error, VT_ERROR_INVALID,
-                        "layer index: frame %" PRIu64 " has %u compressed bytes for %u of "
-                        "content",
-                        number, frame->size, content);
-    if (!check_first_key(parser, parser->frames_page, FRAME_RECORD, number, number))
-        return vt_throw(error, VT_ERROR_INVALID,
-                        "layer index: wrong first key of the page of frame %" PRIu64, number);
-    return check_place(number, last, frame, error);
-}
-
-static bool
-check_frames(const Parser *parser, GError **error)
-{
-    const VtIndex *index = parser->index;
-    uint64_t count = index->literal_blocks / index->frame_blocks +
-                     (index->literal_blocks % index->frame_blocks != 0);
-    VtFrame last = {0};
-
-    if (index->frame_count != count)
-        return vt_throw(error, VT_ERROR_INVALID,
-                        "layer index: %" PRIu64 " frames for %" PRIu64
-                        " literal blocks, not %" PRIu64,
-                        index->frame_count, index->literal_blocks, count);
-    for (uint64_t i = 0; i < count; i++) {
-        VtFrame frame;
-
-        vt_index_frame(index, i, &frame);
-        if (!check_frame(parser, i, &last, &frame, error))
-            return false;
-        last = frame;
-    }
-    if (index->blob_count != (count > 0 ? last.blob + 1 : 0))
-        return vt_throw(error, VT_ERROR_INVALID,
-                        "layer index: the root counts %u blobs, the frames fill %u",
-                        index->blob_count, count > 0 ? last.blob + 1 : 0);
-    return true;
-}
-
-/* ---- extents ---- */
-
-/* Bits [first, first + count) become 1 */
-static void
-set_bits(uint8_t *bits, uint64_t first, uint64_t count)
-{
-    for (; count > 0 && first % 8 != 0; first++, count--)
-        bits[first / 8] |= (uint8_t)(1u << first % 8);
-    memset(bits + first / 8, 0xff, count / 8);
-    for (first += count / 8 * 8, count %= 8; count > 0; first++, count--)
-        bits[first / 8] |= (uint8_t)(1u << first % 8);
-}
-
-static bool
-check_kind(const VtIndex *index, const uint8_t *record, const VtExtent *extent, GError **error)
-{
-    uint64_t word = get64(record + EXTENT_SOURCE);
-
-    if (word >> EXTENT_KIND_SHIFT == VT_EXTENT_ANCESTOR)
-        return vt_throw(error, VT_ERROR_UNSUPPORTED,
-                        "layer index: extent at block %" PRIu64
-                        " is of an ancestor, in a full layer",
-                        extent->guest);
-    if (word >> EXTENT_KIND_SHIFT > VT_EXTENT_LITERAL ||
-        (word & ~(EXTENT_SOURCE_MASK | (UINT64_C(1) << EXTENT_KIND_SHIFT))))
-        return vt_throw(error, VT_ERROR_INVALID,
-                        "layer index: extent at block %" PRIu64 " has an unknown kind",
-                        extent->guest);
-    if (extent->kind == VT_EXTENT_ZERO && extent->source != 0)
-        return vt_throw(error, VT_ERROR_INVALID,
-                        "layer index: zero extent at block %" PRIu64 " has a source",
-                        extent->guest);
-    if (extent->kind == VT_EXTENT_LITERAL &&
-        (extent->source > index->literal_blocks ||
-         extent->length > index->literal_blocks - extent->source))
-        return vt_throw(error, VT_ERROR_INVALID,
-                        "layer index: extent at block %" PRIu64
-                        " is out of range, it ends behind the last literal block",
-                        extent->guest);
-    return true;
-}
-
-/* Two neighbours that one extent could say */
-static bool
-is_mergeable(const VtExtent *a, const VtExtent *b)
-{
-    if (a->length == 0 || a->kind != b->kind || (uint64_t)a->length + b->length > UINT32_MAX)
-        return false;
-    return a->kind == VT_EXTENT_ZERO || a->source + a->length == b->source;
-}
-
-static bool
-check_extent(const Parser *parser, uint64_t number, const VtExtent *last, const VtExtent *extent,
-             GError **error)
-{
-    const VtIndex *index = parser->index;
-
-    if (extent->length == 0)
-        return vt_throw(error, VT_ERROR_INVALID,
-                        "layer index: extent at block %" PRIu64 " has no length", extent->guest);
-    if (extent->length > index->capacity / VT_INDEX_BLOCK_SIZE - extent->guest)
-        return vt_throw(error, VT_ERROR_INVALID,
-                        "layer index: extent at block %" PRIu64 " ends behind the virtual disk",
-                        extent->guest);
-    if (!check_first_key(parser, parser->extents_page, EXTENT_RECORD, number, extent->guest))
-        return vt_throw(error, VT_ERROR_INVALID,
-                        "layer index: wrong first key of the page of the extent at block "
-                        "%" PRIu64,
-                        extent->guest);
-    if (is_mergeable(last, extent))
-        return vt_throw(error, VT_ERROR_INVALID,
-                        "layer index: extent at block %" PRIu64
-                        " is not merged with the one before it",
-                        extent->guest);
-    return check_kind(index, record_at(index->extents, number, EXTENT_RECORD), extent, error);
-}
-
-static bool
-check_all_used(const VtIndex *index, const uint8_t *used, GError **error)
-{
-    for (uint64_t i = 0; i < index->literal_blocks; i++) {
-        if (!(used[i / 8] & 1u << i % 8))
-            return vt_throw(error, VT_ERROR_INVALID,
-                            "layer index: no extent uses literal block %" PRIu64, i);
-    }
-    return true;
-}
-
-static bool
-check_extents(const Parser *parser, GError **error)
-{
-    const VtIndex *index = parser->index;
-    g_autofree uint8_t *used = g_malloc0(index->literal_blocks / 8 + 1);
-    uint64_t data_blocks = 0;
-    VtExtent last = {0}, extent;
-    VtExtentIter iter;
-
-    vt_extent_iter_init(&iter, index);
-    while (vt_extent_iter_next(&iter, &extent)) {
-        if (!check_extent(parser, iter.number - 1, &last, &extent, error))
-            return false;
-        if (extent.kind == VT_EXTENT_LITERAL) {
-            data_blocks += extent.length;
-            set_bits(used, extent.source, extent.length);
-        }
-        last = extent;
-    }
-    if (iter.guest != index->capacity / VT_INDEX_BLOCK_SIZE)
-        return vt_throw(error, VT_ERROR_INVALID,
-                        "layer index: extents cover %" PRIu64
-                        " blocks, the virtual size is %" PRIu64,
-                        iter.guest, index->capacity / VT_INDEX_BLOCK_SIZE);
-    if (data_blocks != index->data_blocks)
-        return vt_throw(error, VT_ERROR_INVALID,
-                        "layer index: the root counts %" PRIu64
-                        " data blocks, the extents %" PRIu64,
-                        index->data_blocks, data_blocks);
-    return check_all_used(index, used, error);
 }
 
 /* ---- interface ---- */
@@ -498,12 +280,12 @@ bool
 vt_index_parse(GBytes *bytes, VtIndex **ret_index, GError **error)
 {
     g_autoptr(VtIndex) index = g_new0(VtIndex, 1);
-    Parser parser = {.index = index};
+    VtIndexParser parser = {.index = index};
 
     index->bytes = g_bytes_ref(bytes);
     parser.data = g_bytes_get_data(bytes, &parser.size);
     if (!parse_root(&parser, error) || !parse_sections(&parser, error) ||
-        !check_frames(&parser, error) || !check_extents(&parser, error))
+        !vt_index_check_frames(&parser, error) || !vt_index_check_extents(&parser, error))
         return false;
     *ret_index = g_steal_pointer(&index);
     return true;
@@ -549,14 +331,54 @@ vt_index_frame(const VtIndex *index, uint64_t number, VtFrame *ret_frame)
     ret_frame->offset = get32(record + FRAME_OFFSET);
     ret_frame->size = get32(record + FRAME_SIZE);
     ret_frame->blocks = get16(record + FRAME_BLOCKS);
+    ret_frame->prefix_count = get32(record + FRAME_PREFIX) >> FRAME_PREFIX_COUNT_SHIFT;
+    ret_frame->prefix_first = get32(record + FRAME_PREFIX) & FRAME_PREFIX_FIRST_MASK;
     memcpy(ret_frame->digest.bytes, record + FRAME_DIGEST, VT_DIGEST_BYTES);
     memcpy(ret_frame->content_digest.bytes, record + FRAME_CONTENT_DIGEST, VT_DIGEST_BYTES);
+}
+
+void
+vt_index_prefix(const VtIndex *index, uint64_t number, VtPrefix *ret_prefix)
+{
+    const uint8_t *record = record_at(index->prefixes, number, PREFIX_RECORD);
+    const uint64_t word = get64(record + EXTENT_SOURCE);
+
+    ret_prefix->length = get32(record + EXTENT_LENGTH);
+    ret_prefix->ancestor = (uint32_t)(word >> EXTENT_ANCESTOR_SHIFT) & EXTENT_ANCESTOR_MASK;
+    ret_prefix->source = word & EXTENT_SOURCE_MASK;
 }
 
 void
 vt_extent_iter_init(VtExtentIter *iter, const VtIndex *index)
 {
     *iter = (VtExtentIter){.index = index};
+}
+
+void
+vt_extent_iter_seek(VtExtentIter *iter, const VtIndex *index, uint64_t block)
+{
+    const uint32_t per_page = PAGE_SIZE / EXTENT_RECORD;
+    uint64_t low = 0, high = (index->extent_count + per_page - 1) / per_page;
+    VtExtent extent;
+
+    /* The last page whose first extent begins at or before it */
+    while (high - low > 1) {
+        const uint64_t middle = low + (high - low) / 2;
+
+        if (get64(index->extent_table + middle * PAGE_ENTRY + PAGE_FIRST_KEY) <= block)
+            low = middle;
+        else
+            high = middle;
+    }
+    *iter = (VtExtentIter){
+        .index = index,
+        .number = low * per_page,
+        .guest = get64(index->extent_table + low * PAGE_ENTRY + PAGE_FIRST_KEY),
+    };
+    for (VtExtentIter peek = *iter; vt_extent_iter_next(&peek, &extent); *iter = peek) {
+        if (peek.guest > block)
+            return;
+    }
 }
 
 bool
@@ -572,6 +394,7 @@ vt_extent_iter_next(VtExtentIter *iter, VtExtent *ret_extent)
     ret_extent->guest = iter->guest;
     ret_extent->length = get32(record + EXTENT_LENGTH);
     ret_extent->kind = (VtExtentKind)(word >> EXTENT_KIND_SHIFT);
+    ret_extent->ancestor = (uint32_t)(word >> EXTENT_ANCESTOR_SHIFT) & EXTENT_ANCESTOR_MASK;
     ret_extent->source = word & EXTENT_SOURCE_MASK;
     iter->number++;
     iter->guest += ret_extent->length;

@@ -105,14 +105,35 @@ sweep(const VtIndex *index, VtLayerMap *map, GError **error)
     return true;
 }
 
+static GArray *
+find_moves(const VtIndex *index, const VtQcow2Layout *layout)
+{
+    GArray *moves = g_array_new(false, false, sizeof(VtMove));
+    VtExtentIter iter;
+    VtExtent extent;
+
+    vt_extent_iter_init(&iter, index);
+    while (vt_extent_iter_next(&iter, &extent)) {
+        VtMove move = {
+            .source = extent.source, .blocks = extent.length, .ancestor = extent.ancestor};
+
+        if (extent.kind != VT_EXTENT_ANCESTOR || vt_extent_is_inherited(&extent))
+            continue;
+        move.offset = vt_qcow2_layout_offset(layout, extent.guest);
+        g_array_append_val(moves, move);
+    }
+    return moves;
+}
+
 bool
-vt_layer_map_new(const VtIndex *index, VtLayerMap **ret_map, GError **error)
+vt_layer_map_new(const VtIndex *index, const char *backing, VtLayerMap **ret_map, GError **error)
 {
     g_autoptr(VtLayerMap) map = g_new0(VtLayerMap, 1);
 
     map->frame_blocks = index->frame_blocks;
     map->frame_count = index->frame_count;
-    map->layout = vt_qcow2_layout_new(index);
+    map->layout = vt_qcow2_layout_new(index, backing);
+    map->moves = find_moves(index, map->layout);
     map->primary.all = g_array_new(false, false, sizeof(VtTarget));
     map->copies.all = g_array_new(false, false, sizeof(VtTarget));
     if (!sweep(index, map, error))
@@ -131,6 +152,7 @@ vt_layer_map_free(VtLayerMap *map)
     vt_qcow2_layout_free(map->layout);
     g_clear_pointer(&map->primary.all, g_array_unref);
     g_clear_pointer(&map->copies.all, g_array_unref);
+    g_clear_pointer(&map->moves, g_array_unref);
     g_free(map->primary.first);
     g_free(map->copies.first);
     g_free(map);

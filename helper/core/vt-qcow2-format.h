@@ -118,3 +118,20 @@ qcow2_put_header(uint8_t *p, const Qcow2Header *header)
     qcow2_put32(p + QCOW2_REFCOUNT_ORDER, QCOW2_REFCOUNT_ORDER_16);
     qcow2_put32(p + QCOW2_HEADER_LENGTH, QCOW2_HEADER_3_FULL);
 }
+
+/* Behind the header at @p: backing format, end of extensions, backing file name */
+static inline void
+qcow2_put_backing(uint8_t *p, const char *format, const char *file)
+{
+    const size_t length = strlen(format);
+    uint8_t *at = p + QCOW2_HEADER_3_FULL;
+
+    qcow2_put32(at, QCOW2_EXTENSION_BACKING_FORMAT);
+    qcow2_put32(at + 4, (uint32_t)length);
+    memcpy(at + 8, format, length);
+    /* 8 for this extension's head, 8 for the end, which is zeros */
+    at += 8 + (length + 7) / 8 * 8 + 8;
+    memcpy(at, file, strlen(file));
+    qcow2_put64(p + QCOW2_BACKING_OFFSET, (uint64_t)(at - p));
+    qcow2_put32(p + QCOW2_BACKING_SIZE, (uint32_t)strlen(file));
+}

@@ -5,19 +5,23 @@
  *
  *     header | refcount table | refcount blocks | L1 | L2 tables | data clusters
  *
- * A guest cluster is allocated if one of its blocks is not zero, and an L2 table if one of its
- * clusters is. Both stand in guest order. So the file is described by the runs of allocated guest
- * clusters, and any metadata cluster can be made from them alone.
+ * A guest cluster is allocated if one of its blocks is stored, and an L2 table if it has something
+ * to say. Both stand in guest order. So the file is described by the runs of allocated guest
+ * clusters and the index, and any metadata cluster can be made from them alone.
+ *
+ * Clusters of delta layers have 32 subclusters of a block each. An L2 entry has a second word:
+ *
+ *     bits 63-32: subcluster reads as zeros │ bits 31-0: subcluster is in the data cluster
+ *
+ * Subclusters with neither bit are those of the backing file.
  */
 #include "vt-qcow2-layout.h"
 
 #include "vt-qcow2-format.h"
 
-#define CLUSTER_BITS       16u
-#define CLUSTER            VT_QCOW2_LAYOUT_CLUSTER
-#define BLOCKS_PER_CLUSTER (CLUSTER / VT_INDEX_BLOCK_SIZE)
-#define TABLE_ENTRIES      (CLUSTER / 8)
-#define REFBLOCK_ENTRIES   (CLUSTER / 2)
+#define L2_ENTRY          8u
+#define EXTENDED_L2_ENTRY 16u
+#define ZERO_SHIFT        32
 
 /* Guest clusters [first, first + count) are data clusters [rank, rank + count) */
 typedef struct {
@@ -55,22 +59,45 @@ add_run(GArray *runs, uint64_t first, uint64_t end)
     g_array_append_val(runs, run);
 }
 
-/* Which entries of L1 have an L2 table */
+/* Guest clusters [first, end) need entries in L2 tables */
 static void
-add_tables(VtQcow2Layout *layout)
+add_tables(VtQcow2Layout *layout, uint64_t first, uint64_t end)
 {
-    for (guint i = 0; i < layout->runs->len; i++) {
-        const Run *run = run_at(layout, i);
-        const uint64_t last = (run->first + run->count - 1) / TABLE_ENTRIES;
+    const uint64_t last = (end - 1) / layout->table_entries;
 
-        for (uint64_t table = run->first / TABLE_ENTRIES; table <= last; table++) {
-            uint32_t entry = (uint32_t)table;
-            guint len = layout->tables->len;
+    for (uint64_t table = first / layout->table_entries; table <= last; table++) {
+        const uint32_t entry = (uint32_t)table;
+        const guint len = layout->tables->len;
 
-            if (len == 0 || g_array_index(layout->tables, uint32_t, len - 1) != entry)
-                g_array_append_val(layout->tables, entry);
-        }
+        if (len == 0 || g_array_index(layout->tables, uint32_t, len - 1) != entry)
+            g_array_append_val(layout->tables, entry);
     }
+}
+
+/* Runs and tables of all that stands in the file, or hides what the parent has */
+static void
+add_extents(VtQcow2Layout *layout)
+{
+    VtExtentIter iter;
+    VtExtent extent;
+
+    vt_extent_iter_init(&iter, layout->index);
+    while (vt_extent_iter_next(&iter, &extent)) {
+        const uint64_t first = extent.guest / layout->blocks_per_cluster;
+        const uint64_t end = divide_up(extent.guest + extent.length, layout->blocks_per_cluster);
+        const bool stored = vt_extent_is_stored(&extent);
+
+        if (stored)
+            add_run(layout->runs, first, end);
+        if (stored || (layout->index->is_delta && extent.kind == VT_EXTENT_ZERO))
+            add_tables(layout, first, end);
+    }
+}
+
+static uint64_t
+l1_size(const VtQcow2Layout *layout)
+{
+    return divide_up(layout->index->capacity, (uint64_t)layout->cluster * layout->table_entries);
 }
 
 /* Refcounts count themselves, so their number is where this stops to grow */
@@ -81,41 +108,36 @@ size_refcounts(VtQcow2Layout *layout, uint64_t others)
 
     do {
         before = total;
-        layout->refblocks = divide_up(total, REFBLOCK_ENTRIES);
-        layout->reftable_clusters = divide_up(layout->refblocks, TABLE_ENTRIES);
+        layout->refblocks = divide_up(total, layout->cluster / 2);
+        layout->reftable_clusters = divide_up(layout->refblocks, layout->cluster / 8);
         total = others + layout->refblocks + layout->reftable_clusters;
     } while (total != before);
 }
 
 VtQcow2Layout *
-vt_qcow2_layout_new(const VtIndex *index)
+vt_qcow2_layout_new(const VtIndex *index, const char *backing)
 {
     VtQcow2Layout *layout = g_new0(VtQcow2Layout, 1);
     uint64_t data = 0;
-    VtExtentIter iter;
-    VtExtent extent;
 
-    layout->capacity = index->capacity;
+    layout->index = index;
+    layout->backing = g_strdup(backing);
+    layout->cluster = 1u << index->cluster_bits;
+    layout->blocks_per_cluster = layout->cluster / VT_INDEX_BLOCK_SIZE;
+    layout->table_entries = layout->cluster / (index->is_delta ? EXTENDED_L2_ENTRY : L2_ENTRY);
     layout->runs = g_array_new(FALSE, FALSE, sizeof(Run));
     layout->tables = g_array_new(FALSE, FALSE, sizeof(uint32_t));
-    vt_extent_iter_init(&iter, index);
-    while (vt_extent_iter_next(&iter, &extent)) {
-        if (extent.kind != VT_EXTENT_ZERO)
-            add_run(layout->runs, extent.guest / BLOCKS_PER_CLUSTER,
-                    divide_up(extent.guest + extent.length, BLOCKS_PER_CLUSTER));
-    }
+    add_extents(layout);
     if (layout->runs->len > 0) {
         const Run *last = run_at(layout, layout->runs->len - 1);
 
         data = last->rank + last->count;
     }
-    add_tables(layout);
-    layout->l1_clusters =
-        divide_up(divide_up(index->capacity, (uint64_t)CLUSTER * TABLE_ENTRIES), TABLE_ENTRIES);
+    layout->l1_clusters = divide_up(l1_size(layout), layout->cluster / 8);
     size_refcounts(layout, 1 + layout->l1_clusters + layout->tables->len + data);
     layout->metadata_clusters = 1 + layout->reftable_clusters + layout->refblocks +
                                 layout->l1_clusters + layout->tables->len;
-    layout->file_size = (layout->metadata_clusters + data) * CLUSTER;
+    layout->file_size = (layout->metadata_clusters + data) * layout->cluster;
     return layout;
 }
 
@@ -126,6 +148,7 @@ vt_qcow2_layout_free(VtQcow2Layout *layout)
         return;
     g_array_unref(layout->runs);
     g_array_unref(layout->tables);
+    g_free(layout->backing);
     g_free(layout);
 }
 
@@ -150,12 +173,12 @@ find_run(const VtQcow2Layout *layout, uint64_t cluster)
 uint64_t
 vt_qcow2_layout_offset(const VtQcow2Layout *layout, uint64_t block)
 {
-    const uint64_t cluster = block / BLOCKS_PER_CLUSTER;
+    const uint64_t cluster = block / layout->blocks_per_cluster;
     const Run *run = run_at(layout, find_run(layout, cluster));
     const uint64_t number = layout->metadata_clusters + run->rank + (cluster - run->first);
 
     g_assert(cluster >= run->first);
-    return number * CLUSTER + block % BLOCKS_PER_CLUSTER * VT_INDEX_BLOCK_SIZE;
+    return number * layout->cluster + block % layout->blocks_per_cluster * VT_INDEX_BLOCK_SIZE;
 }
 
 /* ---- metadata ---- */
@@ -165,33 +188,36 @@ put_header(const VtQcow2Layout *layout, uint64_t number, uint8_t *buffer)
 {
     const uint64_t l1 = 1 + layout->reftable_clusters + layout->refblocks;
     const Qcow2Header header = {
-        .capacity = layout->capacity,
-        .cluster_bits = CLUSTER_BITS,
-        .reftable_offset = CLUSTER,
+        .capacity = layout->index->capacity,
+        .cluster_bits = layout->index->cluster_bits,
+        .incompatible = layout->index->is_delta ? QCOW2_INCOMPATIBLE_EXTENDED_L2 : 0,
+        .reftable_offset = layout->cluster,
         .reftable_clusters = (uint32_t)layout->reftable_clusters,
-        .l1_offset = l1 * CLUSTER,
-        .l1_size = (uint32_t)divide_up(layout->capacity, (uint64_t)CLUSTER * TABLE_ENTRIES),
+        .l1_offset = l1 * layout->cluster,
+        .l1_size = (uint32_t)l1_size(layout),
     };
 
     qcow2_put_header(buffer, &header);
+    if (layout->backing)
+        qcow2_put_backing(buffer, "qcow2", layout->backing);
 }
 
 static void
 put_reftable(const VtQcow2Layout *layout, uint64_t number, uint8_t *buffer)
 {
-    const uint64_t first = number * TABLE_ENTRIES;
+    const uint64_t entries = layout->cluster / 8, first = number * entries;
 
-    for (uint64_t i = 0; i < TABLE_ENTRIES && first + i < layout->refblocks; i++)
-        qcow2_put64(buffer + i * 8, (1 + layout->reftable_clusters + first + i) * CLUSTER);
+    for (uint64_t i = 0; i < entries && first + i < layout->refblocks; i++)
+        qcow2_put64(buffer + i * 8, (1 + layout->reftable_clusters + first + i) * layout->cluster);
 }
 
 static void
 put_refblock(const VtQcow2Layout *layout, uint64_t number, uint8_t *buffer)
 {
-    const uint64_t first = number * REFBLOCK_ENTRIES;
-    const uint64_t clusters = layout->file_size / CLUSTER;
+    const uint64_t entries = layout->cluster / 2, first = number * entries;
+    const uint64_t clusters = layout->file_size / layout->cluster;
 
-    for (uint64_t i = 0; i < REFBLOCK_ENTRIES && first + i < clusters; i++)
+    for (uint64_t i = 0; i < entries && first + i < clusters; i++)
         qcow2_put16(buffer + i * 2, 1);
 }
 
@@ -199,21 +225,60 @@ static void
 put_l1(const VtQcow2Layout *layout, uint64_t number, uint8_t *buffer)
 {
     const uint64_t tables = layout->metadata_clusters - layout->tables->len;
+    const uint64_t entries = layout->cluster / 8;
 
     for (guint i = 0; i < layout->tables->len; i++) {
         const uint64_t entry = g_array_index(layout->tables, uint32_t, i);
 
-        if (entry / TABLE_ENTRIES == number)
-            qcow2_put64(buffer + entry % TABLE_ENTRIES * 8, QCOW2_COPIED | (tables + i) * CLUSTER);
+        if (entry / entries == number)
+            qcow2_put64(buffer + entry % entries * 8,
+                        QCOW2_COPIED | (tables + i) * layout->cluster);
+    }
+}
+
+/* Sets, in the second words of a table whose first guest block is @first, the bits of @extent */
+static void
+put_bitmaps(const VtQcow2Layout *layout, const VtExtent *extent, uint64_t first, uint8_t *buffer)
+{
+    const int shift = extent->kind == VT_EXTENT_ZERO ? ZERO_SHIFT : 0;
+    const uint64_t blocks = (uint64_t)layout->table_entries * layout->blocks_per_cluster;
+    const uint64_t end = MIN(extent->guest + extent->length, first + blocks);
+    uint64_t block = MAX(extent->guest, first);
+
+    while (block < end) {
+        const uint64_t entry = (block - first) / layout->blocks_per_cluster;
+        const uint32_t from = (uint32_t)(block % layout->blocks_per_cluster);
+        const uint32_t count = (uint32_t)MIN(end - block, layout->blocks_per_cluster - from);
+        const uint64_t bits = (count == 32 ? UINT32_MAX : (1u << count) - 1);
+        uint8_t *word = buffer + entry * EXTENDED_L2_ENTRY + 8;
+
+        qcow2_put64(word, qcow2_get64(word) | bits << from << shift);
+        block += count;
+    }
+}
+
+static void
+put_subclusters(const VtQcow2Layout *layout, uint64_t first_cluster, uint8_t *buffer)
+{
+    const uint64_t first = first_cluster * layout->blocks_per_cluster;
+    const uint64_t end = first + (uint64_t)layout->table_entries * layout->blocks_per_cluster;
+    VtExtentIter iter;
+    VtExtent extent;
+
+    vt_extent_iter_seek(&iter, layout->index, first);
+    while (vt_extent_iter_next(&iter, &extent) && extent.guest < end) {
+        if (!vt_extent_is_inherited(&extent))
+            put_bitmaps(layout, &extent, first, buffer);
     }
 }
 
 static void
 put_l2(const VtQcow2Layout *layout, uint64_t number, uint8_t *buffer)
 {
+    const uint32_t entry_size = layout->cluster / layout->table_entries;
     const uint64_t first =
-        (uint64_t)g_array_index(layout->tables, uint32_t, number) * TABLE_ENTRIES;
-    const uint64_t end = first + TABLE_ENTRIES;
+        (uint64_t)g_array_index(layout->tables, uint32_t, number) * layout->table_entries;
+    const uint64_t end = first + layout->table_entries;
 
     for (guint i = find_run(layout, first); i < layout->runs->len; i++) {
         const Run *run = run_at(layout, i);
@@ -222,11 +287,13 @@ put_l2(const VtQcow2Layout *layout, uint64_t number, uint8_t *buffer)
         for (uint64_t c = MAX(first, run->first); c < stop; c++) {
             const uint64_t data = layout->metadata_clusters + run->rank + (c - run->first);
 
-            qcow2_put64(buffer + (c - first) * 8, QCOW2_COPIED | data * CLUSTER);
+            qcow2_put64(buffer + (c - first) * entry_size, QCOW2_COPIED | data * layout->cluster);
         }
         if (run->first >= end)
             break;
     }
+    if (layout->index->is_delta)
+        put_subclusters(layout, first, buffer);
 }
 
 void
@@ -243,7 +310,7 @@ vt_qcow2_layout_metadata(const VtQcow2Layout *layout, uint64_t number, uint8_t *
         {layout->tables->len, put_l2},
     };
 
-    memset(buffer, 0, CLUSTER);
+    memset(buffer, 0, layout->cluster);
     for (size_t i = 0; i < G_N_ELEMENTS(parts); i++) {
         if (number < parts[i].clusters) {
             parts[i].put(layout, number, buffer);

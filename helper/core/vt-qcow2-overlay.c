@@ -43,23 +43,6 @@ check_overlay(const VtQcow2Overlay *overlay, GError **error)
     return true;
 }
 
-/* Behind the header: backing format, end of extensions, backing file name */
-static void
-put_backing(uint8_t *data, const VtQcow2Overlay *overlay)
-{
-    const size_t format = strlen(overlay->backing_format), file = strlen(overlay->backing_file);
-    uint8_t *at = data + QCOW2_HEADER_3_FULL;
-
-    qcow2_put32(at, QCOW2_EXTENSION_BACKING_FORMAT);
-    qcow2_put32(at + 4, (uint32_t)format);
-    memcpy(at + 8, overlay->backing_format, format);
-    /* 8 for this extension's head, 8 for the end, which is zeros */
-    at += 8 + (format + 7) / 8 * 8 + 8;
-    memcpy(at, overlay->backing_file, file);
-    qcow2_put64(data + QCOW2_BACKING_OFFSET, (uint64_t)(at - data));
-    qcow2_put32(data + QCOW2_BACKING_SIZE, (uint32_t)file);
-}
-
 bool
 vt_qcow2_overlay_encode(const VtQcow2Overlay *overlay, GBytes **ret_bytes, uint64_t *ret_file_size,
                         GError **error)
@@ -86,7 +69,7 @@ vt_qcow2_overlay_encode(const VtQcow2Overlay *overlay, GBytes **ret_bytes, uint6
         return false;
     data = g_malloc0(length);
     qcow2_put_header(data, &header);
-    put_backing(data, overlay);
+    qcow2_put_backing(data, overlay->backing_format, overlay->backing_file);
     qcow2_put64(data + REFTABLE_CLUSTER * cluster, REFBLOCK_CLUSTER * cluster);
     for (uint64_t i = 0; i < clusters; i++)
         qcow2_put16(data + REFBLOCK_CLUSTER * cluster + i * 2, 1);

@@ -385,6 +385,7 @@ vtd_verify_run(VtdJob *job, VtdVerify *verify, GError **error)
     g_autoptr(GBytes) index = NULL;
     g_autoptr(VtPool) pool = NULL;
     g_autoptr(GError) local = NULL;
+    VtVerifyJob verify_job;
     VtDigest actual;
     vt_autofd fd = -1;
     bool ok;
@@ -400,7 +401,9 @@ vtd_verify_run(VtdJob *job, VtdVerify *verify, GError **error)
     fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return vt_throw_errno(error, errno, "cannot open '%s'", path);
-    ok = vt_unpack_verify(index, fd, 0, on_verified, job, &local);
+    verify_job =
+        (VtVerifyJob){.index = index, .layer_fd = fd, .progress = on_verified, .user = job};
+    ok = vt_unpack_verify(&verify_job, &local);
     if (g_cancellable_set_error_if_cancelled(job->cancellable, error))
         return false;
     if (!ok)

@@ -241,7 +241,7 @@ vtd_fetcher_requests(const VtdFetcher *fetcher)
 static GBytes *
 blob_table(GPtrArray *blobs)
 {
-    VtdBlobEntry *entries = g_new0(VtdBlobEntry, MAX(blobs->len, 1));
+    VtRingBlob *entries = g_new0(VtRingBlob, MAX(blobs->len, 1));
 
     for (guint i = 0; i < blobs->len; i++) {
         const VtDescriptor *blob = blobs->pdata[i];

@@ -1,24 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vtd-worker-fetch.c: the process that talks to the store: it moves bytes and decides nothing */
 #include "vt-fs.h"
-#include "vt-ring.h"
-#include "vt-store.h"
+#include "vt-ring-server.h"
 #include "vtd-channel.h"
 #include "vtd-sandbox.h"
 #include "vtd-worker-protocol.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 
 /* 8 connections, and what curl and the resolver need */
 #define FILES_MAX 128
 /* An index of 1 GiB is the largest document; a blob that is spooled has 256 MiB */
 #define FILE_SIZE_MAX (UINT64_C(1) << 30)
-#define DISPATCH_MS   1000
 
 typedef struct {
     VtStore *store;
@@ -88,166 +81,39 @@ write_document(Fetch *fetch, const VtdFetchRequest *request, int fd, GError **er
 
 /* ---- the ring ---- */
 
-typedef struct Ring Ring;
-
-typedef struct {
-    Ring *ring;
-    uint32_t number;
-    bool busy;
-} Slot;
-
-struct Ring {
-    Fetch *fetch;
-    const char *repository;
-    VtdBlobEntry *blobs;
-    uint32_t count;
-    uint8_t *memory;
-    int socket_fd;
-    guint busy;
-    bool closed;
-    Slot slots[VT_RING_SLOTS];
-};
-
-static void
-answer(void *user, const GError *failure)
-{
-    Slot *slot = user;
-    VtRingAnswer message = {.slot = slot->number, .code = -1};
-
-    slot->busy = false;
-    slot->ring->busy--;
-    if (failure) {
-        message.code = failure->domain == VT_ERROR ? failure->code : VT_ERROR_FAILED;
-        g_strlcpy(message.message, failure->message, sizeof(message.message));
-    }
-    if (send(slot->ring->socket_fd, &message, sizeof(message), MSG_NOSIGNAL) < 0)
-        slot->ring->closed = true;
-}
-
 static bool
-request_is_sane(const Ring *ring, const VtRingRequest *request)
+read_blob_table(int fd, uint32_t count, VtRingBlob **ret_blobs, GError **error)
 {
-    return request->slot < VT_RING_SLOTS && !ring->slots[request->slot].busy &&
-           request->blob < ring->count && request->length > 0 &&
-           request->length <= VT_RING_SLOT_SIZE &&
-           request->offset <= ring->blobs[request->blob].size &&
-           request->length <= ring->blobs[request->blob].size - request->offset;
-}
+    g_autofree VtRingBlob *blobs = g_new0(VtRingBlob, MAX(count, 1));
 
-static void
-start_range(Ring *ring, const VtRingRequest *request)
-{
-    Slot *slot = &ring->slots[request->slot];
-    const VtStoreRange range = {.repository = ring->repository,
-                                .digest = ring->blobs[request->blob].digest,
-                                .blob_size = ring->blobs[request->blob].size,
-                                .offset = request->offset,
-                                .length = request->length,
-                                .buffer = ring->memory + (size_t)request->slot * VT_RING_SLOT_SIZE,
-                                .done = answer,
-                                .user = slot};
-
-    slot->busy = true;
-    ring->busy++;
-    vt_store_start_range(ring->fetch->store, &range);
-}
-
-static void
-take_requests(Ring *ring)
-{
-    VtRingRequest request;
-
-    while (!ring->closed) {
-        ssize_t n = recv(ring->socket_fd, &request, sizeof(request), MSG_DONTWAIT);
-
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
-            return;
-        if (n != (ssize_t)sizeof(request) || !request_is_sane(ring, &request))
-            ring->closed = true;
-        else
-            start_range(ring, &request);
-    }
-}
-
-/* Readable when a request came, or when the daemon wants something or is gone */
-static int
-watch_both(const Ring *ring)
-{
-    int fd = epoll_create1(EPOLL_CLOEXEC);
-    struct epoll_event event = {.events = EPOLLIN};
-
-    if (fd < 0 || epoll_ctl(fd, EPOLL_CTL_ADD, ring->socket_fd, &event) < 0 ||
-        epoll_ctl(fd, EPOLL_CTL_ADD, VTD_WORKER_FD, &event) < 0)
-        vt_close_fd(&fd);
-    return fd;
-}
-
-static bool
-daemon_speaks(void)
-{
-    struct pollfd fd = {.fd = VTD_WORKER_FD, .events = POLLIN};
-
-    return poll(&fd, 1, 0) != 0;
-}
-
-/* Until unpack closes its end. Returns false when the process must end: ranges still run into
- * memory */
-static bool
-serve_ring(Ring *ring)
-{
-    vt_autofd both = watch_both(ring);
-
-    if (both < 0)
+    if (!vt_fs_pread_all(fd, blobs, count * sizeof(*blobs), 0, "blob table", error))
         return false;
-    while (!ring->closed && !daemon_speaks()) {
-        if (ring->busy > 0) {
-            vt_store_dispatch(ring->fetch->store, both, DISPATCH_MS);
-        } else {
-            struct pollfd fd = {.fd = both, .events = POLLIN};
-
-            if (poll(&fd, 1, DISPATCH_MS) < 0 && errno != EINTR)
-                return false;
-        }
-        take_requests(ring);
-    }
-    return ring->busy == 0;
-}
-
-static bool
-read_blob_table(Ring *ring, int fd, GError **error)
-{
-    ring->blobs = g_new0(VtdBlobEntry, MAX(ring->count, 1));
-    if (!vt_fs_pread_all(fd, ring->blobs, ring->count * sizeof(*ring->blobs), 0, "blob table",
-                         error))
-        return false;
-    for (uint32_t i = 0; i < ring->count; i++)
-        ring->blobs[i].digest[sizeof(ring->blobs[i].digest) - 1] = '\0';
+    for (uint32_t i = 0; i < count; i++)
+        blobs[i].digest[sizeof(blobs[i].digest) - 1] = '\0';
+    *ret_blobs = g_steal_pointer(&blobs);
     return true;
 }
 
-/* Returns: whether the process goes on */
+/* Until unpack closes its end. Returns: whether the process goes on */
 static bool
 run_ring(Fetch *fetch, const VtdFetchRequest *request, VtdFds *fds)
 {
-    Ring ring = {.fetch = fetch, .repository = request->text, .count = request->count};
+    g_autofree VtRingBlob *blobs = NULL;
+    g_autoptr(VtRingServer) server = NULL;
     g_autoptr(GError) error = NULL;
-    bool go_on;
+    VtRingSource source = {.store = fetch->store,
+                           .repository = request->text,
+                           .count = request->count,
+                           .memory_fd = fds->fd[0],
+                           .socket_fd = fds->fd[1],
+                           .other_fd = VTD_WORKER_FD};
 
-    for (uint32_t i = 0; i < VT_RING_SLOTS; i++)
-        ring.slots[i] = (Slot){.ring = &ring, .number = i};
-    ring.socket_fd = fds->fd[1];
-    ring.memory = mmap(NULL, (size_t)VT_RING_SLOTS * VT_RING_SLOT_SIZE, PROT_READ | PROT_WRITE,
-                       MAP_SHARED, fds->fd[0], 0);
-    if (ring.memory == MAP_FAILED)
-        vt_throw_errno(&error, errno, "cannot map the ring");
-    else
-        read_blob_table(&ring, fds->fd[2], &error);
+    if (read_blob_table(fds->fd[2], request->count, &blobs, &error)) {
+        source.blobs = blobs;
+        vt_ring_server_new(&source, &server, &error);
+    }
     reply_with(fetch, 0, error);
-    go_on = error == NULL && serve_ring(&ring);
-    if (go_on)
-        munmap(ring.memory, (size_t)VT_RING_SLOTS * VT_RING_SLOT_SIZE);
-    g_free(ring.blobs);
-    return go_on;
+    return server && vt_ring_server_run(server);
 }
 
 /* ---- requests of the daemon ---- */

@@ -48,12 +48,6 @@ typedef struct {
     char message[512];
 } VtdFetchReply;
 
-/* One for each frame blob, in a memfd */
-typedef struct {
-    uint64_t size;
-    char digest[72];
-} VtdBlobEntry;
-
 /* fds: index, output, ring, ring socket, blob table */
 typedef struct {
     uint32_t uid;

@@ -46,11 +46,11 @@ send_progress(void *user, uint64_t done, uint64_t total, uint64_t received)
 static bool
 read_sizes(int fd, uint32_t count, uint64_t **ret_sizes, GError **error)
 {
-    g_autofree VtdBlobEntry *entries = NULL;
+    g_autofree VtRingBlob *entries = NULL;
 
     if (count > VT_LAYER_BLOBS_MAX)
         return vt_throw(error, VT_ERROR_TOO_LARGE, "a layer of %u blobs", count);
-    entries = g_new0(VtdBlobEntry, MAX(count, 1));
+    entries = g_new0(VtRingBlob, MAX(count, 1));
     if (!vt_fs_pread_all(fd, entries, count * sizeof(*entries), 0, "blob table", error))
         return false;
     *ret_sizes = g_new0(uint64_t, MAX(count, 1));

@@ -18,6 +18,10 @@
  * same as an earlier one (found by a quick hash, proven by comparing the bytes), or new: then it
  * goes into a frame. New blocks get literal numbers in guest order, so a run of new blocks is one
  * extent.
+ *
+ * With a parent, a block that it has at the same place is inherited, even if it is zero. Others are
+ * looked up among all of the parent's blocks; what follows a block that was found is compared with
+ * what follows in the parent first, so that files that moved are one extent.
  */
 
 #define BLOCK VT_INDEX_BLOCK_SIZE
@@ -27,6 +31,9 @@
 #define DEFAULT_LEVEL 3
 #define LEVEL_MAX     19
 #define THREADS_MAX   64
+
+/* In the table of blocks: the rest is a block of the parent, not a literal */
+#define OF_PARENT (UINT64_C(1) << 63)
 
 typedef struct {
     int fd;
@@ -40,6 +47,9 @@ typedef struct {
     uint64_t data_blocks;
     uint8_t *buffer;
     uint8_t *compare;
+    uint8_t *below;         /* the parent's blocks at the place of @buffer */
+    uint64_t parent_blocks; /* 0 without a parent */
+    uint64_t follower;      /* block of the parent behind the last one that was found, or 0 */
 } Encoder;
 
 void
@@ -125,39 +135,128 @@ same_bytes(const Encoder *encoder, uint64_t earlier, const uint8_t *block, bool 
     return true;
 }
 
-static bool
-add_data_block(Encoder *encoder, uint64_t guest, const uint8_t *block, GError **error)
-{
-    uint64_t hash = vt_block_hash(block), literal = 0;
-    bool known = vt_dedup_find(encoder->dedup, hash, &literal), same = false;
+/* ---- the parent ---- */
 
-    encoder->data_blocks++;
-    if (known && !same_bytes(encoder, g_array_index(encoder->first_seen, guint64, literal), block,
-                             &same, error))
+static bool
+same_as_parent(const Encoder *encoder, uint64_t source, const uint8_t *block, bool *ret,
+               GError **error)
+{
+    const VtPrefix place = {.source = source, .length = 1, .ancestor = 1};
+
+    if (!vt_chain_read(encoder->options->chain, &place, encoder->compare, error))
         return false;
-    if (same) {
-        vt_index_builder_add_extent(encoder->builder, VT_EXTENT_LITERAL, literal, 1);
-        return true;
+    *ret = memcmp(encoder->compare, block, BLOCK) == 0;
+    return true;
+}
+
+/* Every block of the parent's disk that is not zero, the first of those that are the same */
+static bool
+add_parent(Encoder *encoder, GError **error)
+{
+    for (uint64_t at = 0; at < encoder->parent_blocks; at += READ_SIZE / BLOCK) {
+        const VtPrefix place = {at, (uint32_t)MIN(READ_SIZE / BLOCK, encoder->parent_blocks - at),
+                                1};
+
+        if (g_cancellable_set_error_if_cancelled(encoder->options->cancellable, error) ||
+            !vt_chain_read(encoder->options->chain, &place, encoder->buffer, error))
+            return false;
+        for (uint32_t i = 0; i < place.length; i++) {
+            const uint8_t *block = encoder->buffer + (size_t)i * BLOCK;
+            uint64_t hash, known;
+
+            if (vt_block_is_zero(block))
+                continue;
+            hash = vt_block_hash(block);
+            if (!vt_dedup_find(encoder->dedup, hash, &known))
+                vt_dedup_add(encoder->dedup, hash, OF_PARENT | (at + i));
+        }
     }
-    literal = encoder->first_seen->len;
-    if (!known)
-        vt_dedup_add(encoder->dedup, hash, literal);
+    return true;
+}
+
+static void
+take_from_parent(Encoder *encoder, uint64_t source)
+{
+    encoder->data_blocks++;
+    vt_index_builder_add_ancestor(encoder->builder, 1, source, 1);
+    encoder->follower = source + 1 < encoder->parent_blocks ? source + 1 : 0;
+}
+
+/* ---- blocks ---- */
+
+static bool
+add_literal(Encoder *encoder, uint64_t guest, const uint8_t *block, GError **error)
+{
+    const uint64_t literal = encoder->first_seen->len;
+
     g_array_append_val(encoder->first_seen, guest);
     vt_index_builder_add_extent(encoder->builder, VT_EXTENT_LITERAL, literal, 1);
     return vt_frame_encoder_add(encoder->frames, block, error);
 }
 
 static bool
+add_data_block(Encoder *encoder, uint64_t guest, const uint8_t *block, GError **error)
+{
+    uint64_t hash, found = 0;
+    bool known, same = false;
+
+    if (encoder->follower > 0 && !same_as_parent(encoder, encoder->follower, block, &same, error))
+        return false;
+    if (same) {
+        take_from_parent(encoder, encoder->follower);
+        return true;
+    }
+    encoder->follower = 0;
+    hash = vt_block_hash(block);
+    known = vt_dedup_find(encoder->dedup, hash, &found);
+    if (known && found & OF_PARENT) {
+        if (!same_as_parent(encoder, found & ~OF_PARENT, block, &same, error))
+            return false;
+        if (same) {
+            take_from_parent(encoder, found & ~OF_PARENT);
+            return true;
+        }
+    } else if (known && !same_bytes(encoder, g_array_index(encoder->first_seen, guint64, found),
+                                    block, &same, error)) {
+        return false;
+    }
+    encoder->data_blocks++;
+    if (same) {
+        vt_index_builder_add_extent(encoder->builder, VT_EXTENT_LITERAL, found, 1);
+        return true;
+    }
+    if (!known)
+        vt_dedup_add(encoder->dedup, hash, encoder->first_seen->len);
+    return add_literal(encoder, guest, block, error);
+}
+
+static bool
+add_block(Encoder *encoder, uint64_t guest, const uint8_t *block, const uint8_t *below,
+          GError **error)
+{
+    if (below && memcmp(block, below, BLOCK) == 0) {
+        vt_index_builder_add_ancestor(encoder->builder, 1, guest, 1);
+        encoder->follower = 0;
+        return true;
+    }
+    if (vt_block_is_zero(block)) {
+        vt_index_builder_add_extent(encoder->builder, VT_EXTENT_ZERO, 0, 1);
+        return true;
+    }
+    return add_data_block(encoder, guest, block, error);
+}
+
+static bool
 encode_range(Encoder *encoder, uint64_t offset, size_t length, GError **error)
 {
-    if (!read_padded(encoder, encoder->buffer, offset, length, error))
+    const VtPrefix place = {offset / BLOCK, (uint32_t)(length / BLOCK), 1};
+
+    if (!read_padded(encoder, encoder->buffer, offset, length, error) ||
+        (encoder->below && !vt_chain_read(encoder->options->chain, &place, encoder->below, error)))
         return false;
     for (size_t at = 0; at < length; at += BLOCK) {
-        const uint8_t *block = encoder->buffer + at;
-
-        if (vt_block_is_zero(block))
-            vt_index_builder_add_extent(encoder->builder, VT_EXTENT_ZERO, 0, 1);
-        else if (!add_data_block(encoder, (offset + at) / BLOCK, block, error))
+        if (!add_block(encoder, (offset + at) / BLOCK, encoder->buffer + at,
+                       encoder->below ? encoder->below + at : NULL, error))
             return false;
     }
     return true;
@@ -205,10 +304,13 @@ encode_all(Encoder *encoder, GError **error)
     uint64_t offset = 0;
 
     while (offset < encoder->capacity) {
-        uint64_t data = MAX(next_data(encoder, offset), offset), hole;
+        /* A hole may hide what the parent has */
+        uint64_t data = encoder->below ? offset : MAX(next_data(encoder, offset), offset), hole;
 
         skip_hole(encoder, offset, data);
-        hole = data < encoder->capacity ? next_hole(encoder, data) : data;
+        hole = encoder->below             ? encoder->capacity
+               : data < encoder->capacity ? next_hole(encoder, data)
+                                          : data;
         for (offset = data; offset < hole;) {
             size_t length = (size_t)MIN(READ_SIZE, hole - offset);
 
@@ -234,6 +336,7 @@ encoder_clear(Encoder *encoder)
     g_clear_pointer(&encoder->first_seen, g_array_unref);
     g_free(encoder->buffer);
     g_free(encoder->compare);
+    g_free(encoder->below);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Encoder, encoder_clear)
 
@@ -254,7 +357,13 @@ vt_encode_image(int image_fd, const VtEncodeOptions *given, VtBlobSink *sink,
     encoder.first_seen = g_array_new(false, false, sizeof(guint64));
     encoder.buffer = g_malloc(READ_SIZE);
     encoder.compare = g_malloc(BLOCK);
-    if (!encode_all(&encoder, error) || !vt_frame_encoder_finish(encoder.frames, &result, error))
+    if (options.chain) {
+        encoder.parent_blocks = vt_chain_blocks(options.chain, 1);
+        encoder.below = g_malloc(READ_SIZE);
+        vt_index_builder_set_parent(encoder.builder, &options.parent);
+    }
+    if (!add_parent(&encoder, error) || !encode_all(&encoder, error) ||
+        !vt_frame_encoder_finish(encoder.frames, &result, error))
         return false;
     result.index = vt_index_builder_finish(encoder.builder);
     result.index_root_size = vt_index_builder_root_size(encoder.builder);

@@ -2,7 +2,7 @@
 /* vt-encode.h: a disk image becomes a layer: frames in blobs, and their index */
 #pragma once
 
-#include "vt-digest.h"
+#include "vt-chain.h"
 
 #include <gio/gio.h>
 #include <stdint.h>
@@ -26,6 +26,8 @@ struct VtBlobSink {
  * @frame_size: bytes, power of two, 64 KiB to 4 MiB; 0 is the default of 128 KiB
  * @blob_max: bytes a blob may have; 0 is the default of 256 MiB
  * @threads: 0 is one for each CPU
+ * @chain: (nullable): what is below a delta layer; %NULL makes a full layer
+ * @parent: with @chain: digest of the parent's index
  * @progress: (nullable): called now and then with bytes of the image read so far, of @total
  */
 typedef struct {
@@ -33,6 +35,8 @@ typedef struct {
     uint32_t frame_size;
     uint64_t blob_max;
     unsigned threads;
+    const VtChain *chain;
+    VtDigest parent;
     void (*progress)(void *user, uint64_t done, uint64_t total);
     void *user;
     GCancellable *cancellable;
@@ -47,7 +51,7 @@ typedef struct {
  * @blob_sizes: (element-type guint64): bytes of each blob
  * @capacity: virtual size, bytes
  * @data_bytes: bytes that are not zero
- * @unique_bytes: of these, what is left after 4 KiB de-duplication
+ * @unique_bytes: of these, what is in no ancestor and left after 4 KiB de-duplication
  * @stored_bytes: compressed, in all blobs
  */
 typedef struct {
@@ -70,7 +74,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtEncodeResult, vt_encode_result_clear)
  *   to 4 KiB with zeros
  * @ret_result: (out caller-allocates): untouched on failure
  *
- * Writes a full layer. The same image and options give the same bytes.
+ * Writes a full layer, or with a chain a delta layer: blocks that the parent's disk has, anywhere,
+ * are taken from there. The same image, options and chain give the same bytes.
  */
 bool vt_encode_image(int image_fd, const VtEncodeOptions *options, VtBlobSink *sink,
                      VtEncodeResult *ret_result, GError **error);

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 
 #define BLOCK VT_INDEX_BLOCK_SIZE
+/* Copied at once from an ancestor; bytes */
+#define COPY_SIZE (1u << 20)
 
 uint8_t *
 vt_aligned_new(size_t size)
@@ -88,7 +90,7 @@ next_stretch(VtExtentIter *iter, const VtQcow2Layout *layout, uint64_t ret_range
     for (; vt_extent_iter_next(&peek, &extent); *iter = peek) {
         uint64_t offset;
 
-        if (extent.kind == VT_EXTENT_ZERO)
+        if (!vt_extent_is_stored(&extent))
             continue;
         offset = vt_qcow2_layout_offset(layout, extent.guest);
         if (!any)
@@ -108,7 +110,7 @@ static bool
 allocate_all(int fd, const VtIndex *index, const VtQcow2Layout *layout, bool data, bool *ret_can,
              GError **error)
 {
-    uint64_t range[2], before = layout->metadata_clusters * VT_QCOW2_LAYOUT_CLUSTER;
+    uint64_t range[2], before = layout->metadata_clusters * layout->cluster;
     VtExtentIter iter;
 
     vt_extent_iter_init(&iter, index);
@@ -151,12 +153,13 @@ prepare_space(int fd, const VtIndex *index, const VtQcow2Layout *layout, GError 
 bool
 vt_layer_file_begin(int fd, const VtIndex *index, const VtQcow2Layout *layout, GError **error)
 {
-    const uint32_t cluster = VT_QCOW2_LAYOUT_CLUSTER;
+    const uint32_t cluster = layout->cluster;
     __attribute__((cleanup(vt_aligned_free))) uint8_t *buffer = vt_aligned_new(cluster);
 
     if (!prepare_space(fd, index, layout, error))
         return false;
-    set_direct_io(fd, true);
+    /* What a delta layer takes from its ancestors is many small writes */
+    set_direct_io(fd, !index->is_delta);
     for (uint64_t i = 0; i < layout->metadata_clusters; i++) {
         vt_qcow2_layout_metadata(layout, i, buffer);
         if (!pwrite_all(fd, buffer, cluster, i * cluster, error))
@@ -174,6 +177,34 @@ vt_layer_file_read_frame(int fd, const VtLayerMap *map, uint64_t frame, uint8_t 
 
         if (!vt_fs_pread_all(fd, buffer + (target->source - frame * map->frame_blocks) * BLOCK,
                              target->blocks * BLOCK, (off_t)target->offset, "layer", error))
+            return false;
+    }
+    return true;
+}
+
+static bool
+copy_move(int fd, const VtMove *move, const VtChain *chain, uint8_t *buffer, GError **error)
+{
+    VtPrefix source = {.ancestor = move->ancestor};
+
+    for (uint32_t done = 0; done < move->blocks; done += source.length) {
+        source.source = move->source + done;
+        source.length = MIN(move->blocks - done, COPY_SIZE / BLOCK);
+        if (!vt_chain_read(chain, &source, buffer, error) ||
+            !pwrite_all(fd, buffer, (size_t)source.length * BLOCK,
+                        move->offset + (uint64_t)done * BLOCK, error))
+            return false;
+    }
+    return true;
+}
+
+bool
+vt_layer_file_copy_moves(int fd, const VtLayerMap *map, const VtChain *chain, GError **error)
+{
+    __attribute__((cleanup(vt_aligned_free))) uint8_t *buffer = vt_aligned_new(COPY_SIZE);
+
+    for (guint i = 0; i < map->moves->len; i++) {
+        if (!copy_move(fd, &g_array_index(map->moves, VtMove, i), chain, buffer, error))
             return false;
     }
     return true;

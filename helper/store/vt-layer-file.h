@@ -2,6 +2,7 @@
 /* vt-layer-file.h: the QCOW2 file of a layer: writing its parts, reading them back */
 #pragma once
 
+#include "vt-chain.h"
 #include "vt-layer-map.h"
 
 /* O_DIRECT wants memory aligned to the device's block; all have at most a page */
@@ -25,6 +26,9 @@ bool vt_layer_file_begin(int fd, const VtIndex *index, const VtQcow2Layout *layo
  */
 bool vt_layer_file_read_frame(int fd, const VtLayerMap *map, uint64_t frame, uint8_t *buffer,
                               GError **error);
+
+/** vt_layer_file_copy_moves: Writes what the layer takes from its ancestors */
+bool vt_layer_file_copy_moves(int fd, const VtLayerMap *map, const VtChain *chain, GError **error);
 
 /** vt_layer_file_finish: Makes it durable */
 bool vt_layer_file_finish(int fd, GError **error);

@@ -19,6 +19,12 @@
 /* 4 MiB, and what zstd adds to a frame of that size that cannot be compressed */
 #define VT_RING_SLOT_SIZE ((4u << 20) + (64u << 10))
 
+/* One for each frame blob of the layer */
+typedef struct {
+    uint64_t size;
+    char digest[72];
+} VtRingBlob;
+
 typedef struct {
     uint32_t slot;
     uint32_t blob;

@@ -53,6 +53,7 @@ struct Unpacker {
     const VtUnpackJob *job;
     const VtIndex *index;
     const VtLayerMap *map;
+    const VtChain *chain;
     VtLayerWriter *writer;
     int wake_fd;
     GThreadPool *pool;
@@ -355,6 +356,18 @@ find_present(Unpacker *unpacker, GError **error)
     return ok;
 }
 
+/* What the layer takes from its ancestors, beside the transfer */
+static gpointer
+copy_moves(gpointer data)
+{
+    Unpacker *unpacker = data;
+    GError *error = NULL;
+
+    if (!vt_layer_file_copy_moves(unpacker->job->output_fd, unpacker->map, unpacker->chain, &error))
+        fail_with(unpacker, error);
+    return NULL;
+}
+
 static bool
 unpacker_start(Unpacker *unpacker, GError **error)
 {
@@ -390,6 +403,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Unpacker, unpacker_clear)
 static bool
 unpack(Unpacker *unpacker, GError **error)
 {
+    GThread *mover;
     bool ok;
 
     if (!vt_layer_file_begin(unpacker->job->output_fd, unpacker->index, unpacker->map->layout,
@@ -397,7 +411,9 @@ unpack(Unpacker *unpacker, GError **error)
         !unpacker_start(unpacker, error) ||
         (unpacker->job->resume && !find_present(unpacker, error)))
         return false;
+    mover = g_thread_new("moves", copy_moves, unpacker);
     ok = transfer(unpacker, error);
+    g_thread_join(mover);
     g_thread_pool_free(g_steal_pointer(&unpacker->pool), false, true);
     if (unpacker->failure) {
         g_clear_error(error);
@@ -412,6 +428,7 @@ bool
 vt_unpack_run(const VtUnpackJob *job, GError **error)
 {
     g_autoptr(VtIndex) index = NULL;
+    g_autoptr(VtChain) chain = NULL;
     g_autoptr(VtLayerMap) map = NULL;
     g_auto(Unpacker) unpacker = {.job = job, .wake_fd = -1};
 
@@ -419,9 +436,12 @@ vt_unpack_run(const VtUnpackJob *job, GError **error)
     unpacker.idle = g_ptr_array_new_with_free_func(workspace_free);
     if (!vt_index_parse(job->index, &index, error) ||
         !vt_index_check_blobs(index, job->blob_sizes, job->blob_count, error) ||
-        !vt_layer_map_new(index, &map, error))
+        !vt_chain_new(index->is_delta ? &index->parent : NULL, job->ancestors, job->ancestor_count,
+                      &chain, error) ||
+        !vt_chain_check(chain, index, error) || !vt_layer_map_new(index, job->backing, &map, error))
         return false;
     unpacker.index = index;
+    unpacker.chain = chain;
     unpacker.map = map;
     unpacker.writer = vt_layer_writer_new(job->output_fd, map);
     unpacker.present = g_malloc0(MAX(index->frame_count, 1));

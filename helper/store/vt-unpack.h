@@ -2,7 +2,7 @@
 /* vt-unpack.h: an authenticated index and its frames become a QCOW2 file */
 #pragma once
 
-#include "vt-digest.h"
+#include "vt-chain.h"
 #include "vt-ring.h"
 
 #include <stdint.h>
@@ -11,6 +11,8 @@
  * VtUnpackJob:
  * @index: the index blob; the caller has checked its digest
  * @blob_sizes: bytes of each frame blob, from the manifest
+ * @ancestors: of a delta layer: the layers below it, its parent first
+ * @backing: (nullable): absolute path that the parent's file will have; of a delta layer
  * @output_fd: regular file, read-write; O_DIRECT is set and cleared as the file system allows
  * @ring_fd: memfd of VT_RING_SLOTS * VT_RING_SLOT_SIZE bytes
  * @socket_fd: the unpack end of the ring's socket
@@ -24,6 +26,9 @@ typedef struct {
     GBytes *index;
     const uint64_t *blob_sizes;
     uint32_t blob_count;
+    const VtAncestor *ancestors;
+    uint32_t ancestor_count;
+    const char *backing;
     int output_fd;
     int ring_fd;
     int socket_fd;
@@ -46,17 +51,32 @@ typedef struct {
 bool vt_unpack_run(const VtUnpackJob *job, GError **error);
 
 /**
- * vt_unpack_verify:
+ * VtVerifyJob:
  * @index: the index blob; the caller has checked its digest
  * @layer_fd: the QCOW2 file made from it
+ * @ancestors: as in VtUnpackJob; their files are trusted
+ * @threads: 0 is one for each CPU
  * @progress: (nullable): bytes checked of @total, from any thread; returns false to stop
+ */
+typedef struct {
+    GBytes *index;
+    int layer_fd;
+    const VtAncestor *ancestors;
+    uint32_t ancestor_count;
+    const char *backing;
+    unsigned threads;
+    bool (*progress)(void *user, uint64_t done, uint64_t total);
+    void *user;
+} VtVerifyJob;
+
+/**
+ * vt_unpack_verify:
  *
  * Re-hashes the local layer: metadata must be the computed bytes, each frame's content must have
- * the digest that the index gives, and blocks that are zero must read as zero.
+ * the digest that the index gives, blocks that are zero must read as zero, and those of ancestors
+ * must be theirs.
  *
  * @error: %VT_ERROR_CORRUPT naming the offset in the file, and the frame; %VT_ERROR_FAILED when
  * stopped
  */
-bool vt_unpack_verify(GBytes *index, int layer_fd, unsigned threads,
-                      bool (*progress)(void *user, uint64_t done, uint64_t total), void *user,
-                      GError **error);
+bool vt_unpack_verify(const VtVerifyJob *job, GError **error);

@@ -35,7 +35,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     g_autoptr(VtQcow2Layout) layout = NULL;
     g_autoptr(VtIndex) index = NULL;
     g_autoptr(GBytes) bytes = NULL;
-    uint8_t cluster[VT_QCOW2_LAYOUT_CLUSTER];
+    uint8_t cluster[VT_QCOW2_LAYOUT_CLUSTER_MAX];
     VtExtentIter iter;
     VtExtent extent;
 
@@ -44,7 +44,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bytes = g_bytes_new_take(copy, size);
     if (!vt_index_parse(bytes, &index, NULL))
         return 0;
-    layout = vt_qcow2_layout_new(index);
+    layout = vt_qcow2_layout_new(index, NULL);
     vt_qcow2_layout_metadata(layout, layout->metadata_clusters - 1, cluster);
     vt_extent_iter_init(&iter, index);
     while (vt_extent_iter_next(&iter, &extent)) {

@@ -85,6 +85,9 @@ layer_fixture_unpack(LayerFixture *fixture, int output_fd, bool resume, GError *
     VtUnpackJob job = {.index = fixture->result.index,
                        .blob_sizes = (const uint64_t *)(void *)fixture->result.blob_sizes->data,
                        .blob_count = fixture->result.blob_sizes->len,
+                       .ancestors = fixture->ancestors,
+                       .ancestor_count = fixture->ancestor_count,
+                       .backing = fixture->backing,
                        .output_fd = output_fd,
                        .resume = resume};
     int pair[2];

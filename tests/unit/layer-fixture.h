@@ -10,6 +10,7 @@
 /**
  * LayerFixture:
  * @blobs: (element-type int): memory files of the frame blobs
+ * @ancestors: of a delta layer, as for vt_unpack_run(); with @backing
  * @tamper: (nullable): called before each answer; may change the bytes in the slot, or the answer;
  *   returns false to end the server
  */
@@ -18,6 +19,9 @@ struct LayerFixture {
     VtBlobSink sink;
     GArray *blobs;
     VtEncodeResult result;
+    const VtAncestor *ancestors;
+    guint ancestor_count;
+    const char *backing;
     int ring_fd;
     int server_fd;
     int client_fd;

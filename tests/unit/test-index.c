@@ -178,7 +178,7 @@ static const Refused refused[] = {
     {"pages-more", ROOT_PAGE_COUNT, 4, 3, VT_ERROR_INVALID, "truncated"},
     {"pages-less", ROOT_PAGE_COUNT, 4, 1, VT_ERROR_INVALID, "trailing bytes"},
     {"pages-huge", ROOT_PAGE_COUNT, 4, UINT32_MAX, VT_ERROR_INVALID, "pages, more than"},
-    {"parent", ROOT_PARENT, 8, 1, VT_ERROR_UNSUPPORTED, "delta layer"},
+    {"parent", ROOT_PARENT, 8, 1, VT_ERROR_INVALID, "cluster bits is 16, not 17"},
     {"section-type", SECTION(1), 4, 9, VT_ERROR_UNSUPPORTED, "type 9 must be understood"},
     {"section-order", SECTION(1), 4, 1, VT_ERROR_INVALID, "type 1 stands behind type 1"},
     {"section-flags", SECTION(0) + SECTION_FLAGS, 4, 3, VT_ERROR_INVALID, "reserved bits"},
@@ -202,7 +202,7 @@ static const Refused refused[] = {
     {"extent-huge", EXTENT(4), 4, UINT32_MAX, VT_ERROR_INVALID, "ends behind the virtual disk"},
     {"extent-source", EXTENT(3) + 4, 8, LITERAL | 37, VT_ERROR_INVALID, "out of range"},
     {"extent-far", EXTENT(3) + 4, 8, LITERAL | EXTENT_SOURCE_MASK, VT_ERROR_INVALID, "range"},
-    {"extent-ancestor", EXTENT(3) + 4, 8, UINT64_C(2) << 60, VT_ERROR_UNSUPPORTED, "ancestor"},
+    {"extent-ancestor", EXTENT(3) + 4, 8, UINT64_C(2) << 60, VT_ERROR_INVALID, "a full layer"},
     {"extent-number", EXTENT(3) + 4, 8, LITERAL | UINT64_C(1) << 48, VT_ERROR_INVALID, "kind"},
     {"extent-kind", EXTENT(3) + 4, 8, UINT64_C(7) << 60, VT_ERROR_INVALID, "unknown kind"},
     {"extent-zero-source", EXTENT(1) + 4, 8, 5, VT_ERROR_INVALID, "has a source"},
@@ -216,7 +216,8 @@ static const Refused refused[] = {
     {"frame-overlap", FRAME(1) + FRAME_OFFSET, 4, 499, VT_ERROR_INVALID, "overlaps"},
     {"frame-gap", FRAME(1) + FRAME_OFFSET, 4, 501, VT_ERROR_INVALID, "gap before frame 1"},
     {"frame-offset", FRAME(0) + FRAME_OFFSET, 4, 1, VT_ERROR_INVALID, "gap before frame 0"},
-    {"frame-flags", FRAME(0) + FRAME_FLAGS, 4, 1, VT_ERROR_UNSUPPORTED, "delta layer"},
+    {"frame-flags", FRAME(0) + FRAME_PREFIX, 4, 1, VT_ERROR_INVALID,
+     "of a full layer has a prefix"},
 };
 
 static void

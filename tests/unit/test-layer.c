@@ -12,6 +12,16 @@
  */
 #define BLOCKS 2077
 
+static bool
+verify(GBytes *index, int output, bool (*progress)(void *user, uint64_t done, uint64_t total),
+       void *user, GError **error)
+{
+    const VtVerifyJob job = {
+        .index = index, .layer_fd = output, .threads = 1, .progress = progress, .user = user};
+
+    return vt_unpack_verify(&job, error);
+}
+
 static const VtEncodeOptions small_frames = {.frame_size = 64u << 10, .blob_max = 1u << 20};
 
 static int
@@ -55,7 +65,7 @@ test_round_trip(gconstpointer data)
     g_assert_no_error(error);
     run_qemu_img("check -q -f qcow2", output, -1);
     run_qemu_img("compare -q -f qcow2 -F raw", output, image);
-    g_assert_true(vt_unpack_verify(fixture.result.index, output, 2, NULL, NULL, &error));
+    g_assert_true(verify(fixture.result.index, output, NULL, NULL, &error));
     g_assert_no_error(error);
     layer_fixture_clear(&fixture);
 }
@@ -170,7 +180,7 @@ test_wrong_slot(void)
     layer_fixture_encode(&fixture, image, &small_frames);
     fixture.tamper = answer_twice;
     if (layer_fixture_unpack(&fixture, output, false, &error))
-        g_assert_true(vt_unpack_verify(fixture.result.index, output, 1, NULL, NULL, &error));
+        g_assert_true(verify(fixture.result.index, output, NULL, NULL, &error));
     else
         g_assert_nonnull(error);
     layer_fixture_clear(&fixture);
@@ -192,7 +202,7 @@ test_resume(void)
     fixture.tamper = NULL;
     g_assert_true(layer_fixture_unpack(&fixture, output, true, &error));
     all = fixture.requests;
-    g_assert_true(vt_unpack_verify(fixture.result.index, output, 1, NULL, NULL, &error));
+    g_assert_true(verify(fixture.result.index, output, NULL, NULL, &error));
     run_qemu_img("compare -q -f qcow2 -F raw", output, image);
     g_assert_true(layer_fixture_unpack(&fixture, output, true, &error));
     g_assert_cmpuint(fixture.requests, ==, 0);
@@ -220,14 +230,14 @@ test_verify_finds(void)
         g_assert_cmpint(pread(output, &byte, 1, at), ==, 1);
         flipped = byte ^ 0x10;
         g_assert_cmpint(pwrite(output, &flipped, 1, at), ==, 1);
-        g_assert_false(vt_unpack_verify(fixture.result.index, output, 2, NULL, NULL, &error));
+        g_assert_false(verify(fixture.result.index, output, NULL, NULL, &error));
         g_assert_error(error, VT_ERROR, VT_ERROR_CORRUPT);
         g_clear_error(&error);
         g_assert_cmpint(pwrite(output, &byte, 1, at), ==, 1);
     }
-    g_assert_true(vt_unpack_verify(fixture.result.index, output, 2, NULL, NULL, &error));
+    g_assert_true(verify(fixture.result.index, output, NULL, NULL, &error));
     g_assert_cmpint(ftruncate(output, size - 1), ==, 0);
-    g_assert_false(vt_unpack_verify(fixture.result.index, output, 2, NULL, NULL, &error));
+    g_assert_false(verify(fixture.result.index, output, NULL, NULL, &error));
     layer_fixture_clear(&fixture);
 }
 
@@ -252,7 +262,7 @@ test_verify_stops(void)
     layer_fixture_init(&fixture);
     layer_fixture_encode(&fixture, image, &small_frames);
     g_assert_true(layer_fixture_unpack(&fixture, output, false, &error));
-    g_assert_false(vt_unpack_verify(fixture.result.index, output, 1, stop_soon, &calls, &error));
+    g_assert_false(verify(fixture.result.index, output, stop_soon, &calls, &error));
     g_assert_error(error, VT_ERROR, VT_ERROR_FAILED);
     g_assert_cmpuint(calls, ==, 2);
     layer_fixture_clear(&fixture);

@@ -369,8 +369,8 @@ static void
 test_layout(Dir *dir, gconstpointer data)
 {
     g_autoptr(VtIndex) index = index_of(data);
-    g_autoptr(VtQcow2Layout) layout = vt_qcow2_layout_new(index);
-    const size_t length = layout->metadata_clusters * VT_QCOW2_LAYOUT_CLUSTER;
+    g_autoptr(VtQcow2Layout) layout = vt_qcow2_layout_new(index, NULL);
+    const size_t length = layout->metadata_clusters * layout->cluster;
     uint8_t *metadata = g_malloc(length);
     g_autoptr(GBytes) bytes = NULL;
     g_autofree char *map = NULL;
@@ -378,9 +378,9 @@ test_layout(Dir *dir, gconstpointer data)
     VtExtent extent;
 
     for (uint64_t i = 0; i < layout->metadata_clusters; i++)
-        vt_qcow2_layout_metadata(layout, i, metadata + i * VT_QCOW2_LAYOUT_CLUSTER);
+        vt_qcow2_layout_metadata(layout, i, metadata + i * layout->cluster);
     bytes = g_bytes_new_take(metadata, length);
-    g_assert_true(vt_qcow2_check_standalone(metadata, VT_QCOW2_LAYOUT_CLUSTER, NULL));
+    g_assert_true(vt_qcow2_check_standalone(metadata, layout->cluster, NULL));
     write_file(dir, "layer", bytes, layout->file_size);
     g_free(run(dir, "qemu-img check -q layer"));
     map = run(dir, "qemu-img map --output=json layer");
@@ -390,7 +390,7 @@ test_layout(Dir *dir, gconstpointer data)
         g_autofree char *line = NULL;
 
         /* Where data starts a cluster, qemu begins a new entry and says where it is */
-        if (extent.kind == VT_EXTENT_ZERO || offset % VT_QCOW2_LAYOUT_CLUSTER != 0)
+        if (extent.kind == VT_EXTENT_ZERO || offset % layout->cluster != 0)
             continue;
         line = g_strdup_printf("\"start\": %" G_GUINT64_FORMAT ",", offset);
         g_assert_nonnull(strstr(map, line));

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-chain.c: the layers below a delta layer, as their files have them
+ *
+ * Theory of operation
+ *
+ * Ancestor 1 is the parent. A block of an ancestor's disk is zeros, or in the ancestor's file at
+ * the place that its layout gives, or inherited: then it is the same block of the next ancestor.
+ */
+#include "vt-chain.h"
+
+#include "vt-fs.h"
+#include "vt-qcow2-layout.h"
+#include "vt-sha256.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define BLOCK VT_INDEX_BLOCK_SIZE
+
+typedef struct {
+    VtIndex *index;
+    VtQcow2Layout *layout;
+    int fd;
+} Layer;
+
+struct VtChain {
+    uint32_t count;
+    Layer layers[]; /* the parent first */
+};
+
+void
+vt_chain_free(VtChain *chain)
+{
+    for (uint32_t i = 0; chain && i < chain->count; i++) {
+        vt_qcow2_layout_free(chain->layers[i].layout);
+        vt_index_free(chain->layers[i].index);
+    }
+    g_free(chain);
+}
+
+static bool
+add_layer(VtChain *chain, const VtDigest *wanted, const VtAncestor *ancestor, GError **error)
+{
+    const uint32_t number = chain->count + 1;
+    Layer *layer = &chain->layers[chain->count];
+    char named[VT_DIGEST_STRING_MAX], found[VT_DIGEST_STRING_MAX];
+    VtDigest digest;
+
+    vt_sha256_bytes(ancestor->index, digest.bytes);
+    if (!wanted || !vt_digest_equal(&digest, wanted))
+        return vt_throw(error, VT_ERROR_INVALID,
+                        "ancestor %u is layer %s, but the layer above it %s%s", number,
+                        vt_digest_format(&digest, found), wanted ? "names " : "is a full layer",
+                        wanted ? vt_digest_format(wanted, named) : "");
+    if (!vt_index_parse(ancestor->index, &layer->index, error)) {
+        g_prefix_error(error, "ancestor %u: ", number);
+        return false;
+    }
+    /* its path is in the header only */
+    layer->layout = vt_qcow2_layout_new(layer->index, NULL);
+    layer->fd = ancestor->fd;
+    chain->count++;
+    return true;
+}
+
+/* An inherited extent may go on behind the parent's end */
+static bool
+check_source(const VtChain *chain, const VtPrefix *source, bool inherited, GError **error)
+{
+    uint64_t blocks;
+
+    if (source->ancestor > chain->count)
+        return vt_throw(error, VT_ERROR_INVALID,
+                        "the layer takes blocks from ancestor %u, and has %u", source->ancestor,
+                        chain->count);
+    blocks = chain->layers[source->ancestor - 1].index->capacity / BLOCK;
+    return inherited || (source->source <= blocks && source->length <= blocks - source->source) ||
+           vt_throw(error, VT_ERROR_INVALID,
+                    "the layer takes blocks %" PRIu64 " to %" PRIu64 " from ancestor %u, which has "
+                    "%" PRIu64,
+                    source->source, source->source + source->length, source->ancestor, blocks);
+}
+
+bool
+vt_chain_check(const VtChain *chain, const VtIndex *index, GError **error)
+{
+    VtExtentIter iter;
+    VtExtent extent;
+
+    vt_extent_iter_init(&iter, index);
+    while (vt_extent_iter_next(&iter, &extent)) {
+        const VtPrefix source = {extent.source, extent.length, extent.ancestor};
+
+        if (extent.kind == VT_EXTENT_ANCESTOR &&
+            !check_source(chain, &source, vt_extent_is_inherited(&extent), error))
+            return false;
+    }
+    for (uint64_t i = 0; i < index->prefix_count; i++) {
+        VtPrefix prefix;
+
+        vt_index_prefix(index, i, &prefix);
+        if (!check_source(chain, &prefix, false, error))
+            return false;
+    }
+    return true;
+}
+
+/* What the layers take from those below them; read from the lowest up, a chain is a part of itself
+ */
+static bool
+check_layers(const VtChain *chain, GError **error)
+{
+    for (uint32_t i = 0; i < chain->count; i++) {
+        VtExtentIter iter;
+        VtExtent extent;
+
+        vt_extent_iter_init(&iter, chain->layers[i].index);
+        while (vt_extent_iter_next(&iter, &extent)) {
+            if (extent.kind == VT_EXTENT_ANCESTOR && extent.ancestor > chain->count - i - 1)
+                return vt_throw(error, VT_ERROR_INVALID,
+                                "ancestor %u takes blocks from a layer %u below it, and has %u",
+                                i + 1, extent.ancestor, chain->count - i - 1);
+        }
+    }
+    return true;
+}
+
+bool
+vt_chain_new(const VtDigest *top, const VtAncestor *ancestors, uint32_t count, VtChain **ret_chain,
+             GError **error)
+{
+    g_autoptr(VtChain) chain = g_malloc0(sizeof(*chain) + count * sizeof(Layer));
+    const VtDigest *wanted = top;
+
+    for (uint32_t i = 0; i < count; i++) {
+        const VtIndex *index;
+
+        if (!add_layer(chain, wanted, &ancestors[i], error))
+            return false;
+        index = chain->layers[i].index;
+        wanted = index->is_delta ? &index->parent : NULL;
+    }
+    if (wanted)
+        return vt_throw(error, VT_ERROR_INVALID,
+                        "the lowest layer of the chain, %u below the top, is a delta layer: its "
+                        "parent is missing",
+                        count);
+    if (!check_layers(chain, error))
+        return false;
+    *ret_chain = g_steal_pointer(&chain);
+    return true;
+}
+
+uint64_t
+vt_chain_blocks(const VtChain *chain, uint32_t ancestor)
+{
+    return ancestor > 0 && ancestor <= chain->count
+               ? chain->layers[ancestor - 1].index->capacity / BLOCK
+               : 0;
+}
+
+/* Blocks [@from, @end) of @extent, which is of layer @level */
+static bool
+read_extent(const VtChain *chain, uint32_t level, const VtExtent *extent, const uint64_t range[2],
+            uint8_t *buffer, GError **error)
+{
+    const Layer *layer = &chain->layers[level];
+    const VtPrefix below = {range[0], (uint32_t)(range[1] - range[0]), level + 2};
+    const size_t length = (size_t)below.length * BLOCK;
+
+    if (vt_extent_is_inherited(extent))
+        return vt_chain_read(chain, &below, buffer, error);
+    if (extent->kind == VT_EXTENT_ZERO) {
+        memset(buffer, 0, length);
+        return true;
+    }
+    return vt_fs_pread_all(layer->fd, buffer, length,
+                           (off_t)vt_qcow2_layout_offset(layer->layout, range[0]), "layer", error);
+}
+
+bool
+vt_chain_read(const VtChain *chain, const VtPrefix *source, uint8_t *buffer, GError **error)
+{
+    const Layer *layer = &chain->layers[source->ancestor - 1];
+    const uint64_t disk = layer->index->capacity / BLOCK, end = source->source + source->length;
+    uint64_t block = source->source;
+    VtExtentIter iter;
+    VtExtent extent;
+
+    if (block < disk)
+        vt_extent_iter_seek(&iter, layer->index, block);
+    while (block < MIN(end, disk) && vt_extent_iter_next(&iter, &extent)) {
+        const uint64_t range[2] = {block, MIN(end, extent.guest + extent.length)};
+
+        if (!read_extent(chain, source->ancestor - 1, &extent, range, buffer, error))
+            return false;
+        buffer += (range[1] - range[0]) * BLOCK;
+        block = range[1];
+    }
+    memset(buffer, 0, (end - block) * BLOCK);
+    return true;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-chain.h: the layers below a delta layer, as their files have them */
+#pragma once
+
+#include "vt-index.h"
+
+/**
+ * VtAncestor: a layer below
+ * @index: its index blob
+ * @fd: its file, which follows from the index
+ */
+typedef struct {
+    GBytes *index;
+    int fd;
+} VtAncestor;
+
+/**
+ * VtChain: read only; several threads may use it at once
+ */
+typedef struct VtChain VtChain;
+void vt_chain_free(VtChain *chain);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtChain, vt_chain_free)
+
+/**
+ * vt_chain_new:
+ * @top: (nullable): digest of the index of the first ancestor; %NULL: there is none
+ * @ancestors: the layers below a layer, its parent first; the files must stay open as long
+ * @error: %VT_ERROR_INVALID naming the ancestor that is not the one that is named above it
+ */
+bool vt_chain_new(const VtDigest *top, const VtAncestor *ancestors, uint32_t count,
+                  VtChain **ret_chain, GError **error);
+
+/** vt_chain_blocks: Returns: blocks of the disk of @ancestor, 1 is the parent; 0 if it has none */
+uint64_t vt_chain_blocks(const VtChain *chain, uint32_t ancestor);
+
+/**
+ * vt_chain_check:
+ * @index: of the layer on top
+ * @error: %VT_ERROR_INVALID: it takes what its ancestors do not have
+ */
+bool vt_chain_check(const VtChain *chain, const VtIndex *index, GError **error);
+
+/**
+ * vt_chain_read:
+ * @source: @ancestor and first block; @length: blocks
+ * @buffer: (out): @length blocks. What is behind the end of the ancestor's disk is zeros
+ */
+bool vt_chain_read(const VtChain *chain, const VtPrefix *source, uint8_t *buffer, GError **error);
