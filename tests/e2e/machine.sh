@@ -114,7 +114,9 @@ HELPER_PID=
 # as_unit COMMAND...: with no more than the capabilities of the helper's unit
 as_unit() {
     local set
-    set=$(sed -n 's/^CapabilityBoundingSet=//p' "$VT_E2E_DIR/../../policies/systemd/virttemplated.service.in" |
+    # The demo and the bench are not in this folder
+    set=$(sed -n 's/^CapabilityBoundingSet=//p' \
+        "$(dirname "${BASH_SOURCE[0]}")/../../policies/systemd/virttemplated.service.in" |
         tr 'A-Z ' 'a-z,' | sed 's/cap_/+/g')
     exec setpriv --no-new-privs --inh-caps=-all "--bounding-set=-all,$set" "$@"
 }
