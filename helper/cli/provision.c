@@ -120,7 +120,9 @@ check_options(const Options *options, GError **error)
 {
     if (options->count < 1 || options->count > COUNT_MAX)
         return vtc_usage(error, "--count %d: not between 1 and %d", options->count, COUNT_MAX);
-    return options->wait_s <= 0 || options->start || vtc_usage(error, "--wait needs --start");
+    if (options->wait_s < 0)
+        return vtc_usage(error, "--wait %d: not a number of seconds", options->wait_s);
+    return options->wait_s == 0 || options->start || vtc_usage(error, "--wait needs --start");
 }
 
 /* The XML has none in it */

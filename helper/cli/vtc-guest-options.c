@@ -2,6 +2,7 @@
 /* vtc-guest-options.c: the options that say what a guest is to be */
 #include "vtc-guest-options.h"
 
+#include "vt-yaml.h"
 #include "vtc-document.h"
 
 #include <string.h>
@@ -118,14 +119,19 @@ check_virt_type(const char *value, GError **error)
 static bool
 read_user_data(VtcGuestOptions *options, GError **error)
 {
+    const char *file = options->user_data_file;
     g_autoptr(GError) local = NULL;
+    gsize length = 0;
 
-    if (!options->user_data_file)
+    if (!file)
         return true;
-    if (!g_file_get_contents(options->user_data_file, &options->user_data, NULL, &local))
+    if (!g_file_get_contents(file, &options->user_data, &length, &local))
         return vtc_usage(error, "--user-data: %s", local->message);
-    return g_utf8_validate(options->user_data, -1, NULL) ||
-           vtc_usage(error, "--user-data %s: not UTF-8", options->user_data_file);
+    if (length > VT_YAML_MAX)
+        return vtc_usage(error, "--user-data %s: has %zu bytes, at most %u are allowed", file,
+                         length, VT_YAML_MAX);
+    return g_utf8_validate(options->user_data, (gssize)length, NULL) ||
+           vtc_usage(error, "--user-data %s: not UTF-8, or with a NUL byte", file);
 }
 
 /* ---- hardware ---- */

@@ -65,6 +65,8 @@ vtc_verb_application_run_up(const VtcVerb *self, char **argv, GError **error)
 
     if (!load(self, argv, entries, &options, error))
         return false;
+    if (options.wait_s < 0)
+        return vtc_usage(error, "--wait %d: not a number of seconds", options.wait_s);
     if (options.wait_s > 0 && !options.start)
         return vtc_usage(error, "--wait needs --start");
     if (options.virt_type && !g_str_equal(options.virt_type, "kvm") &&

@@ -207,6 +207,7 @@ echo '{"application":"shop","instances":{"db":{"template":"debian","coun":1}}}' 
 expect_fail 'bad.json: instances.db.coun: unknown; known: template, count' up bad.json
 expect_fail 'No such file' up nothing.yaml
 expect_fail '--wait needs --start' up shop.yaml --wait 1
+expect_fail 'wait -1: not a number of seconds' up shop.yaml --start --wait -1
 nothing_left
 
 step "what fails half-way leaves nothing"

@@ -133,6 +133,13 @@ expect_fail 'interface' provision bad --set address=192.0.2.5/24
 nothing_left bad
 expect_fail "no running pool has the template 'nope'" virt-template provision nope bad
 
+step "user-data that is too much, or no text, is refused before anything is made"
+{ echo '#cloud-config'; head -c 10M /dev/zero | tr '\0' '#'; } >large
+expect_fail 'user-data large: has 10485774 bytes, at most 1048576' provision bad --user-data large
+printf '#!/bin/sh\ntrue\0false\n' >nul
+expect_fail 'user-data nul: .*NUL' provision bad --user-data nul
+nothing_left bad
+
 step "many at once, or none"
 provision many --count 3 --start --set 'command=true'
 assert_eq "$(virsh list --name | grep -c '^many-')" 3

@@ -228,6 +228,7 @@ assert_eq "$(virsh domstate slow)" running
 virsh destroy slow
 gone slow
 expect_fail '--wait needs --start' provision slow --wait 1
+expect_fail 'wait -1: not a number of seconds' provision slow --start --wait -1
 nothing_left slow
 
 step "what is interrupted leaves nothing"
