@@ -262,3 +262,14 @@ expect_fail 'in use by another program' prepare images/debian.qcow2
 expect_fail 'in use by another program' prepare -n images/debian.qcow2
 stop_pid $guest
 assert_eq "$(sha256sum <images/debian.qcow2)" "$sum"
+
+step "the guest does not outlive the program"
+setpriv --reuid nobody --regid nogroup --clear-groups virt-template prepare -n --with qemu \
+    --kernel "$KERNEL" --modules "$MODULES" images/debian.qcow2 &
+pid=$!
+wait_until 20 pgrep -P $pid || fail 'there is no guest'
+guest=$(pgrep -P $pid)
+assert_match 'qemu' "$(readlink "/proc/$guest/exe")"
+kill -KILL $pid
+wait $pid || [ $? = 137 ]
+wait_until 10 test ! -e "/proc/$guest/exe" || fail 'the guest goes on'
