@@ -90,7 +90,9 @@ note() {
 
 # systemd fills an empty file, also on a root file system that is read-only when it starts
 do_machine_id() {
-    [ "$(cat /etc/machine-id 2>/dev/null)" = uninitialized ] || empty /etc/machine-id
+    local id=''
+    [ ! -f /etc/machine-id ] || id=$(head -c 64 /etc/machine-id)
+    [ "$id" = uninitialized ] || empty /etc/machine-id
     # A link leads to the file above; a copy would be another identity
     [ -L /var/lib/dbus/machine-id ] || remove /var/lib/dbus/machine-id
 }
@@ -120,7 +122,8 @@ do_cloud_init() {
     remove /etc/netplan/50-cloud-init.yaml /etc/network/interfaces.d/50-cloud-init* \
         /etc/systemd/network/10-cloud-init-* /etc/NetworkManager/system-connections/cloud-init-*
     for path in /etc/sysconfig/network-scripts/ifcfg-*; do
-        ! grep -qs '^# Created by cloud-init' "$path" || remove "$path"
+        [ -f "$path" ] || continue
+        ! grep -q '^# Created by cloud-init' "$path" || remove "$path"
     done
 }
 
@@ -187,8 +190,14 @@ plain() {
     tr '\001-\011\013-\037\177' '?'
 }
 
+# Nothing is read that is no file: a pipe would have no end
 os_name() {
-    head -c 4096 /etc/os-release | sed -n 's/^PRETTY_NAME=//p' | head -n 1 | tr -d "\"'" | plain
+    local file
+    for file in /etc/os-release /usr/lib/os-release; do
+        [ -f "$file" ] || continue
+        head -c 4096 "$file" | sed -n 's/^PRETTY_NAME=//p' | head -n 1 | tr -d "\"'" | plain
+        return
+    done
 }
 
 # ---- one after the other -----------------------------------------------------------------------

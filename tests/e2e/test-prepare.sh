@@ -155,8 +155,10 @@ secret root/var/lib/systemd/random-seed 20000
 secret log/syslog.1 20000
 secret log/syslog 20000
 secret random-seed 512
-mkdir -p root/run root/efi root/var/log
-echo 'PRETTY_NAME="Small System"' >root/etc/os-release
+mkdir -p root/run root/efi root/var/log root/usr/lib root/etc/sysconfig/network-scripts
+echo 'PRETTY_NAME="Small System"' >root/usr/lib/os-release
+# Who reads them waits for ever
+mkfifo root/etc/os-release root/etc/sysconfig/network-scripts/ifcfg-eth0
 echo '0123456789abcdef0123456789abcdef' >root/etc/machine-id
 cat >root/etc/fstab <<'FSTAB'
 # root
