@@ -291,6 +291,16 @@ vt_index_parse(GBytes *bytes, VtIndex **ret_index, GError **error)
     return true;
 }
 
+bool
+vt_index_peek_parent(const uint8_t head[VT_INDEX_HEAD_SIZE], VtDigest *ret_parent)
+{
+    G_STATIC_ASSERT(VT_INDEX_HEAD_SIZE == ROOT_HEADER);
+    if (is_zero(head + ROOT_PARENT, VT_DIGEST_BYTES))
+        return false;
+    memcpy(ret_parent->bytes, head + ROOT_PARENT, VT_DIGEST_BYTES);
+    return true;
+}
+
 void
 vt_index_free(VtIndex *index)
 {

@@ -151,6 +151,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtIndex, vt_index_free)
  */
 bool vt_index_parse(GBytes *bytes, VtIndex **ret_index, GError **error);
 
+/* What vt_index_peek_parent() wants */
+#define VT_INDEX_HEAD_SIZE 128u
+/** vt_index_peek_parent: @head: the first bytes of an index that was checked once. Returns: whether
+ *  it is of a delta layer */
+bool vt_index_peek_parent(const uint8_t head[VT_INDEX_HEAD_SIZE], VtDigest *ret_parent);
+
 /**
  * vt_index_check_blobs:
  * @sizes: bytes of each blob, as a manifest gives them

@@ -3,6 +3,7 @@
 #include "vtd-daemon.h"
 
 #include "vtd-fetch.h"
+#include "vtd-verify.h"
 
 #include <string.h>
 
@@ -280,9 +281,14 @@ static void
 verify_ended(void *user, const GError *error)
 {
     const VerifyRun *run = user;
+    const VtdVerify *verify = run->verify;
 
-    if (!error || g_error_matches(error, VT_ERROR, VT_ERROR_CORRUPT))
-        vtd_pool_damage(run->pool, &run->verify->index, error ? error->message : NULL);
+    /* those before the one that is damaged are not */
+    for (guint i = 0; i < verify->verified; i++)
+        vtd_pool_damage(run->pool, &g_array_index(verify->layers, VtDigest, i), NULL);
+    if (g_error_matches(error, VT_ERROR, VT_ERROR_CORRUPT))
+        vtd_pool_damage(run->pool, &g_array_index(verify->layers, VtDigest, verify->verified),
+                        error->message);
 }
 
 bool
@@ -310,8 +316,9 @@ vtd_daemon_verify(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec, uint
     job->row->path = vt_pool_version_path(files, spec->name, exact.version);
     run = g_new0(VerifyRun, 1);
     *run = (VerifyRun){vtd_pool_ref(pool), g_new0(VtdVerify, 1)};
-    *run->verify = (VtdVerify){g_strdup(spec->target), g_strdup(spec->name),
-                               g_strdup(exact.version), local.index};
+    *run->verify =
+        (VtdVerify){g_strdup(spec->target), g_strdup(spec->name), g_strdup(exact.version),
+                    .layers = g_array_copy((GArray *)local.layers)};
     vtd_job_run(job, &(const VtdJobTask){verify_body, verify_ended, run, verify_run_free});
     return true;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vtd-fetch.c: the steps that bring a template here, and those that verify it again */
+/* vtd-fetch.c: the steps that bring a template here */
 #include "vtd-fetch.h"
 
 #include "vt-fs.h"
@@ -7,11 +7,10 @@
 #include "vt-manifest.h"
 #include "vt-pool.h"
 #include "vt-sha256.h"
-#include "vt-unpack.h"
 #include "vtd-proofs.h"
 #include "vtd-verdict.h"
 
-#include <fcntl.h>
+#include <errno.h>
 #include <string.h>
 #include <sys/statvfs.h>
 
@@ -19,9 +18,11 @@
  * Theory of operation
  *
  * Steps run in order, each on what the ones before have verified: the manifest has the digest that
- * the trusted catalog gives, its signatures satisfy the policy, the index has the digest that the
- * manifest gives; then the two workers fill a partial file frame by frame, and only the whole layer
- * gets a name. A layer that is here already, for another version, is not fetched again.
+ * the trusted catalog gives, its signatures satisfy the policy, the indexes have the digests that
+ * the manifest gives; then the two workers fill a partial file frame by frame for each layer that
+ * is not here, the lowest first, and only the whole chain gets names. A layer that is here already,
+ * for another version, is not fetched again. Everybody locks the lowest layer first, so two
+ * versions with layers in common do not wait for each other.
  */
 
 /* Left free for others when a layer is put on a disk */
@@ -30,6 +31,17 @@
 #define PARTIAL_KEPT_S (7 * 24 * 60 * 60)
 /* A job that fetches the same layer for another version is waited for in steps of this, ms */
 #define LAYER_WAIT_MS 100
+
+/* A layer of the chain; what is below it stands before it */
+typedef struct {
+    const VtTemplateLayer *of;
+    GBytes *index_bytes;
+    uint64_t capacity;
+    uint64_t data_bytes;
+    uint64_t literal_bytes;
+    int partial_fd;
+    bool resumed;
+} Layer;
 
 typedef struct {
     VtdJob *job;
@@ -40,19 +52,33 @@ typedef struct {
     GBytes *manifest_bytes;
     VtManifest *manifest;
     GPtrArray *layers;
+    GArray *chain; /* (element-type Layer) */
     GBytes *config_bytes;
     GBytes *proofs;
-    GBytes *index_bytes;
-    uint64_t data_bytes;
-    int partial_fd;
-    bool resumed;
+    uint64_t done;     /* bytes of content of the layers before the present one */
+    uint64_t received; /* and of what was received for them */
     VtdProgress progress;
 } Run;
 
 static void
+layer_clear(gpointer data)
+{
+    Layer *layer = data;
+
+    vt_close_fd(&layer->partial_fd);
+    g_clear_pointer(&layer->index_bytes, g_bytes_unref);
+}
+
+static Layer *
+layer_at(const Run *run, guint number)
+{
+    return &g_array_index(run->chain, Layer, number);
+}
+
+static void
 run_clear(Run *run)
 {
-    vt_close_fd(&run->partial_fd);
+    g_clear_pointer(&run->chain, g_array_unref);
     vtd_fetcher_free(run->fetcher);
     vt_pool_free(run->pool);
     g_free(run->repository);
@@ -61,15 +87,8 @@ run_clear(Run *run)
     vt_manifest_free(run->manifest);
     g_clear_pointer(&run->config_bytes, g_bytes_unref);
     g_clear_pointer(&run->proofs, g_bytes_unref);
-    g_clear_pointer(&run->index_bytes, g_bytes_unref);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Run, run_clear)
-
-static const VtTemplateLayer *
-top_layer(const Run *run)
-{
-    return run->layers->pdata[run->layers->len - 1];
-}
 
 static bool
 check_bytes(GBytes *bytes, const VtDigest *digest, uint64_t size, const char *what, GError **error)
@@ -165,39 +184,71 @@ step_layers(Run *run, GError **error)
     if (!vt_manifest_parse(run->manifest_bytes, &run->manifest, error) ||
         !vt_template_layers(run->manifest, &run->layers, error))
         return false;
-    if (run->layers->len != 1)
-        return vt_throw(error, VT_ERROR_UNSUPPORTED,
-                        "a chain of %u layers: this version takes one; update virt-template",
-                        run->layers->len);
+    run->chain = g_array_new(FALSE, FALSE, sizeof(Layer));
+    g_array_set_clear_func(run->chain, layer_clear);
+    for (guint i = 0; i < run->layers->len; i++) {
+        const Layer layer = {.of = run->layers->pdata[i], .partial_fd = -1};
+
+        g_array_append_val(run->chain, layer);
+    }
     return check_config(run, error);
+}
+
+/* An index that is kept here and is right needs no request */
+static bool
+get_index(Run *run, Layer *layer, GError **error)
+{
+    const VtDescriptor *descriptor = layer->of->index;
+    VtSource *source = vtd_fetcher_source(run->fetcher);
+    char text[VT_DIGEST_STRING_MAX];
+
+    if (descriptor->size > VT_INDEX_SIZE_MAX)
+        return vt_throw(error, VT_ERROR_TOO_LARGE, "an index of %" G_GUINT64_FORMAT " bytes",
+                        descriptor->size);
+    if (vt_pool_has_layer(run->pool, &descriptor->digest) &&
+        vt_pool_read_index(run->pool, &descriptor->digest, &layer->index_bytes, NULL)) {
+        if (check_bytes(layer->index_bytes, &descriptor->digest, descriptor->size, "index", NULL))
+            return true;
+        g_clear_pointer(&layer->index_bytes, g_bytes_unref);
+    }
+    return source->get_blob(source, run->repository, vt_digest_format(&descriptor->digest, text),
+                            descriptor->size, &layer->index_bytes, error) &&
+           check_bytes(layer->index_bytes, &descriptor->digest, descriptor->size, "index", error);
+}
+
+/* The manifest's order is the one that the indexes say */
+static bool
+check_link(const Run *run, guint number, const VtIndex *index, GError **error)
+{
+    const VtDigest *below = number > 0 ? &layer_at(run, number - 1)->of->index->digest : NULL;
+
+    if (index->is_delta == (below != NULL) && (!below || vt_digest_equal(&index->parent, below)))
+        return true;
+    return vt_throw(error, VT_ERROR_INVALID, "layer %u of the manifest %s", number + 1,
+                    below ? "is not made over the layer before it"
+                          : "is a delta layer, without "
+                            "its parent before it");
 }
 
 static bool
 step_index(Run *run, GError **error)
 {
-    const VtDescriptor *descriptor = top_layer(run)->index;
-    VtSource *source = vtd_fetcher_source(run->fetcher);
-    char text[VT_DIGEST_STRING_MAX];
-    g_autoptr(VtIndex) index = NULL;
+    for (guint i = 0; i < run->chain->len; i++) {
+        Layer *layer = layer_at(run, i);
+        g_autoptr(VtIndex) index = NULL;
 
-    if (descriptor->size > VT_INDEX_SIZE_MAX)
-        return vt_throw(error, VT_ERROR_TOO_LARGE, "an index of %" G_GUINT64_FORMAT " bytes",
-                        descriptor->size);
-    if (!vt_pool_has_layer(run->pool, &descriptor->digest) ||
-        !vt_pool_read_index(run->pool, &descriptor->digest, &run->index_bytes, NULL)) {
-        if (!source->get_blob(source, run->repository, vt_digest_format(&descriptor->digest, text),
-                              descriptor->size, &run->index_bytes, error))
+        if (!get_index(run, layer, error) || !vt_index_parse(layer->index_bytes, &index, error) ||
+            !check_link(run, i, index, error))
             return false;
+        layer->capacity = index->capacity;
+        layer->data_bytes = index->data_blocks * VT_INDEX_BLOCK_SIZE;
+        layer->literal_bytes = index->literal_blocks * VT_INDEX_BLOCK_SIZE;
     }
-    if (!check_bytes(run->index_bytes, &descriptor->digest, descriptor->size, "index", error) ||
-        !vt_index_parse(run->index_bytes, &index, error))
-        return false;
-    if (index->capacity != run->fetch->capacity)
+    if (layer_at(run, run->chain->len - 1)->capacity != run->fetch->capacity)
         return vt_throw(error, VT_ERROR_INVALID,
                         "the index is of a disk of %" G_GUINT64_FORMAT
                         " bytes, the catalog says %" G_GUINT64_FORMAT,
-                        index->capacity, run->fetch->capacity);
-    run->data_bytes = index->data_blocks * VT_INDEX_BLOCK_SIZE;
+                        layer_at(run, run->chain->len - 1)->capacity, run->fetch->capacity);
     return true;
 }
 
@@ -220,14 +271,14 @@ check_damage(const Run *run, const VtDigest *index, GError **error)
 /* Opens the partial file; a job that fetches the same layer for another version goes first. Leaves
  * partial_fd at -1 when the layer is complete. */
 static bool
-step_partial(Run *run, GError **error)
+open_partial(Run *run, Layer *layer, GError **error)
 {
-    const VtDigest *index = &top_layer(run)->index->digest;
+    const VtDigest *index = &layer->of->index->digest;
 
     while (!vt_pool_has_layer(run->pool, index)) {
         g_autoptr(GError) local = NULL;
 
-        if (vt_pool_partial_open(run->pool, index, &run->partial_fd, &run->resumed, &local))
+        if (vt_pool_partial_open(run->pool, index, &layer->partial_fd, &layer->resumed, &local))
             return true;
         if (!g_error_matches(local, VT_ERROR, VT_ERROR_BUSY)) {
             g_propagate_error(error, g_steal_pointer(&local));
@@ -241,23 +292,38 @@ step_partial(Run *run, GError **error)
 }
 
 static bool
+step_partial(Run *run, GError **error)
+{
+    for (guint i = 0; i < run->chain->len; i++) {
+        if (!open_partial(run, layer_at(run, i), error))
+            return false;
+    }
+    return true;
+}
+
+static bool
 step_space(Run *run, GError **error)
 {
+    uint64_t needed = 0, free_bytes;
     struct statvfs fs;
-    struct stat st;
-    uint64_t needed, here, free_bytes;
 
-    if (run->partial_fd < 0)
-        return true;
-    if (fstatvfs(run->partial_fd, &fs) < 0 || fstat(run->partial_fd, &st) < 0)
+    for (guint i = 0; i < run->chain->len; i++) {
+        const Layer *layer = layer_at(run, i);
+        struct stat st;
+
+        if (layer->partial_fd < 0)
+            continue;
+        if (fstat(layer->partial_fd, &st) < 0)
+            return vt_throw_errno(error, errno, "cannot stat a file in '%s'", run->fetch->target);
+        needed += layer->data_bytes - MIN(layer->data_bytes, (uint64_t)st.st_blocks * 512);
+    }
+    if (fstatvfs(vt_pool_dir_fd(run->pool), &fs) < 0)
         return vt_throw_errno(error, errno, "cannot tell the space in '%s'", run->fetch->target);
-    here = (uint64_t)st.st_blocks * 512;
-    needed = run->data_bytes > here ? run->data_bytes - here : 0;
     free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
     if (needed > 0 && free_bytes < needed + MIN(RESERVE_BYTES, needed / 8))
         return vt_throw(error, VT_ERROR_NO_SPACE,
                         "'%s' has %" G_GUINT64_FORMAT
-                        " bytes left, the layer needs %" G_GUINT64_FORMAT
+                        " bytes left, the template needs %" G_GUINT64_FORMAT
                         ": free some, or evict templates that no clone needs",
                         run->fetch->target, free_bytes, needed);
     return true;
@@ -268,49 +334,104 @@ on_progress(void *user, uint64_t done, uint64_t total, uint64_t received)
 {
     Run *run = user;
 
-    run->progress.done = done;
-    run->progress.total = total;
-    run->progress.received = received;
+    run->progress.done = run->done + done;
+    run->progress.received = run->received + received;
     run->progress.requests = vtd_fetcher_requests(run->fetcher);
     vtd_job_report(run->job, &run->progress);
 }
 
+/* The files below layer @number: its parent first */
 static bool
-step_transfer(Run *run, GError **error)
+open_ancestors(Run *run, guint number, GArray *ancestors, GError **error)
 {
-    const VtTemplateLayer *layer = top_layer(run);
-    const VtdUnpackRequest request = {.index = run->index_bytes,
-                                      .repository = run->repository,
-                                      .blobs = layer->blobs,
-                                      .output_fd = run->partial_fd,
-                                      .resume = run->resumed,
-                                      .progress = on_progress,
-                                      .user = run};
+    for (guint i = number; i > 0; i--) {
+        const Layer *below = layer_at(run, i - 1);
+        VtAncestor ancestor = {.index = below->index_bytes, .fd = below->partial_fd};
+
+        if (ancestor.fd >= 0)
+            ancestor.fd = dup(ancestor.fd);
+        else if (!vt_pool_open_layer(run->pool, &below->of->index->digest, &ancestor.fd, error))
+            return false;
+        g_array_append_val(ancestors, ancestor);
+    }
+    return true;
+}
+
+static void
+close_ancestor(gpointer data)
+{
+    vt_close_fd(&((VtAncestor *)data)->fd);
+}
+
+static bool
+transfer_layer(Run *run, guint number, GError **error)
+{
+    const Layer *layer = layer_at(run, number);
+    g_autofree char *backing =
+        number > 0 ? vt_pool_layer_path(run->pool, &layer_at(run, number - 1)->of->index->digest)
+                   : NULL;
+    g_autoptr(GArray) ancestors = g_array_new(FALSE, FALSE, sizeof(VtAncestor));
+    VtdUnpackRequest request = {.index = layer->index_bytes,
+                                .repository = run->repository,
+                                .blobs = layer->of->blobs,
+                                .backing = backing,
+                                .output_fd = layer->partial_fd,
+                                .resume = layer->resumed,
+                                .progress = on_progress,
+                                .user = run};
     GError *local = NULL;
 
-    if (run->partial_fd < 0 || vtd_fetcher_unpack(run->fetcher, &request, &local))
+    g_array_set_clear_func(ancestors, close_ancestor);
+    if (!open_ancestors(run, number, ancestors, error))
+        return false;
+    request.ancestors = (const VtAncestor *)(void *)ancestors->data;
+    request.ancestor_count = ancestors->len;
+    if (vtd_fetcher_unpack(run->fetcher, &request, &local))
         return true;
     /* What was right in it is not told apart from what was not */
     if (g_error_matches(local, VT_ERROR, VT_ERROR_CORRUPT) ||
         g_error_matches(local, VT_ERROR, VT_ERROR_INVALID))
-        vt_pool_partial_remove(run->pool, &layer->index->digest);
+        vt_pool_partial_remove(run->pool, &layer->of->index->digest);
     g_propagate_error(error, local);
     return false;
 }
 
 static bool
+step_transfer(Run *run, GError **error)
+{
+    for (guint i = 0; i < run->chain->len; i++) {
+        if (layer_at(run, i)->partial_fd >= 0)
+            run->progress.total += layer_at(run, i)->literal_bytes;
+    }
+    for (guint i = 0; i < run->chain->len; i++) {
+        if (layer_at(run, i)->partial_fd < 0)
+            continue;
+        if (!transfer_layer(run, i, error))
+            return false;
+        run->done += layer_at(run, i)->literal_bytes;
+        run->received = run->progress.received;
+    }
+    return true;
+}
+
+static bool
 step_commit(Run *run, GError **error)
 {
+    g_autofree VtPoolLayer *layers = g_new0(VtPoolLayer, run->chain->len);
     const VtPoolCommit commit = {.name = run->fetch->name,
                                  .version = run->fetch->version,
-                                 .index = top_layer(run)->index->digest,
-                                 .index_bytes = run->index_bytes,
+                                 .layers = layers,
+                                 .layer_count = run->chain->len,
                                  .manifest = run->fetch->manifest,
                                  .manifest_bytes = run->manifest_bytes,
                                  .config_bytes = run->config_bytes,
-                                 .proofs = run->proofs,
-                                 .partial_fd = &run->partial_fd};
+                                 .proofs = run->proofs};
 
+    for (guint i = 0; i < run->chain->len; i++) {
+        Layer *layer = layer_at(run, i);
+
+        layers[i] = (VtPoolLayer){layer->of->index->digest, layer->index_bytes, &layer->partial_fd};
+    }
     if (!vt_pool_commit(run->pool, &commit, &run->fetch->seal, &run->fetch->seal_reason, error))
         return false;
     vtd_fetcher_count(run->fetcher);
@@ -329,7 +450,7 @@ static const struct {
 bool
 vtd_fetch_run(VtdJob *job, VtdFetch *fetch, GError **error)
 {
-    g_auto(Run) run = {.job = job, .fetch = fetch, .partial_fd = -1};
+    g_auto(Run) run = {.job = job, .fetch = fetch};
 
     run.repository = vt_store_url_repository(fetch->url, fetch->name);
     for (gsize i = 0; i < G_N_ELEMENTS(steps); i++) {
@@ -364,61 +485,4 @@ vtd_fetch_free(VtdFetch *fetch)
     g_clear_pointer(&fetch->damaged, g_array_unref);
     g_free(fetch->seal_reason);
     g_free(fetch);
-}
-
-/* ---- verify ---- */
-
-static bool
-on_verified(void *user, uint64_t done, uint64_t total)
-{
-    VtdJob *job = user;
-    const VtdProgress progress = {.phase = "verify", .done = done, .total = total};
-
-    vtd_job_report(job, &progress);
-    return !g_cancellable_is_cancelled(job->cancellable);
-}
-
-bool
-vtd_verify_run(VtdJob *job, VtdVerify *verify, GError **error)
-{
-    g_autofree char *path = NULL;
-    g_autoptr(GBytes) index = NULL;
-    g_autoptr(VtPool) pool = NULL;
-    g_autoptr(GError) local = NULL;
-    VtVerifyJob verify_job;
-    VtDigest actual;
-    vt_autofd fd = -1;
-    bool ok;
-
-    if (!vt_pool_open(verify->target, &pool, error) ||
-        !vt_pool_read_index(pool, &verify->index, &index, error))
-        return false;
-    vt_sha256_data(g_bytes_get_data(index, NULL), g_bytes_get_size(index), &actual);
-    if (!vt_digest_equal(&actual, &verify->index))
-        return vt_throw(error, VT_ERROR_CORRUPT, "the kept index of %s@%s is damaged", verify->name,
-                        verify->version);
-    path = vt_pool_layer_path(pool, &verify->index);
-    fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return vt_throw_errno(error, errno, "cannot open '%s'", path);
-    verify_job =
-        (VtVerifyJob){.index = index, .layer_fd = fd, .progress = on_verified, .user = job};
-    ok = vt_unpack_verify(&verify_job, &local);
-    if (g_cancellable_set_error_if_cancelled(job->cancellable, error))
-        return false;
-    if (!ok)
-        g_propagate_prefixed_error(error, g_steal_pointer(&local), "%s@%s: ", verify->name,
-                                   verify->version);
-    return ok;
-}
-
-void
-vtd_verify_free(VtdVerify *verify)
-{
-    if (!verify)
-        return;
-    g_free(verify->target);
-    g_free(verify->name);
-    g_free(verify->version);
-    g_free(verify);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vtd-fetch.h: the steps that bring a template here, and those that verify it again */
+/* vtd-fetch.h: the steps that bring a template here */
 #pragma once
 
 #include "vtd-job.h"
@@ -41,18 +41,3 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtdFetch, vtd_fetch_free)
  * unless the layer is corrupt.
  */
 bool vtd_fetch_run(VtdJob *job, VtdFetch *fetch, GError **error);
-
-/**
- * VtdVerify: the same for verification
- * @index: digest of the layer's index
- */
-typedef struct {
-    char *target;
-    char *name;
-    char *version;
-    VtDigest index;
-} VtdVerify;
-void vtd_verify_free(VtdVerify *verify);
-
-/** vtd_verify_run: The body of a verify job */
-bool vtd_verify_run(VtdJob *job, VtdVerify *verify, GError **error);

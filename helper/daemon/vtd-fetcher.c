@@ -265,6 +265,22 @@ make_ring(int *ret_fd, GError **error)
     return true;
 }
 
+static bool
+send_ancestors(const VtdFetcher *fetcher, const VtdUnpackRequest *request, GError **error)
+{
+    for (uint32_t i = 0; i < request->ancestor_count; i++) {
+        const VtAncestor *ancestor = &request->ancestors[i];
+        const VtdUnpackAncestor message = {g_bytes_get_size(ancestor->index)};
+        vt_autofd index = -1;
+
+        if (!vtd_memfd("index", ancestor->index, &index, error) ||
+            !vtd_channel_send(fetcher->unpack.socket_fd, &message, sizeof(message),
+                              &(const VtdFds){{index, ancestor->fd}, 2}, error))
+            return false;
+    }
+    return true;
+}
+
 /* The two ends of the ring go to the two workers; the daemon keeps nothing of it */
 static bool
 connect_workers(VtdFetcher *fetcher, const VtdUnpackRequest *request, GError **error)
@@ -275,12 +291,17 @@ connect_workers(VtdFetcher *fetcher, const VtdUnpackRequest *request, GError **e
                             .gid = fetcher->config->unpack_gid,
                             .count = request->blobs->len,
                             .resume = request->resume,
+                            .ancestors = request->ancestor_count,
                             .index_size = g_bytes_get_size(request->index)};
     vt_autofd index = -1, ring = -1, blobs = -1, ours = -1, theirs = -1;
     VtdFetchReply reply;
     int pair[2];
 
     fetch.count = request->blobs->len;
+    if (request->backing && strlen(request->backing) >= sizeof(setup.backing))
+        return vt_throw(error, VT_ERROR_TOO_LARGE,
+                        "the path '%s' is too long for a backing file of QCOW2", request->backing);
+    g_strlcpy(setup.backing, request->backing ? request->backing : "", sizeof(setup.backing));
     if (!vtd_memfd("index", request->index, &index, error) ||
         !vtd_memfd("blobs", table, &blobs, error) || !make_ring(&ring, error) ||
         !vtd_channel_pair(pair, error))
@@ -290,7 +311,8 @@ connect_workers(VtdFetcher *fetcher, const VtdUnpackRequest *request, GError **e
     return call(fetcher, &fetch, &(const VtdFds){{ring, ours, blobs}, 3}, &reply, error) &&
            vtd_channel_send(fetcher->unpack.socket_fd, &setup, sizeof(setup),
                             &(const VtdFds){{index, request->output_fd, ring, theirs, blobs}, 5},
-                            error);
+                            error) &&
+           send_ancestors(fetcher, request, error);
 }
 
 static bool
@@ -327,6 +349,11 @@ vtd_fetcher_prepare_unpack(VtdFetcher *fetcher, GError **error)
 bool
 vtd_fetcher_unpack(VtdFetcher *fetcher, const VtdUnpackRequest *request, GError **error)
 {
-    return vtd_fetcher_prepare_unpack(fetcher, error) && connect_workers(fetcher, request, error) &&
-           follow(fetcher, request, error);
+    bool ok;
+
+    if (!vtd_fetcher_prepare_unpack(fetcher, error))
+        return false;
+    ok = connect_workers(fetcher, request, error) && follow(fetcher, request, error);
+    vtd_process_end(&fetcher->unpack);
+    return ok;
 }

@@ -197,10 +197,13 @@ vtd_method_list_templates(VtdCall *call, GError **error)
 static void
 add_local(GVariantDict *info, const VtdLocal *local, VtPool *files)
 {
-    g_autofree char *layer = vt_pool_layer_path(files, &local->index);
+    g_autofree char *layer =
+        vt_pool_layer_path(files, &g_array_index(local->layers, VtDigest, local->layers->len - 1));
     char text[VT_DIGEST_STRING_MAX];
 
-    g_variant_dict_insert(info, "index", "s", vt_digest_format(&local->index, text));
+    g_variant_dict_insert(
+        info, "index", "s",
+        vt_digest_format(&g_array_index(local->layers, VtDigest, local->layers->len - 1), text));
     g_variant_dict_insert(info, "size", "t", local->size);
     g_variant_dict_insert(info, "layer", "s", layer);
     if (local->signed_by)

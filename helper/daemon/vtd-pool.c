@@ -26,7 +26,7 @@
 /* What the daemon has to know of a kept manifest; its signatures are in @verdict */
 typedef struct {
     VtdVerdict *verdict;
-    VtDigest index;
+    GArray *layers; /* (element-type VtDigest): of its chain, base first */
     VtDigest config;
     uint64_t size;
 } Kept;
@@ -37,6 +37,7 @@ kept_free(gpointer data)
     Kept *kept = data;
 
     vtd_verdict_free(kept->verdict);
+    g_clear_pointer(&kept->layers, g_array_unref);
     g_free(kept);
 }
 
@@ -112,24 +113,6 @@ load_catalog(VtdPool *pool)
     set_catalog(pool, g_steal_pointer(&catalog), &kept.manifest, kept.proofs);
 }
 
-static void
-load_damage(VtdPool *pool)
-{
-    g_autoptr(GPtrArray) rows = NULL;
-    g_autoptr(GError) error = NULL;
-
-    if (!vt_db_list_damage(pool->db, pool->settings->target, &rows, &error)) {
-        g_warning("damaged layers of '%s': %s", pool->settings->target, error->message);
-        return;
-    }
-    for (guint i = 0; i < rows->len; i++) {
-        const VtDbDamage *damage = rows->pdata[i];
-
-        g_hash_table_insert(pool->damaged, g_memdup2(&damage->index, sizeof(VtDigest)),
-                            g_strdup(damage->reason));
-    }
-}
-
 VtdPool *
 vtd_pool_new(const VtdConfig *config, VtDb *db, VtPoolSettings *settings)
 {
@@ -149,7 +132,7 @@ vtd_pool_new(const VtdConfig *config, VtDb *db, VtPoolSettings *settings)
     pool->waiters = g_ptr_array_new_with_free_func(g_free);
     pool->cancellable = g_cancellable_new();
     load_catalog(pool);
-    load_damage(pool);
+    vtd_pool_load_damage(pool);
     return pool;
 }
 
@@ -357,7 +340,6 @@ read_kept(GBytes *bytes, const VtDigest *digest, Kept *kept, GError **error)
 {
     g_autoptr(GPtrArray) layers = NULL;
     g_autoptr(VtManifest) manifest = NULL;
-    const VtTemplateLayer *top;
     VtDigest actual;
 
     vt_sha256_data(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), &actual);
@@ -366,8 +348,12 @@ read_kept(GBytes *bytes, const VtDigest *digest, Kept *kept, GError **error)
     if (!vt_manifest_parse(bytes, &manifest, error) ||
         !vt_template_layers(manifest, &layers, error))
         return false;
-    top = layers->pdata[layers->len - 1];
-    kept->index = top->index->digest;
+    kept->layers = g_array_new(FALSE, FALSE, sizeof(VtDigest));
+    for (guint i = 0; i < layers->len; i++) {
+        const VtTemplateLayer *layer = layers->pdata[i];
+
+        g_array_append_val(kept->layers, layer->index->digest);
+    }
     kept->config = manifest->config->digest;
     for (guint i = 0; i < manifest->layers->len; i++)
         kept->size += ((const VtDescriptor *)manifest->layers->pdata[i])->size;
@@ -405,6 +391,28 @@ load_kept(VtdPool *pool, VtPool *files, const VtSubject *subject, Kept **ret_kep
     return true;
 }
 
+/* The version's file is the top layer, and what is below is here */
+static bool
+check_layers(VtPool *files, const char *name, const char *version, const GArray *layers,
+             GError **error)
+{
+    const VtDigest *top = &g_array_index(layers, VtDigest, layers->len - 1);
+    char text[VT_DIGEST_STRING_MAX];
+
+    if (!vt_pool_check_version(files, name, version, top, error))
+        return false;
+    for (guint i = 0; i + 1 < layers->len; i++) {
+        const VtDigest *layer = &g_array_index(layers, VtDigest, i);
+
+        if (!vt_pool_has_layer(files, layer))
+            return vt_throw(error, VT_ERROR_CORRUPT,
+                            "layer %s, which %s@%s is made over, was removed from '%s': evict it "
+                            "and fetch it again",
+                            vt_digest_format(layer, text), name, version, vt_pool_target(files));
+    }
+    return true;
+}
+
 bool
 vtd_pool_local(VtdPool *pool, VtPool *files, const char *name, const char *version,
                VtdLocal *ret_local, GError **error)
@@ -426,9 +434,10 @@ vtd_pool_local(VtdPool *pool, VtPool *files, const char *name, const char *versi
         vtd_pool_refuse(pool, &entry->manifest, kept->verdict->refusal->message);
         return false;
     }
-    if (!vt_pool_check_version(files, name, entry->version, &kept->index, error))
+    if (!check_layers(files, name, entry->version, kept->layers, error))
         return false;
-    *ret_local = (VtdLocal){entry, kept->index, kept->config, kept->size, kept->verdict->signed_by};
+    *ret_local =
+        (VtdLocal){entry, kept->layers, kept->config, kept->size, kept->verdict->signed_by};
     return true;
 }
 
@@ -459,65 +468,14 @@ vtd_pool_use(VtdPool *pool, VtPool *files, const char *name, const char *version
 
     if (!vtd_pool_local(pool, files, name, version, &local, error))
         return false;
-    damage = g_hash_table_lookup(pool->damaged, &local.index);
+    damage = vtd_pool_find_damage(pool, local.layers);
     if (damage)
         return vtd_pool_throw_damage(name, local.entry->version, damage, error);
     *ret_local = local;
     return true;
 }
 
-/* ---- damage ---- */
-
-void
-vtd_pool_damage(VtdPool *pool, const VtDigest *index, const char *reason)
-{
-    g_autoptr(GError) error = NULL;
-
-    if (!reason && !g_hash_table_contains(pool->damaged, index))
-        return;
-    if (!vt_db_put_damage(pool->db, pool->settings->target, index, reason, &error))
-        g_warning("damage in '%s' is not kept: %s", pool->settings->target, error->message);
-    if (reason)
-        g_hash_table_insert(pool->damaged, g_memdup2(index, sizeof(*index)), g_strdup(reason));
-    else
-        g_hash_table_remove(pool->damaged, index);
-}
-
-const char *
-vtd_pool_damage_of(VtdPool *pool, VtPool *files, const char *name, const char *version)
-{
-    VtDigest index;
-
-    if (g_hash_table_size(pool->damaged) == 0 ||
-        !vt_pool_find_layer(files, name, version, &index, NULL))
-        return NULL;
-    return g_hash_table_lookup(pool->damaged, &index);
-}
-
-bool
-vtd_pool_throw_damage(const char *name, const char *version, const char *reason, GError **error)
-{
-    return vt_throw(error, VT_ERROR_CORRUPT,
-                    "the copy of %s@%s on this host is damaged: evict it and fetch it again; "
-                    "clones that need it read the damaged data and must be moved away first (%s)",
-                    name, version, reason);
-}
-
-void
-vtd_pool_prune_damage(VtdPool *pool, VtPool *files)
-{
-    g_autoptr(GList) layers = g_hash_table_get_keys(pool->damaged);
-
-    /* A directory that is not mounted now has lost no layer */
-    if (!layers || faccessat(vt_pool_dir_fd(files), VT_POOL_LAYERS, F_OK, 0) < 0)
-        return;
-    for (GList *item = layers; item; item = item->next) {
-        const VtDigest index = *(const VtDigest *)item->data;
-
-        if (!vt_pool_has_layer(files, &index))
-            vtd_pool_damage(pool, &index, NULL);
-    }
-}
+/* ---- verdicts and refusals ---- */
 
 void
 vtd_pool_forget_verdict(VtdPool *pool, const VtDigest *manifest)

@@ -93,13 +93,14 @@ bool vtd_pool_find(VtdPool *pool, const char *name, const char *version,
 /**
  * VtdLocal: a version that may be used
  * @entry: in the catalog
+ * @layers: (element-type VtDigest): of its chain, base first; belongs to the pool
  * @config: digest of its config document
  * @size: bytes of its blobs
  * @signed_by: (nullable): belongs to the pool
  */
 typedef struct {
     const VtCatalogEntry *entry;
-    VtDigest index;
+    const GArray *layers;
     VtDigest config;
     uint64_t size;
     const char *signed_by;
@@ -123,6 +124,10 @@ bool vtd_pool_local(VtdPool *pool, VtPool *files, const char *name, const char *
  */
 bool vtd_pool_config(VtPool *files, const VtdLocal *local, GBytes **ret_bytes, GError **error);
 
+/** vtd_pool_load_damage: Of the database */
+void vtd_pool_load_damage(VtdPool *pool);
+/** vtd_pool_find_damage: Returns: (nullable): what is wrong with one of @layers, digests */
+const char *vtd_pool_find_damage(const VtdPool *pool, const GArray *layers);
 /** vtd_pool_damage: Remembers, for good, that a layer is damaged; @reason: (nullable): it is not */
 void vtd_pool_damage(VtdPool *pool, const VtDigest *index, const char *reason);
 /** vtd_pool_damage_of: Returns: (nullable): what is wrong with the layer of a version that is here

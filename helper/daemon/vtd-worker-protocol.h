@@ -26,6 +26,8 @@ typedef enum {
 /* host, prefix and name; vt-store-url.c allows 255 and 3900 */
 #define VTD_TEXT_MAX      4096
 #define VTD_REFERENCE_MAX 192
+/* QCOW2 allows 1023 bytes */
+#define VTD_BACKING_MAX 1024
 
 typedef struct {
     uint32_t op;
@@ -48,14 +50,22 @@ typedef struct {
     char message[512];
 } VtdFetchReply;
 
-/* fds: index, output, ring, ring socket, blob table */
+/* fds: index, output, ring, ring socket, blob table. Then a message for each ancestor */
 typedef struct {
     uint32_t uid;
     uint32_t gid;
     uint32_t count;
     uint32_t resume;
+    uint32_t ancestors;
+    uint32_t reserved;
     uint64_t index_size;
+    char backing[VTD_BACKING_MAX]; /* empty: a full layer */
 } VtdUnpackSetup;
+
+/* The parent first. fds: index, layer */
+typedef struct {
+    uint64_t index_size;
+} VtdUnpackAncestor;
 
 /* @ended: 0 progress, 1 the end; @code as above */
 typedef struct {

@@ -7,8 +7,8 @@
 #include "vtd-sandbox.h"
 #include "vtd-worker-protocol.h"
 
-/* What it was handed, and an eventfd */
-#define FILES_MAX 32
+/* What it was handed, two files for each ancestor among it, and an eventfd */
+#define FILES_MAX (32 + 2 * VT_INDEX_ANCESTORS_MAX)
 /* 16 TiB of disk and its metadata */
 #define FILE_SIZE_MAX (UINT64_C(17) << 40)
 
@@ -60,6 +60,50 @@ read_sizes(int fd, uint32_t count, uint64_t **ret_sizes, GError **error)
 }
 
 static bool
+read_index(int fd, uint64_t size, GBytes **ret_index, GError **error)
+{
+    g_autofree uint8_t *data = size <= VT_INDEX_SIZE_MAX ? g_try_malloc(size + 1) : NULL;
+
+    if (!data)
+        return vt_throw(error, VT_ERROR_TOO_LARGE, "no memory for the layer's index");
+    if (!vt_fs_pread_all(fd, data, size, 0, "index", error))
+        return false;
+    *ret_index = g_bytes_new_take(g_steal_pointer(&data), size);
+    return true;
+}
+
+static void
+clear_ancestor(gpointer data)
+{
+    VtAncestor *ancestor = data;
+
+    vt_close_fd(&ancestor->fd);
+    g_clear_pointer(&ancestor->index, g_bytes_unref);
+}
+
+/* @ret_ancestors: (element-type VtAncestor) */
+static bool
+receive_ancestors(uint32_t count, GArray **ret_ancestors, GError **error)
+{
+    g_autoptr(GArray) ancestors = g_array_new(FALSE, FALSE, sizeof(VtAncestor));
+
+    g_array_set_clear_func(ancestors, clear_ancestor);
+    for (uint32_t i = 0; i < count; i++) {
+        g_auto(VtdFds) fds = VTD_FDS_NONE;
+        VtAncestor ancestor = {.fd = -1};
+        VtdUnpackAncestor message;
+
+        if (!vtd_channel_receive(VTD_WORKER_FD, &message, sizeof(message), &fds, error) ||
+            !read_index(fds.fd[0], message.index_size, &ancestor.index, error))
+            return false;
+        ancestor.fd = vtd_fds_take(&fds, 1);
+        g_array_append_val(ancestors, ancestor);
+    }
+    *ret_ancestors = g_steal_pointer(&ancestors);
+    return true;
+}
+
+static bool
 unpack(const VtdUnpackSetup *setup, const VtdFds *fds, VtdUnpackReport *last, GError **error)
 {
     const VtdSandbox sandbox = {.uid = setup->uid,
@@ -68,27 +112,26 @@ unpack(const VtdUnpackSetup *setup, const VtdFds *fds, VtdUnpackReport *last, GE
                                 .file_size_max = FILE_SIZE_MAX,
                                 .files_max = FILES_MAX};
     g_autofree uint64_t *sizes = NULL;
-    g_autofree uint8_t *data = NULL;
+    g_autoptr(GArray) ancestors = NULL;
     g_autoptr(GBytes) index = NULL;
     VtUnpackJob job = {.blob_count = setup->count,
                        .output_fd = fds->fd[FD_OUTPUT],
                        .ring_fd = fds->fd[FD_RING],
                        .socket_fd = fds->fd[FD_SOCKET],
+                       .ancestor_count = setup->ancestors,
+                       .backing = *setup->backing ? setup->backing : NULL,
                        .resume = setup->resume,
                        .progress = send_progress,
                        .user = last};
 
     if (!vtd_sandbox_enter(&sandbox, error) ||
-        !read_sizes(fds->fd[FD_BLOBS], setup->count, &sizes, error))
+        !read_sizes(fds->fd[FD_BLOBS], setup->count, &sizes, error) ||
+        !read_index(fds->fd[FD_INDEX], setup->index_size, &index, error) ||
+        !receive_ancestors(setup->ancestors, &ancestors, error))
         return false;
-    data = g_try_malloc(setup->index_size + 1);
-    if (!data)
-        return vt_throw(error, VT_ERROR_TOO_LARGE, "no memory for the layer's index");
-    if (!vt_fs_pread_all(fds->fd[FD_INDEX], data, setup->index_size, 0, "index", error))
-        return false;
-    index = g_bytes_new_take(g_steal_pointer(&data), setup->index_size);
     job.index = index;
     job.blob_sizes = sizes;
+    job.ancestors = (const VtAncestor *)(void *)ancestors->data;
     return vt_unpack_run(&job, error);
 }
 
@@ -104,8 +147,9 @@ main(int argc, char **argv)
         return 2;
     if (!vtd_channel_receive(VTD_WORKER_FD, &setup, sizeof(setup), &fds, &error))
         return 1;
-    if (fds.count != FD_COUNT)
+    if (fds.count != FD_COUNT || setup.ancestors > VT_INDEX_ANCESTORS_MAX)
         return 1;
+    setup.backing[sizeof(setup.backing) - 1] = '\0';
     if (!unpack(&setup, &fds, &last, &error)) {
         last.code = error->domain == VT_ERROR ? error->code : VT_ERROR_FAILED;
         g_strlcpy(last.message, error->message, sizeof(last.message));

@@ -2,6 +2,7 @@
 /* vtd-worker.h: the two workers, as a job sees them */
 #pragma once
 
+#include "vt-chain.h"
 #include "vt-source.h"
 #include "vt-store-url.h"
 
@@ -61,6 +62,7 @@ uint64_t vtd_fetcher_requests(const VtdFetcher *fetcher);
  * @index: the index blob, whose digest the caller has checked
  * @repository: where the frame blobs are
  * @blobs: (element-type VtDescriptor): in the order of the index
+ * @ancestors: see vt_unpack_run(); with @backing
  * @output_fd: see vt_unpack_run()
  * @resume: see vt_unpack_run()
  * @progress: (nullable): called in the calling thread
@@ -69,6 +71,9 @@ typedef struct {
     GBytes *index;
     const char *repository;
     GPtrArray *blobs;
+    const VtAncestor *ancestors;
+    uint32_t ancestor_count;
+    const char *backing;
     int output_fd;
     bool resume;
     void (*progress)(void *user, uint64_t done, uint64_t total, uint64_t received);
@@ -83,5 +88,6 @@ typedef struct {
  */
 bool vtd_fetcher_prepare_unpack(VtdFetcher *fetcher, GError **error);
 
-/** vtd_fetcher_unpack: Prepares an unpack worker unless that was done, and waits until it ends */
+/** vtd_fetcher_unpack: Prepares an unpack worker unless that was done, and waits until it is done;
+ *  each one makes one layer */
 bool vtd_fetcher_unpack(VtdFetcher *fetcher, const VtdUnpackRequest *request, GError **error);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vt-pool-dirs.h: private to vt-pool.c and vt-clones.c: the directories of a pool */
+/* vt-pool-dirs.h: private to vt-pool*.c and vt-clones.c: the directories of a pool */
 #pragma once
 
 #include "vt-pool.h"
@@ -15,3 +15,12 @@ struct VtPool {
 
 /** vt_pool_dirs: Opens the directories below the target; @create: makes those that are missing */
 bool vt_pool_dirs(VtPool *pool, bool create, GError **error);
+
+/* "<64 hex>.manifest" and the like */
+#define VT_POOL_FILE_MAX 96
+/** vt_pool_file: "<hex>SUFFIX". Returns: @buffer */
+const char *vt_pool_file(const VtDigest *digest, const char *suffix, char buffer[VT_POOL_FILE_MAX]);
+
+/** vt_pool_drop_layers: Removes the layer @index, and those below it, that neither a version nor
+ *  another layer needs; the caller has the lock on .layers */
+bool vt_pool_drop_layers(VtPool *pool, const VtDigest *index, GError **error);

@@ -22,8 +22,6 @@
  * layer, version. Whoever sees the version finds all the rest.
  */
 
-/* "<64 hex>.manifest" and the like */
-#define FILE_NAME_MAX 96
 /* Manifests have at most 4 MiB; proofs are several of them */
 #define DOCUMENT_MAX (64u << 20)
 #define INDEX_MAX    (1u << 30)
@@ -122,15 +120,6 @@ vt_pool_prepare(VtPool *pool, GError **error)
     return vt_pool_dirs(pool, true, error);
 }
 
-/* "<hex>SUFFIX" */
-static const char *
-file_name(const VtDigest *digest, const char *suffix, char buffer[FILE_NAME_MAX])
-{
-    vt_digest_hex(digest, buffer);
-    g_strlcat(buffer, suffix, FILE_NAME_MAX);
-    return buffer;
-}
-
 char *
 vt_pool_version_path(const VtPool *pool, const char *name, const char *version)
 {
@@ -142,10 +131,10 @@ vt_pool_version_path(const VtPool *pool, const char *name, const char *version)
 char *
 vt_pool_layer_path(const VtPool *pool, const VtDigest *index)
 {
-    char file[FILE_NAME_MAX];
+    char file[VT_POOL_FILE_MAX];
 
     return g_strdup_printf("%s/" VT_POOL_LAYERS "/%s", pool->target,
-                           file_name(index, VT_VOLUME_SUFFIX, file));
+                           vt_pool_file(index, VT_VOLUME_SUFFIX, file));
 }
 
 /* Returns: (nullable): the entries of an open directory; errno says why not */
@@ -211,7 +200,7 @@ bool
 vt_pool_check_version(VtPool *pool, const char *name, const char *version, const VtDigest *index,
                       GError **error)
 {
-    char file[FILE_NAME_MAX];
+    char file[VT_POOL_FILE_MAX];
     struct stat layer;
     struct stat st;
 
@@ -220,7 +209,7 @@ vt_pool_check_version(VtPool *pool, const char *name, const char *version, const
                         name, version, pool->target);
     if (!vt_pool_dirs(pool, false, error))
         return false;
-    if (fstatat(pool->layers_fd, file_name(index, VT_VOLUME_SUFFIX, file), &layer,
+    if (fstatat(pool->layers_fd, vt_pool_file(index, VT_VOLUME_SUFFIX, file), &layer,
                 AT_SYMLINK_NOFOLLOW) < 0 ||
         layer.st_ino != st.st_ino || layer.st_dev != st.st_dev)
         return vt_throw(error, VT_ERROR_CORRUPT,
@@ -233,11 +222,11 @@ vt_pool_check_version(VtPool *pool, const char *name, const char *version, const
 bool
 vt_pool_has_layer(VtPool *pool, const VtDigest *index)
 {
-    char file[FILE_NAME_MAX];
+    char file[VT_POOL_FILE_MAX];
     struct stat st;
 
     return vt_pool_dirs(pool, false, NULL) &&
-           fstatat(pool->layers_fd, file_name(index, VT_VOLUME_SUFFIX, file), &st,
+           fstatat(pool->layers_fd, vt_pool_file(index, VT_VOLUME_SUFFIX, file), &st,
                    AT_SYMLINK_NOFOLLOW) == 0;
 }
 
@@ -245,14 +234,14 @@ bool
 vt_pool_partial_open(VtPool *pool, const VtDigest *index, int *ret_fd, bool *ret_resumed,
                      GError **error)
 {
-    char file[FILE_NAME_MAX];
+    char file[VT_POOL_FILE_MAX];
     vt_autofd fd = -1;
     struct stat named;
     struct stat st;
 
     if (!vt_pool_dirs(pool, true, error))
         return false;
-    fd = openat(pool->partial_fd, file_name(index, "", file),
+    fd = openat(pool->partial_fd, vt_pool_file(index, "", file),
                 O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return vt_throw_errno(error, errno, "cannot make a file in '%s'", pool->target);
@@ -297,10 +286,10 @@ vt_pool_partial_sweep(VtPool *pool, int64_t older_than)
 void
 vt_pool_partial_remove(VtPool *pool, const VtDigest *index)
 {
-    char file[FILE_NAME_MAX];
+    char file[VT_POOL_FILE_MAX];
 
     if (pool->partial_fd >= 0)
-        unlinkat(pool->partial_fd, file_name(index, "", file), 0);
+        unlinkat(pool->partial_fd, vt_pool_file(index, "", file), 0);
 }
 
 /* The lock is given back when the returned descriptor is closed. Sealing under it may take a while:
@@ -322,24 +311,46 @@ lock_layers(VtPool *pool, bool wait, int *ret_fd, GError **error)
 static bool
 write_documents(VtPool *pool, const VtPoolCommit *commit, GError **error)
 {
-    char file[FILE_NAME_MAX];
+    char file[VT_POOL_FILE_MAX];
 
-    return vt_fs_replace(pool->layers_fd, file_name(&commit->index, ".index", file),
-                         commit->index_bytes, 0444, error) &&
-           vt_fs_replace(pool->manifests_fd, file_name(&commit->manifest, ".json", file),
+    for (guint i = 0; i < commit->layer_count; i++) {
+        const VtPoolLayer *layer = &commit->layers[i];
+
+        if (!vt_fs_replace(pool->layers_fd, vt_pool_file(&layer->index, ".index", file),
+                           layer->index_bytes, 0444, error))
+            return false;
+    }
+    return vt_fs_replace(pool->manifests_fd, vt_pool_file(&commit->manifest, ".json", file),
                          commit->manifest_bytes, 0444, error) &&
-           vt_fs_replace(pool->manifests_fd, file_name(&commit->manifest, ".config", file),
+           vt_fs_replace(pool->manifests_fd, vt_pool_file(&commit->manifest, ".config", file),
                          commit->config_bytes, 0444, error) &&
            vt_pool_write_proofs(pool, &commit->manifest, commit->proofs, error);
 }
 
+/* A layer that was here may have been evicted while those above it were fetched */
+static bool
+check_layers(VtPool *pool, const VtPoolCommit *commit, GError **error)
+{
+    char text[VT_DIGEST_STRING_MAX];
+
+    for (guint i = 0; i < commit->layer_count; i++) {
+        const VtPoolLayer *layer = &commit->layers[i];
+
+        if (*layer->partial_fd < 0 && !vt_pool_has_layer(pool, &layer->index))
+            return vt_throw(error, VT_ERROR_BUSY,
+                            "layer %s of its chain was removed meanwhile: fetch again",
+                            vt_digest_format(&layer->index, text));
+    }
+    return true;
+}
+
 /* The verified partial file becomes the layer. Its writable descriptor is closed. */
 static bool
-name_layer(VtPool *pool, const VtPoolCommit *commit, GError **error)
+name_layer(VtPool *pool, const VtPoolLayer *layer, GError **error)
 {
-    char partial[FILE_NAME_MAX];
-    char file[FILE_NAME_MAX];
-    int fd = *commit->partial_fd;
+    char partial[VT_POOL_FILE_MAX];
+    char file[VT_POOL_FILE_MAX];
+    int fd = *layer->partial_fd;
 
     if (fd < 0)
         return true;
@@ -349,12 +360,31 @@ name_layer(VtPool *pool, const VtPoolCommit *commit, GError **error)
         return vt_throw_errno(error, errno, "cannot set the mode of the layer");
     if (fdatasync(fd) < 0)
         return vt_throw_errno(error, errno, "cannot make the layer durable");
-    file_name(&commit->index, "", partial);
-    file_name(&commit->index, VT_VOLUME_SUFFIX, file);
+    vt_pool_file(&layer->index, "", partial);
+    vt_pool_file(&layer->index, VT_VOLUME_SUFFIX, file);
     if (renameat2(pool->partial_fd, partial, pool->layers_fd, file, RENAME_NOREPLACE) < 0 &&
         errno != EEXIST)
         return vt_throw_errno(error, errno, "cannot name the layer '%s'", file);
-    close(vt_steal_fd(commit->partial_fd));
+    close(vt_steal_fd(layer->partial_fd));
+    return true;
+}
+
+/* All but the top layer, whose version is named before it is sealed */
+static bool
+name_layers(VtPool *pool, const VtPoolCommit *commit, GError **error)
+{
+    for (guint i = 0; i < commit->layer_count; i++) {
+        const VtPoolLayer *layer = &commit->layers[i];
+        g_autofree char *reason = NULL;
+        vt_autofd fd = -1;
+        VtSeal seal;
+
+        if (!name_layer(pool, layer, error) ||
+            (i + 1 < commit->layer_count && !vt_pool_open_layer(pool, &layer->index, &fd, error)))
+            return false;
+        if (fd >= 0)
+            vt_seal_apply(fd, &seal, &reason);
+    }
     return true;
 }
 
@@ -363,7 +393,8 @@ static bool
 name_version(VtPool *pool, const VtPoolCommit *commit, int layer_fd, GError **error)
 {
     g_autofree char *volume = vt_volume_name(commit->name, commit->version);
-    char file[FILE_NAME_MAX];
+    const VtPoolLayer *top = &commit->layers[commit->layer_count - 1];
+    char file[VT_POOL_FILE_MAX];
     struct stat layer;
     struct stat st;
 
@@ -379,7 +410,7 @@ name_version(VtPool *pool, const VtPoolCommit *commit, int layer_fd, GError **er
     /* Nothing can be linked to an immutable file */
     if (!vt_seal_open(layer_fd, error))
         return false;
-    if (linkat(pool->layers_fd, file_name(&commit->index, VT_VOLUME_SUFFIX, file), pool->target_fd,
+    if (linkat(pool->layers_fd, vt_pool_file(&top->index, VT_VOLUME_SUFFIX, file), pool->target_fd,
                volume, 0) < 0)
         return vt_throw_errno(error, errno, "cannot link '%s/%s'", pool->target, volume);
     return true;
@@ -389,19 +420,15 @@ bool
 vt_pool_commit(VtPool *pool, const VtPoolCommit *commit, VtSeal *ret_seal, char **ret_reason,
                GError **error)
 {
+    const VtPoolLayer *top = &commit->layers[commit->layer_count - 1];
     vt_autofd lock = -1;
     vt_autofd layer = -1;
-    char file[FILE_NAME_MAX];
     bool named;
 
-    if (!vt_pool_dirs(pool, true, error) || !lock_layers(pool, true, &lock, error))
+    if (!vt_pool_dirs(pool, true, error) || !lock_layers(pool, true, &lock, error) ||
+        !check_layers(pool, commit, error) || !write_documents(pool, commit, error) ||
+        !name_layers(pool, commit, error) || !vt_pool_open_layer(pool, &top->index, &layer, error))
         return false;
-    if (!write_documents(pool, commit, error) || !name_layer(pool, commit, error))
-        return false;
-    layer = openat(pool->layers_fd, file_name(&commit->index, VT_VOLUME_SUFFIX, file),
-                   O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    if (layer < 0)
-        return vt_throw_errno(error, errno, "cannot open the layer '%s'", file);
     named = name_version(pool, commit, layer, error);
     vt_seal_apply(layer, ret_seal, ret_reason);
     if (!named)
@@ -414,10 +441,10 @@ vt_pool_commit(VtPool *pool, const VtPoolCommit *commit, VtSeal *ret_seal, char 
 bool
 vt_pool_read_index(VtPool *pool, const VtDigest *index, GBytes **ret_bytes, GError **error)
 {
-    char file[FILE_NAME_MAX];
+    char file[VT_POOL_FILE_MAX];
 
     return vt_pool_dirs(pool, false, error) &&
-           vt_fs_read(pool->layers_fd, file_name(index, ".index", file), INDEX_MAX, ret_bytes,
+           vt_fs_read(pool->layers_fd, vt_pool_file(index, ".index", file), INDEX_MAX, ret_bytes,
                       error);
 }
 
@@ -426,14 +453,14 @@ vt_pool_read_manifest(VtPool *pool, const VtDigest *manifest, GBytes **ret_manif
                       GBytes **ret_proofs, GError **error)
 {
     g_autoptr(GBytes) bytes = NULL;
-    char file[FILE_NAME_MAX];
+    char file[VT_POOL_FILE_MAX];
 
     if (!vt_pool_dirs(pool, false, error))
         return false;
-    if (!vt_fs_read(pool->manifests_fd, file_name(manifest, ".json", file), DOCUMENT_MAX, &bytes,
+    if (!vt_fs_read(pool->manifests_fd, vt_pool_file(manifest, ".json", file), DOCUMENT_MAX, &bytes,
                     error))
         return false;
-    if (!vt_fs_read(pool->manifests_fd, file_name(manifest, ".proofs", file), DOCUMENT_MAX,
+    if (!vt_fs_read(pool->manifests_fd, vt_pool_file(manifest, ".proofs", file), DOCUMENT_MAX,
                     ret_proofs, error))
         return false;
     *ret_manifest = g_steal_pointer(&bytes);
@@ -443,20 +470,20 @@ vt_pool_read_manifest(VtPool *pool, const VtDigest *manifest, GBytes **ret_manif
 bool
 vt_pool_read_config(VtPool *pool, const VtDigest *manifest, GBytes **ret_bytes, GError **error)
 {
-    char file[FILE_NAME_MAX];
+    char file[VT_POOL_FILE_MAX];
 
     return vt_pool_dirs(pool, false, error) &&
-           vt_fs_read(pool->manifests_fd, file_name(manifest, ".config", file), DOCUMENT_MAX,
+           vt_fs_read(pool->manifests_fd, vt_pool_file(manifest, ".config", file), DOCUMENT_MAX,
                       ret_bytes, error);
 }
 
 bool
 vt_pool_write_proofs(VtPool *pool, const VtDigest *manifest, GBytes *proofs, GError **error)
 {
-    char file[FILE_NAME_MAX];
+    char file[VT_POOL_FILE_MAX];
 
     return vt_pool_dirs(pool, true, error) &&
-           vt_fs_replace(pool->manifests_fd, file_name(manifest, ".proofs", file), proofs, 0444,
+           vt_fs_replace(pool->manifests_fd, vt_pool_file(manifest, ".proofs", file), proofs, 0444,
                          error);
 }
 
@@ -497,36 +524,14 @@ vt_pool_find_layer(VtPool *pool, const char *name, const char *version, VtDigest
                              name, version, pool->target);
 }
 
-/* Unlinks the layer whose only name is that in .layers/, else seals it again */
-static bool
-drop_layer(VtPool *pool, int layer_fd, const VtDigest *index, GError **error)
-{
-    g_autofree char *reason = NULL;
-    char file[FILE_NAME_MAX];
-    struct stat st;
-    VtSeal seal;
-
-    if (fstat(layer_fd, &st) < 0)
-        return vt_throw_errno(error, errno, "cannot stat the layer");
-    if (!index || st.st_nlink > 1) {
-        vt_seal_apply(layer_fd, &seal, &reason);
-        return true;
-    }
-    if (unlinkat(pool->layers_fd, file_name(index, VT_VOLUME_SUFFIX, file), 0) < 0)
-        return vt_throw_errno(error, errno, "cannot remove the layer '%s'", file);
-    if (unlinkat(pool->layers_fd, file_name(index, ".index", file), 0) < 0 && errno != ENOENT)
-        return vt_throw_errno(error, errno, "cannot remove the index '%s'", file);
-    return true;
-}
-
 static void
 drop_manifest(VtPool *pool, const VtDigest *manifest)
 {
-    char file[FILE_NAME_MAX];
+    char file[VT_POOL_FILE_MAX];
 
-    unlinkat(pool->manifests_fd, file_name(manifest, ".json", file), 0);
-    unlinkat(pool->manifests_fd, file_name(manifest, ".config", file), 0);
-    unlinkat(pool->manifests_fd, file_name(manifest, ".proofs", file), 0);
+    unlinkat(pool->manifests_fd, vt_pool_file(manifest, ".json", file), 0);
+    unlinkat(pool->manifests_fd, vt_pool_file(manifest, ".config", file), 0);
+    unlinkat(pool->manifests_fd, vt_pool_file(manifest, ".proofs", file), 0);
 }
 
 bool
@@ -534,8 +539,10 @@ vt_pool_evict(VtPool *pool, const char *name, const char *version, const VtDiges
               const VtDigest *manifest, GError **error)
 {
     g_autofree char *volume = vt_volume_name(name, version);
+    g_autofree char *reason = NULL;
     vt_autofd layer = -1;
     vt_autofd lock = -1;
+    VtSeal seal;
 
     if (!vt_pool_stat_version(pool, name, version, NULL))
         return vt_throw(error, VT_ERROR_NOT_FOUND, "%s@%s is not on this host ('%s')", name,
@@ -549,7 +556,9 @@ vt_pool_evict(VtPool *pool, const char *name, const char *version, const VtDiges
         return false;
     if (unlinkat(pool->target_fd, volume, 0) < 0)
         return vt_throw_errno(error, errno, "cannot remove '%s/%s'", pool->target, volume);
-    if (!drop_layer(pool, layer, index, error))
+    /* Others may need it: sealed again, as it was */
+    vt_seal_apply(layer, &seal, &reason);
+    if (index && !vt_pool_drop_layers(pool, index, error))
         return false;
     if (manifest)
         drop_manifest(pool, manifest);

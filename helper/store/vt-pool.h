@@ -92,19 +92,28 @@ void vt_pool_partial_sweep(VtPool *pool, int64_t older_than);
 void vt_pool_partial_remove(VtPool *pool, const VtDigest *index);
 
 /**
+ * VtPoolLayer: a layer that is here, or on its way
+ * @partial_fd: (transfer none): -1 when it is here already, else its verified content
+ */
+typedef struct {
+    VtDigest index;
+    GBytes *index_bytes;
+    int *partial_fd;
+} VtPoolLayer;
+
+/**
  * VtPoolCommit: a version that may get its name
- * @partial_fd: (transfer none): verified content of the layer, or -1 when the layer is here already
+ * @layers: of its chain, base first
  */
 typedef struct {
     const char *name;
     const char *version;
-    VtDigest index;
-    GBytes *index_bytes;
+    const VtPoolLayer *layers;
+    guint layer_count;
     VtDigest manifest;
     GBytes *manifest_bytes;
     GBytes *config_bytes;
     GBytes *proofs;
-    int *partial_fd;
 } VtPoolCommit;
 
 /**
@@ -112,13 +121,24 @@ typedef struct {
  * @ret_seal: (out)
  * @ret_reason: (out) (transfer full) (nullable): why it is not a stronger seal
  *
- * Gives the version its name and seals the layer; durable when this returns true. @partial_fd is
- * closed. Done for a version that is here already, it changes nothing.
+ * Gives the version its name and seals the layers; durable when this returns true. The partial
+ * files are closed. Done for a version that is here already, it changes nothing.
  *
- * @error: %VT_ERROR_EXISTS when another file has the name
+ * @error: %VT_ERROR_EXISTS when another file has the name; %VT_ERROR_BUSY when a layer that was
+ * here has been removed meanwhile
  */
 bool vt_pool_commit(VtPool *pool, const VtPoolCommit *commit, VtSeal *ret_seal, char **ret_reason,
                     GError **error);
+
+/**
+ * vt_pool_chain:
+ * @ret_layers: (out) (transfer full) (element-type VtDigest): @top, its parent, and so on, as the
+ *   kept indexes say
+ */
+bool vt_pool_chain(VtPool *pool, const VtDigest *top, GArray **ret_layers, GError **error);
+
+/** vt_pool_open_layer: Opens the file of a complete layer for reading */
+bool vt_pool_open_layer(VtPool *pool, const VtDigest *index, int *ret_fd, GError **error);
 
 /** vt_pool_read_index: The kept index blob; the caller checks its digest */
 bool vt_pool_read_index(VtPool *pool, const VtDigest *index, GBytes **ret_bytes, GError **error);

@@ -55,8 +55,11 @@ static bool
 commit(Fixture *fixture, const char *version, const char *content, VtDigest *ret_index,
        GError **error)
 {
+    static const uint8_t full_layer[128];
     g_autoptr(GBytes) document = g_bytes_new_static("document", 8);
+    g_autoptr(GBytes) index = g_bytes_new_static(full_layer, sizeof(full_layer));
     g_autofree char *reason = NULL;
+    VtPoolLayer layer = {.index_bytes = index};
     bool resumed = true;
     vt_autofd fd = -1;
     VtSeal seal;
@@ -68,16 +71,17 @@ commit(Fixture *fixture, const char *version, const char *content, VtDigest *ret
             return false;
         g_assert_false(resumed);
     }
+    layer.index = *ret_index;
+    layer.partial_fd = &fd;
     return vt_pool_commit(fixture->pool,
                           &(VtPoolCommit){.name = "debian-12",
                                           .version = version,
-                                          .index = *ret_index,
-                                          .index_bytes = document,
+                                          .layers = &layer,
+                                          .layer_count = 1,
                                           .manifest = *ret_index,
                                           .manifest_bytes = document,
                                           .config_bytes = document,
-                                          .proofs = document,
-                                          .partial_fd = &fd},
+                                          .proofs = document},
                           &seal, &reason, error);
 }
 

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-pool-chain.c: layers over layers in the directory of a pool
+ *
+ * A layer is needed as long as a version is a link to it, or a layer that is here has it as its
+ * parent; the kept indexes tell.
+ */
+#include "vt-pool-dirs.h"
+
+#include "vt-fs.h"
+#include "vt-index.h"
+#include "vt-name.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define INDEX_SUFFIX ".index"
+
+const char *
+vt_pool_file(const VtDigest *digest, const char *suffix, char buffer[VT_POOL_FILE_MAX])
+{
+    vt_digest_hex(digest, buffer);
+    g_strlcat(buffer, suffix, VT_POOL_FILE_MAX);
+    return buffer;
+}
+
+bool
+vt_pool_open_layer(VtPool *pool, const VtDigest *index, int *ret_fd, GError **error)
+{
+    char file[VT_POOL_FILE_MAX];
+    vt_autofd fd = -1;
+
+    if (!vt_pool_dirs(pool, false, error))
+        return false;
+    fd = openat(pool->layers_fd, vt_pool_file(index, VT_VOLUME_SUFFIX, file),
+                O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return vt_throw_errno(error, errno, "cannot open the layer '%s'", file);
+    *ret_fd = vt_steal_fd(&fd);
+    return true;
+}
+
+/* Of the kept index @file; @ret_has: whether it has one */
+static bool
+read_parent(VtPool *pool, const char *file, bool *ret_has, VtDigest *ret_parent, GError **error)
+{
+    vt_autofd fd = openat(pool->layers_fd, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    uint8_t head[VT_INDEX_HEAD_SIZE];
+
+    if (fd < 0)
+        return vt_throw_errno(error, errno, "cannot open the kept index '%s'", file);
+    if (!vt_fs_pread_all(fd, head, sizeof(head), 0, file, error))
+        return false;
+    *ret_has = vt_index_peek_parent(head, ret_parent);
+    return true;
+}
+
+bool
+vt_pool_chain(VtPool *pool, const VtDigest *top, GArray **ret_layers, GError **error)
+{
+    g_autoptr(GArray) layers = g_array_new(FALSE, FALSE, sizeof(VtDigest));
+    VtDigest at = *top;
+    bool has = true;
+
+    if (!vt_pool_dirs(pool, false, error))
+        return false;
+    while (has) {
+        char file[VT_POOL_FILE_MAX];
+
+        /* more are only there if somebody changed the kept files */
+        if (layers->len > VT_INDEX_ANCESTORS_MAX)
+            return vt_throw(error, VT_ERROR_CORRUPT, "a chain of more than %u layers",
+                            VT_INDEX_ANCESTORS_MAX + 1);
+        g_array_append_val(layers, at);
+        if (!read_parent(pool, vt_pool_file(&at, INDEX_SUFFIX, file), &has, &at, error))
+            return false;
+    }
+    *ret_layers = g_steal_pointer(&layers);
+    return true;
+}
+
+/* Whether the kept index @file belongs to a layer that is here, and names @parent. One that cannot
+ * be read may do so: then nothing is removed. */
+static bool
+names_parent(VtPool *pool, const char *file, const VtDigest *parent)
+{
+    g_autofree char *stem = g_strndup(file, strlen(file) - strlen(INDEX_SUFFIX));
+    g_autofree char *layer = g_strconcat(stem, VT_VOLUME_SUFFIX, NULL);
+    g_autoptr(GError) error = NULL;
+    VtDigest named;
+    bool has = false;
+
+    if (faccessat(pool->layers_fd, layer, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        return false;
+    if (!read_parent(pool, file, &has, &named, &error)) {
+        g_warning("'%s': %s; layers below it are kept", pool->target, error->message);
+        return true;
+    }
+    return has && vt_digest_equal(&named, parent);
+}
+
+static bool
+has_child(VtPool *pool, const VtDigest *index, bool *ret_has, GError **error)
+{
+    const int fd = openat(pool->layers_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+    bool found = false;
+
+    if (!dir)
+        return vt_throw_errno(error, errno, "cannot list the layers of '%s'", pool->target);
+    while (!found && (entry = readdir(dir)))
+        found = g_str_has_suffix(entry->d_name, INDEX_SUFFIX) &&
+                names_parent(pool, entry->d_name, index);
+    closedir(dir);
+    *ret_has = found;
+    return true;
+}
+
+/* @ret_dropped: whether it was not needed */
+static bool
+drop_layer(VtPool *pool, const VtDigest *index, bool *ret_dropped, GError **error)
+{
+    char file[VT_POOL_FILE_MAX];
+    vt_autofd fd = -1;
+    bool needed = false;
+    struct stat st;
+
+    if (!vt_pool_open_layer(pool, index, &fd, error))
+        return false;
+    if (fstat(fd, &st) < 0)
+        return vt_throw_errno(error, errno, "cannot stat the layer");
+    if (st.st_nlink == 1 && !has_child(pool, index, &needed, error))
+        return false;
+    *ret_dropped = st.st_nlink == 1 && !needed;
+    if (!*ret_dropped)
+        return true;
+    if (!vt_seal_open(fd, error))
+        return false;
+    if (unlinkat(pool->layers_fd, vt_pool_file(index, VT_VOLUME_SUFFIX, file), 0) < 0)
+        return vt_throw_errno(error, errno, "cannot remove the layer '%s'", file);
+    if (unlinkat(pool->layers_fd, vt_pool_file(index, INDEX_SUFFIX, file), 0) < 0 &&
+        errno != ENOENT)
+        return vt_throw_errno(error, errno, "cannot remove the index '%s'", file);
+    return true;
+}
+
+bool
+vt_pool_drop_layers(VtPool *pool, const VtDigest *index, GError **error)
+{
+    VtDigest at = *index;
+    bool has = true;
+
+    while (has) {
+        char file[VT_POOL_FILE_MAX];
+        bool dropped = false;
+        VtDigest parent;
+
+        /* without its index, what is below is not known */
+        has = read_parent(pool, vt_pool_file(&at, INDEX_SUFFIX, file), &has, &parent, NULL) && has;
+        if (!drop_layer(pool, &at, &dropped, error))
+            return false;
+        has = has && dropped;
+        if (has)
+            at = parent;
+    }
+    return true;
+}
