@@ -49,6 +49,8 @@ ROWS = {
         'nothing': ('/bin/true', 'ours <= 5 ms')}),
     'provision': ('provision, each of 50, not started', 'ms', {
         'copy': ('virt-install --import of a full copy, not started', 'ours <= 50 ms')}),
+    'boot': ('provision --start, until SSH answers, TCG', 's', {
+        'import': ('virt-install --import of a full copy', '')}),
 }
 
 
