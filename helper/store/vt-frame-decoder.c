@@ -11,17 +11,22 @@
 
 struct VtFrameDecoder {
     const VtIndex *index;
+    const VtChain *chain;
     ZSTD_DCtx *context;
     uint8_t *copy;
+    uint8_t *prefix; /* VT_INDEX_PREFIX_MAX bytes, where the layer has prefixes */
 };
 
 VtFrameDecoder *
-vt_frame_decoder_new(const VtIndex *index)
+vt_frame_decoder_new(const VtIndex *index, const VtChain *chain)
 {
     VtFrameDecoder *decoder = g_new0(VtFrameDecoder, 1);
     uint32_t content = index->frame_blocks * VT_INDEX_BLOCK_SIZE;
 
     decoder->index = index;
+    decoder->chain = chain;
+    if (index->prefix_count > 0)
+        decoder->prefix = g_malloc(VT_INDEX_PREFIX_MAX);
     decoder->context = ZSTD_createDCtx();
     g_assert(decoder->context);
     ZSTD_DCtx_setParameter(decoder->context, ZSTD_d_windowLogMax, WINDOW_LOG_MAX);
@@ -36,7 +41,42 @@ vt_frame_decoder_free(VtFrameDecoder *decoder)
         return;
     ZSTD_freeDCtx(decoder->context);
     g_free(decoder->copy);
+    g_free(decoder->prefix);
     g_free(decoder);
+}
+
+/* Reads what @frame was compressed against, and tells zstd for the next frame. What ancestors have
+ * was checked when it was fetched; if it is damaged since, so is what is decoded, and the check
+ * against the content's digest finds it. */
+static bool
+load_prefix(VtFrameDecoder *decoder, const VtFrame *frame, GError **error)
+{
+    size_t size = 0, result;
+
+    for (uint32_t i = 0; i < frame->prefix_count; i++) {
+        VtPrefix prefix;
+
+        vt_index_prefix(decoder->index, frame->prefix_first + i, &prefix);
+        if (!vt_chain_read(decoder->chain, &prefix, decoder->prefix + size, error))
+            return false;
+        size += (size_t)prefix.length * VT_INDEX_BLOCK_SIZE;
+    }
+    result = ZSTD_DCtx_refPrefix(decoder->context, decoder->prefix, size);
+    return !ZSTD_isError(result) ||
+           vt_throw(error, VT_ERROR_FAILED, "zstd: %s", ZSTD_getErrorName(result));
+}
+
+static bool
+check_content(const VtFrame *frame, uint64_t number, const uint8_t *content, GError **error)
+{
+    VtDigest digest;
+
+    vt_sha256_data(content, (size_t)frame->blocks * VT_INDEX_BLOCK_SIZE, &digest);
+    return vt_digest_equal(&digest, &frame->content_digest) ||
+           vt_throw(error, VT_ERROR_CORRUPT,
+                    "frame %" G_GUINT64_FORMAT " does not have the content that its digest says: "
+                    "a layer below it on this host is damaged, verify and evict it",
+                    number);
 }
 
 bool
@@ -64,10 +104,12 @@ vt_frame_decode(VtFrameDecoder *decoder, uint64_t number, int fd, uint64_t offse
         return vt_throw(error, VT_ERROR_CORRUPT,
                         "frame %" G_GUINT64_FORMAT " is not one zstd frame of %zu bytes", number,
                         expected);
+    if (frame.prefix_count > 0 && !load_prefix(decoder, &frame, error))
+        return false;
     size = ZSTD_decompressDCtx(decoder->context, content, expected, decoder->copy, frame.size);
     if (ZSTD_isError(size) || size != expected)
         return vt_throw(error, VT_ERROR_CORRUPT,
                         "frame %" G_GUINT64_FORMAT " cannot be decoded: %s", number,
                         ZSTD_isError(size) ? ZSTD_getErrorName(size) : "short");
-    return true;
+    return frame.prefix_count == 0 || check_content(&frame, number, content, error);
 }

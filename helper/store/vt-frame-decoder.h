@@ -2,16 +2,17 @@
 /* vt-frame-decoder.h: frames of a layer, checked before they are decoded */
 #pragma once
 
-#include "vt-index.h"
+#include "vt-chain.h"
 
 /**
  * VtFrameDecoder:
  *
- * What one thread needs to decode frames: a zstd context, and a private copy of the compressed
- * bytes, which the sender cannot change any more.
+ * What one thread needs to decode frames: a zstd context, a private copy of the compressed
+ * bytes, which the sender cannot change any more, and what frames were compressed against.
  */
 typedef struct VtFrameDecoder VtFrameDecoder;
-VtFrameDecoder *vt_frame_decoder_new(const VtIndex *index);
+/** vt_frame_decoder_new: @chain: the layers below, which vt_chain_check() was asked about */
+VtFrameDecoder *vt_frame_decoder_new(const VtIndex *index, const VtChain *chain);
 void vt_frame_decoder_free(VtFrameDecoder *decoder);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtFrameDecoder, vt_frame_decoder_free)
 

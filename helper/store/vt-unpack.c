@@ -88,11 +88,11 @@ frame_bytes(const VtIndex *index)
 }
 
 static Workspace *
-workspace_new(const VtIndex *index)
+workspace_new(const VtIndex *index, const VtChain *chain)
 {
     Workspace *workspace = g_new(Workspace, 1);
 
-    workspace->decoder = vt_frame_decoder_new(index);
+    workspace->decoder = vt_frame_decoder_new(index, chain);
     workspace->content = vt_aligned_new(MAX(WRITE_TARGET, frame_bytes(index)));
     return workspace;
 }
@@ -116,7 +116,7 @@ take_workspace(Unpacker *unpacker)
     if (unpacker->idle->len > 0)
         workspace = g_ptr_array_steal_index_fast(unpacker->idle, unpacker->idle->len - 1);
     g_mutex_unlock(&unpacker->lock);
-    return workspace ? workspace : workspace_new(unpacker->index);
+    return workspace ? workspace : workspace_new(unpacker->index, unpacker->chain);
 }
 
 /* Decodes and writes the frames of @range, as many at once as WRITE_TARGET holds */

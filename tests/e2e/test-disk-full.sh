@@ -22,7 +22,7 @@ define_dir_pool default
 define_pool templates "$STORE"
 
 step "the clone fails, and the error says that the disk is full"
-expect_fail "'$small' has [0-9]+ bytes left, the layer needs [0-9]+" clone web.qcow2 debian@1.0.0.qcow2
+expect_fail "'$small' has [0-9]+ bytes left, the template needs [0-9]+" clone web.qcow2 debian@1.0.0.qcow2
 [ ! -e /var/lib/libvirt/images/default/web.qcow2 ]
 
 step "nothing stands under a usable name, and the space is given back"
