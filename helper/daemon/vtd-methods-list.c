@@ -194,18 +194,34 @@ vtd_method_list_templates(VtdCall *call, GError **error)
 
 /* ---- one template ---- */
 
+/* Paths of the layers of a version, the lowest first */
+static GVariant *
+list_layers(const VtdLocal *local, VtPool *files)
+{
+    GVariantBuilder paths;
+
+    g_variant_builder_init(&paths, G_VARIANT_TYPE_STRING_ARRAY);
+    for (guint i = 0; i < local->layers->len; i++) {
+        g_autofree char *path =
+            vt_pool_layer_path(files, &g_array_index(local->layers, VtDigest, i));
+
+        g_variant_builder_add(&paths, "s", path);
+    }
+    return g_variant_builder_end(&paths);
+}
+
 static void
 add_local(GVariantDict *info, const VtdLocal *local, VtPool *files)
 {
-    g_autofree char *layer =
-        vt_pool_layer_path(files, &g_array_index(local->layers, VtDigest, local->layers->len - 1));
+    const VtDigest *top = &g_array_index(local->layers, VtDigest, local->layers->len - 1);
+    g_autofree char *layer = vt_pool_layer_path(files, top);
     char text[VT_DIGEST_STRING_MAX];
 
-    g_variant_dict_insert(
-        info, "index", "s",
-        vt_digest_format(&g_array_index(local->layers, VtDigest, local->layers->len - 1), text));
+    g_variant_dict_insert(info, "index", "s", vt_digest_format(top, text));
     g_variant_dict_insert(info, "size", "t", local->size);
     g_variant_dict_insert(info, "layer", "s", layer);
+    if (local->layers->len > 1)
+        g_variant_dict_insert_value(info, "chain", list_layers(local, files));
     if (local->signed_by)
         g_variant_dict_insert(info, "signed-by", "s", local->signed_by);
 }
