@@ -200,3 +200,27 @@ vt_chain_read(const VtChain *chain, const VtPrefix *source, uint8_t *buffer, GEr
     memset(buffer, 0, (end - block) * BLOCK);
     return true;
 }
+
+uint64_t
+vt_chain_zeros(const VtChain *chain, uint32_t ancestor, uint64_t block)
+{
+    const Layer *layer = &chain->layers[ancestor - 1];
+    const uint64_t disk = layer->index->capacity / BLOCK;
+    uint64_t at = block;
+    VtExtentIter iter;
+    VtExtent extent;
+
+    if (at < disk)
+        vt_extent_iter_seek(&iter, layer->index, at);
+    while (at < disk && vt_extent_iter_next(&iter, &extent)) {
+        const uint64_t end = extent.guest + extent.length;
+
+        if (vt_extent_is_inherited(&extent))
+            at += MIN(vt_chain_zeros(chain, ancestor + 1, at), end - at);
+        else if (extent.kind == VT_EXTENT_ZERO)
+            at = end;
+        if (at < end)
+            return at - block;
+    }
+    return UINT64_MAX - block;
+}

@@ -46,3 +46,12 @@ bool vt_chain_check(const VtChain *chain, const VtIndex *index, GError **error);
  * @buffer: (out): @length blocks. What is behind the end of the ancestor's disk is zeros
  */
 bool vt_chain_read(const VtChain *chain, const VtPrefix *source, uint8_t *buffer, GError **error);
+
+/**
+ * vt_chain_zeros:
+ * @ancestor: 1 is the parent
+ *
+ * Returns: how many blocks of its disk are zeros from @block on, by what the indexes say; behind
+ * its end all are
+ */
+uint64_t vt_chain_zeros(const VtChain *chain, uint32_t ancestor, uint64_t block);

@@ -32,8 +32,15 @@
 #define LEVEL_MAX     19
 #define THREADS_MAX   64
 
-/* In the table of blocks: the rest is a block of the parent, not a literal */
-#define OF_PARENT (UINT64_C(1) << 63)
+/* In the table of blocks: the rest is a block of the parent, not a literal. So it holds numbers of
+ * up to 31 bits, 8 TiB; what is behind is not found again */
+#define OF_PARENT (UINT32_C(1) << 31)
+/* Different blocks that look the same in the table: more than a few are somebody's intention */
+#define CANDIDATES_MAX 8
+
+/* Ranges of READ_SIZE that are looked at to tell whether a delta is worth it: 512 MiB, in a quarter
+ * of a second, are a percent or two off */
+#define SAMPLE_RANGES 512
 
 typedef struct {
     int fd;
@@ -43,7 +50,7 @@ typedef struct {
     VtIndexBuilder *builder;
     VtFrameEncoder *frames;
     VtDedup *dedup;
-    GArray *first_seen; /* (element-type guint64): guest block of each literal block */
+    GArray *first_seen; /* (element-type guint32): guest block of each literal block */
     uint64_t data_blocks;
     uint8_t *buffer;
     uint8_t *compare;
@@ -149,29 +156,41 @@ same_as_parent(const Encoder *encoder, uint64_t source, const uint8_t *block, bo
     return true;
 }
 
+/* Blocks that look like an earlier one of the parent are the same but for one in thousands */
+static void
+add_parent_range(Encoder *encoder, const VtPrefix *place)
+{
+    for (uint32_t i = 0; i < place->length; i++) {
+        const uint8_t *block = encoder->buffer + (size_t)i * BLOCK;
+        uint64_t hash;
+
+        if (vt_block_is_zero(block))
+            continue;
+        hash = vt_block_hash(block);
+        if (!vt_dedup_has(encoder->dedup, hash))
+            vt_dedup_add(encoder->dedup, hash, OF_PARENT | (uint32_t)(place->source + i));
+    }
+}
+
 /* Every block of the parent's disk that is not zero, the first of those that are the same */
 static bool
 add_parent(Encoder *encoder, GError **error)
 {
-    for (uint64_t at = 0; at < encoder->parent_blocks; at += READ_SIZE / BLOCK) {
-        const VtPrefix place = {at, (uint32_t)MIN(READ_SIZE / BLOCK, encoder->parent_blocks - at),
-                                1};
+    const VtChain *chain = encoder->options->chain;
+    const uint64_t end = MIN(encoder->parent_blocks, OF_PARENT);
+    VtPrefix place = {.ancestor = 1};
 
+    for (;;) {
+        place.source += place.length;
+        place.source += MIN(vt_chain_zeros(chain, 1, place.source), end - place.source);
+        place.length = (uint32_t)MIN(READ_SIZE / BLOCK, end - place.source);
+        if (place.length == 0)
+            return true;
         if (g_cancellable_set_error_if_cancelled(encoder->options->cancellable, error) ||
-            !vt_chain_read(encoder->options->chain, &place, encoder->buffer, error))
+            !vt_chain_read(chain, &place, encoder->buffer, error))
             return false;
-        for (uint32_t i = 0; i < place.length; i++) {
-            const uint8_t *block = encoder->buffer + (size_t)i * BLOCK;
-            uint64_t hash, known;
-
-            if (vt_block_is_zero(block))
-                continue;
-            hash = vt_block_hash(block);
-            if (!vt_dedup_find(encoder->dedup, hash, &known))
-                vt_dedup_add(encoder->dedup, hash, OF_PARENT | (at + i));
-        }
+        add_parent_range(encoder, &place);
     }
-    return true;
 }
 
 static void
@@ -188,17 +207,57 @@ static bool
 add_literal(Encoder *encoder, uint64_t guest, const uint8_t *block, GError **error)
 {
     const uint64_t literal = encoder->first_seen->len;
+    const uint32_t place = (uint32_t)guest;
 
-    g_array_append_val(encoder->first_seen, guest);
+    g_array_append_val(encoder->first_seen, place);
     vt_index_builder_add_extent(encoder->builder, VT_EXTENT_LITERAL, literal, 1);
     return vt_frame_encoder_add(encoder->frames, block, error);
+}
+
+/* @ret_same: whether @found, which the table had, has the bytes of @block */
+static bool
+compare_found(const Encoder *encoder, uint32_t found, const uint8_t *block, bool *ret_same,
+              GError **error)
+{
+    return found & OF_PARENT
+               ? same_as_parent(encoder, found & ~OF_PARENT, block, ret_same, error)
+               : same_bytes(encoder, g_array_index(encoder->first_seen, guint32, found), block,
+                            ret_same, error);
+}
+
+/* A block that is new, or was seen before, here or in the parent */
+static bool
+add_unlike_parent(Encoder *encoder, uint64_t guest, const uint8_t *block, GError **error)
+{
+    const uint64_t hash = vt_block_hash(block), literal = encoder->first_seen->len;
+    uint64_t cursor = 0;
+    uint32_t found = 0, candidates = 0;
+    bool same = false;
+
+    while (!same && candidates < CANDIDATES_MAX &&
+           vt_dedup_next(encoder->dedup, hash, &cursor, &found)) {
+        if (!compare_found(encoder, found, block, &same, error))
+            return false;
+        candidates++;
+    }
+    if (same && found & OF_PARENT) {
+        take_from_parent(encoder, found & ~OF_PARENT);
+        return true;
+    }
+    encoder->data_blocks++;
+    if (same) {
+        vt_index_builder_add_extent(encoder->builder, VT_EXTENT_LITERAL, found, 1);
+        return true;
+    }
+    if (candidates < CANDIDATES_MAX && literal < OF_PARENT)
+        vt_dedup_add(encoder->dedup, hash, (uint32_t)literal);
+    return add_literal(encoder, guest, block, error);
 }
 
 static bool
 add_data_block(Encoder *encoder, uint64_t guest, const uint8_t *block, GError **error)
 {
-    uint64_t hash, found = 0;
-    bool known, same = false;
+    bool same = false;
 
     if (encoder->follower > 0 && !same_as_parent(encoder, encoder->follower, block, &same, error))
         return false;
@@ -207,27 +266,14 @@ add_data_block(Encoder *encoder, uint64_t guest, const uint8_t *block, GError **
         return true;
     }
     encoder->follower = 0;
-    hash = vt_block_hash(block);
-    known = vt_dedup_find(encoder->dedup, hash, &found);
-    if (known && found & OF_PARENT) {
-        if (!same_as_parent(encoder, found & ~OF_PARENT, block, &same, error))
-            return false;
-        if (same) {
-            take_from_parent(encoder, found & ~OF_PARENT);
-            return true;
-        }
-    } else if (known && !same_bytes(encoder, g_array_index(encoder->first_seen, guint64, found),
-                                    block, &same, error)) {
-        return false;
-    }
-    encoder->data_blocks++;
-    if (same) {
-        vt_index_builder_add_extent(encoder->builder, VT_EXTENT_LITERAL, found, 1);
-        return true;
-    }
-    if (!known)
-        vt_dedup_add(encoder->dedup, hash, encoder->first_seen->len);
-    return add_literal(encoder, guest, block, error);
+    return add_unlike_parent(encoder, guest, block, error);
+}
+
+static void
+inherit(Encoder *encoder, uint64_t guest, uint32_t length)
+{
+    vt_index_builder_add_ancestor(encoder->builder, 1, guest, length);
+    encoder->follower = 0;
 }
 
 static bool
@@ -235,8 +281,8 @@ add_block(Encoder *encoder, uint64_t guest, const uint8_t *block, const uint8_t 
           GError **error)
 {
     if (below && memcmp(block, below, BLOCK) == 0) {
-        vt_index_builder_add_ancestor(encoder->builder, 1, guest, 1);
-        encoder->follower = 0;
+        encoder->data_blocks += !vt_block_is_zero(block);
+        inherit(encoder, guest, 1);
         return true;
     }
     if (vt_block_is_zero(block)) {
@@ -246,13 +292,22 @@ add_block(Encoder *encoder, uint64_t guest, const uint8_t *block, const uint8_t 
     return add_data_block(encoder, guest, block, error);
 }
 
+/* The image's bytes, and the parent's at the same place */
 static bool
-encode_range(Encoder *encoder, uint64_t offset, size_t length, GError **error)
+read_range(Encoder *encoder, uint64_t offset, size_t length, GError **error)
 {
     const VtPrefix place = {offset / BLOCK, (uint32_t)(length / BLOCK), 1};
 
-    if (!read_padded(encoder, encoder->buffer, offset, length, error) ||
-        (encoder->below && !vt_chain_read(encoder->options->chain, &place, encoder->below, error)))
+    return !g_cancellable_set_error_if_cancelled(encoder->options->cancellable, error) &&
+           read_padded(encoder, encoder->buffer, offset, length, error) &&
+           (!encoder->below ||
+            vt_chain_read(encoder->options->chain, &place, encoder->below, error));
+}
+
+static bool
+encode_range(Encoder *encoder, uint64_t offset, size_t length, GError **error)
+{
+    if (!read_range(encoder, offset, length, error))
         return false;
     for (size_t at = 0; at < length; at += BLOCK) {
         if (!add_block(encoder, (offset + at) / BLOCK, encoder->buffer + at,
@@ -260,19 +315,6 @@ encode_range(Encoder *encoder, uint64_t offset, size_t length, GError **error)
             return false;
     }
     return true;
-}
-
-static void
-skip_hole(Encoder *encoder, uint64_t from, uint64_t to)
-{
-    uint64_t blocks = (to - from) / BLOCK;
-
-    while (blocks > 0) {
-        uint32_t part = (uint32_t)MIN(blocks, G_MAXUINT32);
-
-        vt_index_builder_add_extent(encoder->builder, VT_EXTENT_ZERO, 0, part);
-        blocks -= part;
-    }
 }
 
 /* The block in which data begins at or behind @offset; the capacity if there is none */
@@ -297,35 +339,106 @@ next_hole(const Encoder *encoder, uint64_t offset)
     return MIN(((uint64_t)hole + BLOCK - 1) / BLOCK * BLOCK, encoder->capacity);
 }
 
+/* Bytes from @offset on that are zeros, with a parent in that, too, as far as is known without
+ * reading them */
+static uint64_t
+known_zeros(const Encoder *encoder, uint64_t offset)
+{
+    const uint64_t data = MAX(next_data(encoder, offset), offset);
+    uint64_t blocks = (data - offset) / BLOCK;
+
+    if (encoder->below && blocks > 0)
+        blocks = MIN(blocks, vt_chain_zeros(encoder->options->chain, 1, offset / BLOCK));
+    return blocks * BLOCK;
+}
+
+static void
+add_zeros(Encoder *encoder, uint64_t offset, uint64_t length)
+{
+    uint64_t guest = offset / BLOCK;
+    const uint64_t end = guest + length / BLOCK;
+
+    while (guest < end) {
+        const uint32_t part = (uint32_t)MIN(end - guest, G_MAXUINT32);
+
+        if (encoder->below)
+            inherit(encoder, guest, part);
+        else
+            vt_index_builder_add_extent(encoder->builder, VT_EXTENT_ZERO, 0, part);
+        guest += part;
+    }
+}
+
 static bool
 encode_all(Encoder *encoder, GError **error)
 {
     const VtEncodeOptions *options = encoder->options;
-    uint64_t offset = 0;
+    uint64_t offset = 0, length;
 
-    while (offset < encoder->capacity) {
-        /* A hole may hide what the parent has */
-        uint64_t data = encoder->below ? offset : MAX(next_data(encoder, offset), offset), hole;
-
-        skip_hole(encoder, offset, data);
-        hole = encoder->below             ? encoder->capacity
-               : data < encoder->capacity ? next_hole(encoder, data)
-                                          : data;
-        for (offset = data; offset < hole;) {
-            size_t length = (size_t)MIN(READ_SIZE, hole - offset);
-
-            if (g_cancellable_set_error_if_cancelled(options->cancellable, error) ||
-                !encode_range(encoder, offset, length, error))
-                return false;
-            offset += length;
-            if (options->progress)
-                options->progress(options->user, offset, encoder->capacity);
+    for (; offset < encoder->capacity; offset += length) {
+        length = known_zeros(encoder, offset);
+        if (length > 0) {
+            add_zeros(encoder, offset, length);
+            continue;
         }
+        /* A hole may hide what the parent has */
+        length = encoder->below ? encoder->capacity : next_hole(encoder, offset);
+        length = MIN(READ_SIZE, length - offset);
+        if (!encode_range(encoder, offset, (size_t)length, error))
+            return false;
+        if (options->progress)
+            options->progress(options->user, offset + length, encoder->capacity);
     }
     if (options->progress)
         options->progress(options->user, encoder->capacity, encoder->capacity);
     return true;
 }
+
+/* ---- worth it? ---- */
+
+/* Counts blocks that a full layer would store, and how many of them a delta would */
+static void
+count_range(const Encoder *encoder, VtDedup *seen, size_t length, uint64_t *data, uint64_t *fresh)
+{
+    for (size_t at = 0; at < length; at += BLOCK) {
+        const uint8_t *block = encoder->buffer + at;
+        uint64_t hash;
+
+        if (vt_block_is_zero(block))
+            continue;
+        hash = vt_block_hash(block);
+        if (vt_dedup_has(seen, hash))
+            continue;
+        vt_dedup_add(seen, hash, 0);
+        ++*data;
+        if (memcmp(block, encoder->below + at, BLOCK) != 0 && !vt_dedup_has(encoder->dedup, hash))
+            ++*fresh;
+    }
+}
+
+/* A sample, evenly over the image, or all of a small one. Always the same, for the same bytes */
+static bool
+check_worth(Encoder *encoder, VtEncodeResult *result, GError **error)
+{
+    const uint64_t ranges = (encoder->capacity + READ_SIZE - 1) / READ_SIZE;
+    const uint64_t step = (ranges + SAMPLE_RANGES - 1) / SAMPLE_RANGES;
+    g_autoptr(VtDedup) seen = vt_dedup_new();
+    uint64_t data = 0, fresh = 0;
+
+    for (uint64_t offset = 0; offset < encoder->capacity; offset += step * READ_SIZE) {
+        const size_t length = (size_t)MIN(READ_SIZE, encoder->capacity - offset);
+
+        if (!read_range(encoder, offset, length, error))
+            return false;
+        count_range(encoder, seen, length, &data, &fresh);
+    }
+    result->worthless = fresh * 100 > data * encoder->options->worth;
+    result->data_bytes = data * BLOCK;
+    result->unique_bytes = fresh * BLOCK;
+    return true;
+}
+
+/* ---- */
 
 static void
 encoder_clear(Encoder *encoder)
@@ -340,6 +453,39 @@ encoder_clear(Encoder *encoder)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Encoder, encoder_clear)
 
+static void
+encoder_init(Encoder *encoder)
+{
+    const VtEncodeOptions *options = encoder->options;
+
+    encoder->capacity = (encoder->file_size + BLOCK - 1) / BLOCK * BLOCK;
+    encoder->builder = vt_index_builder_new(options->frame_size);
+    encoder->dedup = vt_dedup_new();
+    encoder->first_seen = g_array_new(false, false, sizeof(guint32));
+    encoder->buffer = g_malloc(READ_SIZE);
+    encoder->compare = g_malloc(BLOCK);
+    if (!options->chain)
+        return;
+    encoder->parent_blocks = vt_chain_blocks(options->chain, 1);
+    encoder->below = g_malloc(READ_SIZE);
+    vt_index_builder_set_parent(encoder->builder, &options->parent);
+}
+
+static bool
+encode_image(Encoder *encoder, VtBlobSink *sink, VtEncodeResult *result, GError **error)
+{
+    encoder->frames = vt_frame_encoder_new(encoder->options, sink, encoder->builder);
+    if (!encode_all(encoder, error) || !vt_frame_encoder_finish(encoder->frames, result, error))
+        return false;
+    result->index = vt_index_builder_finish(encoder->builder);
+    result->index_root_size = vt_index_builder_root_size(encoder->builder);
+    vt_sha256_bytes(result->index, result->index_digest.bytes);
+    result->capacity = encoder->capacity;
+    result->data_bytes = encoder->data_blocks * BLOCK;
+    result->unique_bytes = (uint64_t)encoder->first_seen->len * BLOCK;
+    return true;
+}
+
 bool
 vt_encode_image(int image_fd, const VtEncodeOptions *given, VtBlobSink *sink,
                 VtEncodeResult *ret_result, GError **error)
@@ -350,27 +496,11 @@ vt_encode_image(int image_fd, const VtEncodeOptions *given, VtBlobSink *sink,
 
     if (!fill_options(given, &options, error) || !image_size(image_fd, &encoder.file_size, error))
         return false;
-    encoder.capacity = (encoder.file_size + BLOCK - 1) / BLOCK * BLOCK;
-    encoder.builder = vt_index_builder_new(options.frame_size);
-    encoder.frames = vt_frame_encoder_new(&options, sink, encoder.builder);
-    encoder.dedup = vt_dedup_new();
-    encoder.first_seen = g_array_new(false, false, sizeof(guint64));
-    encoder.buffer = g_malloc(READ_SIZE);
-    encoder.compare = g_malloc(BLOCK);
-    if (options.chain) {
-        encoder.parent_blocks = vt_chain_blocks(options.chain, 1);
-        encoder.below = g_malloc(READ_SIZE);
-        vt_index_builder_set_parent(encoder.builder, &options.parent);
-    }
-    if (!add_parent(&encoder, error) || !encode_all(&encoder, error) ||
-        !vt_frame_encoder_finish(encoder.frames, &result, error))
+    encoder_init(&encoder);
+    if ((options.chain && !add_parent(&encoder, error)) ||
+        (options.chain && options.worth > 0 && !check_worth(&encoder, &result, error)) ||
+        (!result.worthless && !encode_image(&encoder, sink, &result, error)))
         return false;
-    result.index = vt_index_builder_finish(encoder.builder);
-    result.index_root_size = vt_index_builder_root_size(encoder.builder);
-    vt_sha256_bytes(result.index, result.index_digest.bytes);
-    result.capacity = encoder.capacity;
-    result.data_bytes = encoder.data_blocks * BLOCK;
-    result.unique_bytes = (uint64_t)encoder.first_seen->len * BLOCK;
     *ret_result = result;
     result = (VtEncodeResult){0};
     return true;

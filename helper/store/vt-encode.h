@@ -28,6 +28,8 @@ struct VtBlobSink {
  * @threads: 0 is one for each CPU
  * @chain: (nullable): what is below a delta layer; %NULL makes a full layer
  * @parent: with @chain: digest of the parent's index
+ * @worth: with @chain: when more than this percentage of the data would be stored, nothing is
+ *   written, see @worthless of the result; 0: it is always worth it
  * @progress: (nullable): called now and then with bytes of the image read so far, of @total
  */
 typedef struct {
@@ -37,6 +39,7 @@ typedef struct {
     unsigned threads;
     const VtChain *chain;
     VtDigest parent;
+    unsigned worth;
     void (*progress)(void *user, uint64_t done, uint64_t total);
     void *user;
     GCancellable *cancellable;
@@ -50,6 +53,8 @@ typedef struct {
  * @blob_digests: (element-type VtDigest): of each blob
  * @blob_sizes: (element-type guint64): bytes of each blob
  * @capacity: virtual size, bytes
+ * @worthless: what is new is above the limit that the options give; @data_bytes and @unique_bytes
+ *   are those of a sample, there is nothing else
  * @data_bytes: bytes that are not zero
  * @unique_bytes: of these, what is in no ancestor and left after 4 KiB de-duplication
  * @stored_bytes: compressed, in all blobs
@@ -61,6 +66,7 @@ typedef struct {
     GArray *blob_digests;
     GArray *blob_sizes;
     uint64_t capacity;
+    bool worthless;
     uint64_t data_bytes;
     uint64_t unique_bytes;
     uint64_t stored_bytes;
