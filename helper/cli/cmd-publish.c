@@ -9,6 +9,7 @@
 #include "vtc-verb.h"
 
 #include "vt-fs.h"
+#include "vt-manifest.h"
 #include "vt-name.h"
 #include "vt-policy-file.h"
 #include "vt-publish.h"
@@ -27,10 +28,13 @@ typedef struct {
     char *os;
     char *architecture;
     char *profile_file;
+    char *parent;
     json_t *profile;
     int level;
     int days;
+    int chain_max;
     gboolean not_current;
+    gboolean json;
     gboolean quiet;
 } Options;
 
@@ -44,6 +48,7 @@ options_clear(Options *options)
     g_free(options->os);
     g_free(options->architecture);
     g_free(options->profile_file);
+    g_free(options->parent);
     json_decref(options->profile);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)
@@ -66,10 +71,15 @@ parse_options(const VtcVerb *self, char **argv, Options *options, char ***ret_wo
          "Of the guest (default amd64)", "ARCH"},
         {"profile", 0, 0, G_OPTION_ARG_FILENAME, &options->profile_file,
          "Parameters, user-data, hardware (YAML)", "FILE"},
+        {"parent", 0, 0, G_OPTION_ARG_STRING, &options->parent,
+         "Store what differs from: auto, none, NAME@VERSION", "VERSION"},
+        {"max-chain", 0, 0, G_OPTION_ARG_INT, &options->chain_max,
+         "Layers it may have; else a full one (default 8)", "N"},
         {"no-current", 0, 0, G_OPTION_ARG_NONE, &options->not_current,
          "Leave the current version as it is", NULL},
         {"expires", 0, 0, G_OPTION_ARG_INT, &options->days, "Catalog's validity (default 365)",
          "DAYS"},
+        {"json", 'j', 0, G_OPTION_ARG_NONE, &options->json, "Print JSON", NULL},
         {"quiet", 'q', 0, G_OPTION_ARG_NONE, &options->quiet, "No progress bar, no summary", NULL},
         {NULL},
     };
@@ -87,6 +97,9 @@ check_options(const Options *options, GError **error)
         return vtc_usage(error, "--level %d is not within 1 to %d", options->level, LEVEL_MAX);
     if (options->days < 1 || options->days > DAYS_MAX)
         return vtc_usage(error, "--expires %d is not within 1 to %d days", options->days, DAYS_MAX);
+    if (options->chain_max < 1 || options->chain_max > VT_LAYERS_MAX)
+        return vtc_usage(error, "--max-chain %d is not within 1 to %d layers", options->chain_max,
+                         VT_LAYERS_MAX);
     if (options->format && strcmp(options->format, "raw") != 0 &&
         strcmp(options->format, "qcow2") != 0)
         return vtc_usage(error,
@@ -119,18 +132,46 @@ show_progress(void *user, uint64_t done, uint64_t total)
 }
 
 static void
+show_parent_progress(void *user, uint64_t done, uint64_t total)
+{
+    vtc_progress_draw(user, "parent", done, total);
+}
+
+static uint64_t
+stored_of(const VtPublishResult *result)
+{
+    return result->stored_bytes + result->index_bytes;
+}
+
+/* "  delta     over debian@1.0.0: 12.3 MiB instead of about 160.0 MiB; chain of 2 layers" */
+static void
+print_layer(const VtPublishResult *result)
+{
+    g_autofree char *stored = vtc_print_size(stored_of(result));
+    g_autofree char *full = vtc_print_size(result->full_bytes);
+
+    if (result->parent && result->full_bytes > 0)
+        g_print("  delta     over %s: %s instead of about %s; chain of %u layers\n", result->parent,
+                stored, full, result->layers);
+    else if (result->parent)
+        g_print("  delta     over %s: %s; chain of %u layers\n", result->parent, stored,
+                result->layers);
+    else if (result->why_full)
+        g_print("  full      %s\n", result->why_full);
+}
+
+static void
 print_summary(const VtPublisher *publisher, const VtPublishRequest *request,
               const VtPublishResult *result, int64_t elapsed_us)
 {
-    uint64_t stored_bytes = result->stored_bytes + result->index_bytes;
     g_autofree char *store = vt_store_url_format(publisher->url);
     g_autofree char *capacity = vtc_print_size(result->capacity);
     g_autofree char *data = vtc_print_size(result->data_bytes);
     g_autofree char *unique = vtc_print_size(result->unique_bytes);
-    g_autofree char *stored = vtc_print_size(stored_bytes);
+    g_autofree char *stored = vtc_print_size(stored_of(result));
     g_autofree char *elapsed = vtc_print_duration(elapsed_us);
     double percent =
-        result->data_bytes > 0 ? 100.0 * (double)stored_bytes / (double)result->data_bytes : 0;
+        result->data_bytes > 0 ? 100.0 * (double)stored_of(result) / (double)result->data_bytes : 0;
     char manifest[VT_DIGEST_STRING_MAX];
 
     if (result->unchanged) {
@@ -140,12 +181,38 @@ print_summary(const VtPublisher *publisher, const VtPublishRequest *request,
     }
     g_print("%s@%s is published in %s\n"
             "  disk      %s, %s of data, %s unique\n"
-            "  stored    %s (%.1f %% of the data)\n"
-            "  manifest  %s\n"
+            "  stored    %s (%.1f %% of the data)\n",
+            request->name, request->version, store, capacity, data, unique, stored, percent);
+    print_layer(result);
+    g_print("  manifest  %s\n"
             "  catalog   serial %" G_GUINT64_FORMAT "\n"
             "  took      %s\n",
-            request->name, request->version, store, capacity, data, unique, stored, percent,
             vt_digest_format(&result->manifest, manifest), result->serial, elapsed);
+}
+
+static void
+set_size(json_t *object, const char *key, uint64_t bytes)
+{
+    json_object_set_new(object, key, json_integer((json_int_t)bytes));
+}
+
+static void
+print_json(const VtPublishRequest *request, const VtPublishResult *result)
+{
+    char manifest[VT_DIGEST_STRING_MAX];
+    json_t *object = json_pack(
+        "{s:s, s:s, s:b, s:s, s:s?, s:s?, s:i}", "name", request->name, "version", request->version,
+        "unchanged", result->unchanged, "manifest", vt_digest_format(&result->manifest, manifest),
+        "parent", result->parent, "full", result->why_full, "layers", (int)result->layers);
+
+    set_size(object, "serial", result->serial);
+    set_size(object, "capacity", result->capacity);
+    set_size(object, "data", result->data_bytes);
+    set_size(object, "unique", result->unique_bytes);
+    set_size(object, "stored", stored_of(result));
+    if (result->full_bytes > 0)
+        set_size(object, "stored-full", result->full_bytes);
+    vtc_print_json(object);
 }
 
 static bool
@@ -154,7 +221,7 @@ publish_image(const Options *options, const VtPublisher *publisher, VtPublishReq
 {
     int64_t started = g_get_monotonic_time();
     g_auto(VtcProgress) progress = {0};
-    VtPublishResult result = {0};
+    g_auto(VtPublishResult) result = {0};
     vt_autofd fd = -1;
 
     if (!vtc_image_open(image, options->format, &fd, error))
@@ -162,11 +229,14 @@ publish_image(const Options *options, const VtPublisher *publisher, VtPublishReq
     vtc_progress_init(&progress, !options->quiet);
     request->image_fd = fd;
     request->progress = show_progress;
+    request->parent_progress = show_parent_progress;
     request->user = &progress;
     if (!vt_publish_image(publisher, request, &result, error))
         return false;
     vtc_progress_clear(&progress);
-    if (!options->quiet)
+    if (options->json)
+        print_json(request, &result);
+    else if (!options->quiet)
         print_summary(publisher, request, &result, g_get_monotonic_time() - started);
     return true;
 }
@@ -174,7 +244,8 @@ publish_image(const Options *options, const VtPublisher *publisher, VtPublishReq
 static bool
 run(const VtcVerb *self, char **argv, GError **error)
 {
-    g_auto(Options) options = {.level = 3, .days = (int)VT_PUBLISH_EXPIRE_DAYS};
+    g_auto(Options) options = {
+        .level = 3, .days = (int)VT_PUBLISH_EXPIRE_DAYS, .chain_max = (int)VT_PUBLISH_CHAIN_MAX};
     g_autofree char *name = NULL, *version = NULL;
     g_auto(GStrv) words = NULL;
     g_autoptr(VtStoreUrl) url = NULL;
@@ -198,6 +269,8 @@ run(const VtcVerb *self, char **argv, GError **error)
         .os = options.os ? options.os : "linux",
         .architecture = options.architecture ? options.architecture : "amd64",
         .level = options.level,
+        .parent = options.parent,
+        .chain_max = (unsigned)options.chain_max,
         .profile = options.profile,
         .keep_current = options.not_current,
     };

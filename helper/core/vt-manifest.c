@@ -55,6 +55,24 @@ vt_descriptor_annotate(VtDescriptor *descriptor, const char *key, const char *va
     g_hash_table_replace(descriptor->annotations, g_strdup(key), g_strdup(value));
 }
 
+VtDescriptor *
+vt_descriptor_copy(const VtDescriptor *descriptor)
+{
+    VtDescriptor *copy =
+        vt_descriptor_new(descriptor->media_type, &descriptor->digest, descriptor->size);
+    GHashTableIter iter;
+    gpointer key, value;
+
+    copy->artifact_type = g_strdup(descriptor->artifact_type);
+    if (!descriptor->annotations)
+        return copy;
+    copy->annotations = annotations_new();
+    g_hash_table_iter_init(&iter, descriptor->annotations);
+    while (g_hash_table_iter_next(&iter, &key, &value))
+        vt_descriptor_annotate(copy, key, value);
+    return copy;
+}
+
 void
 vt_manifest_free(VtManifest *manifest)
 {

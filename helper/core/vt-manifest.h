@@ -45,6 +45,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtDescriptor, vt_descriptor_free)
 
 /** vt_descriptor_new: Returns: (transfer full) */
 VtDescriptor *vt_descriptor_new(const char *media_type, const VtDigest *digest, uint64_t size);
+/** vt_descriptor_copy: Returns: (transfer full): the same, annotations and all */
+VtDescriptor *vt_descriptor_copy(const VtDescriptor *descriptor);
 /** vt_descriptor_annotate: Sets one annotation */
 void vt_descriptor_annotate(VtDescriptor *descriptor, const char *key, const char *value);
 

@@ -3,21 +3,23 @@
  *
  * Theory of operation. The image is encoded into blobs that go to the store as they are complete;
  * then index, configuration, manifest and signatures; then the tag; then the catalog, which makes
- * it visible. When the catalog has the version already, the image is encoded into nothing, just to
- * learn the digest of its index: versions do not change, but to publish one again does no harm.
+ * it visible. When the catalog has the version already, the image is encoded into nothing, over the
+ * layers that it was published over, just to learn the digest of its index: versions do not change,
+ * but to publish one again does no harm.
  */
 #include "vt-publish.h"
 
-#include "vt-encode.h"
 #include "vt-fs.h"
 #include "vt-index.h"
 #include "vt-json.h"
 #include "vt-name.h"
 #include "vt-publish-catalog.h"
+#include "vt-publish-layer.h"
 #include "vt-sha256.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/file.h>
 
 /* Each round lost means that another publisher has won */
@@ -25,57 +27,11 @@
 /* Longer than a registry takes from a look at a tag until it is set */
 #define SETTLE_US 300000
 
-typedef struct {
-    VtBlobSink sink; /* first: the sink is this */
-    const VtPublisher *publisher;
-    char *repository;
-} StoreSink;
-
-static bool
-sink_begin(VtBlobSink *sink, int *ret_fd, GError **error)
+void
+vt_publish_result_clear(VtPublishResult *result)
 {
-    return vt_store_blob_begin(((StoreSink *)sink)->publisher->store, ret_fd, error);
-}
-
-static bool
-sink_commit(VtBlobSink *sink, int given_fd, const VtDigest *digest, uint64_t size, GError **error)
-{
-    const StoreSink *self = (StoreSink *)sink;
-    char text[VT_DIGEST_STRING_MAX];
-    vt_autofd fd = given_fd;
-    const VtStoreBlob blob = {.repository = self->repository,
-                              .fd = fd,
-                              .digest = vt_digest_format(digest, text),
-                              .size = size};
-
-    return vt_store_put_blob(self->publisher->store, &blob, error);
-}
-
-static bool
-nowhere_begin(VtBlobSink *sink, int *ret_fd, GError **error)
-{
-    int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
-
-    if (fd < 0)
-        return vt_throw_errno(error, errno, "cannot open /dev/null");
-    *ret_fd = fd;
-    return true;
-}
-
-static bool
-nowhere_commit(VtBlobSink *sink, int fd, const VtDigest *digest, uint64_t size, GError **error)
-{
-    close(fd);
-    return true;
-}
-
-static bool
-encode(const VtPublishRequest *request, VtBlobSink *sink, VtEncodeResult *ret, GError **error)
-{
-    const VtEncodeOptions options = {
-        .level = request->level, .progress = request->progress, .user = request->user};
-
-    return vt_encode_image(request->image_fd, &options, sink, ret, error);
+    g_clear_pointer(&result->parent, g_free);
+    g_clear_pointer(&result->why_full, g_free);
 }
 
 static bool
@@ -130,10 +86,17 @@ add_layer(const VtPublisher *publisher, const VtPublishRequest *request, VtManif
     return true;
 }
 
+static gpointer
+copy_descriptor(gconstpointer descriptor, gpointer data)
+{
+    return vt_descriptor_copy(descriptor);
+}
+
 /* Config, manifest and signatures of one version; @ret_entry: what the catalog will say of it */
 static bool
 publish_version(const VtPublisher *publisher, const VtPublishRequest *request,
-                const VtEncodeResult *layer, VtCatalogEntry **ret_entry, GError **error)
+                const VtPublishParent *parent, const VtEncodeResult *layer,
+                VtCatalogEntry **ret_entry, GError **error)
 {
     VtDescriptor *config = NULL;
     g_autoptr(VtManifest) manifest = NULL;
@@ -145,6 +108,8 @@ publish_version(const VtPublisher *publisher, const VtPublishRequest *request,
     if (!add_config(publisher, request, layer->capacity, &config, &created, error))
         return false;
     manifest = vt_manifest_new(VT_TEMPLATE_ARTIFACT_TYPE, config);
+    if (parent->manifest)
+        g_ptr_array_extend(manifest->layers, parent->manifest->layers, copy_descriptor, NULL);
     if (!add_layer(publisher, request, manifest, layer, error))
         return false;
     g_hash_table_replace(manifest->annotations, g_strdup("org.opencontainers.image.created"),
@@ -281,6 +246,15 @@ extend_catalog(const VtPublisher *publisher, const VtPublishRequest *request,
 
 /* ---- a version that is there already ---- */
 
+static bool
+throw_exists(const VtPublishRequest *request, GError **error)
+{
+    return vt_throw(error, VT_ERROR_EXISTS,
+                    "%s@%s exists with other content (or another level or parent), and versions "
+                    "are immutable; nothing was uploaded: publish it under a new version",
+                    request->name, request->version);
+}
+
 /* Its config; without a profile, NULL is one of no members */
 static bool
 check_profile(const VtPublisher *publisher, const VtPublishRequest *request,
@@ -304,86 +278,85 @@ check_profile(const VtPublisher *publisher, const VtPublishRequest *request,
                     request->name, request->version);
 }
 
+/* The layers below that the request asks for are those that were published; what a full layer was
+ * chosen instead of does not show any more */
 static bool
-read_index_digest(const VtPublisher *publisher, const VtPublishRequest *request,
-                  const VtCatalogEntry *entry, VtDigest *ret_digest, GError **error)
+check_parent(const VtPublisher *publisher, const VtPublishRequest *request,
+             const VtCatalog *catalog, const VtPublishParent *published, GError **error)
 {
-    g_autofree char *repository = vt_store_url_repository(publisher->url, request->name);
-    VtSource *source = vt_store_source(publisher->store);
-    g_autoptr(VtManifest) manifest = NULL;
-    g_autoptr(GPtrArray) layers = NULL;
-    g_autoptr(GBytes) bytes = NULL;
-    char text[VT_DIGEST_STRING_MAX];
-    VtDigest digest;
+    const VtDigest *below = vt_publish_parent_index(published), *wanted;
+    g_auto(VtPublishParent) parent = {0};
 
-    vt_digest_format(&entry->manifest, text);
-    if (!source->get_manifest(source, repository, text, &bytes, error))
+    if (!below || !request->parent || strcmp(request->parent, "auto") == 0)
+        return true;
+    if (!vt_publish_parent_choose(publisher, request, catalog, &parent, error))
         return false;
-    vt_sha256_bytes(bytes, digest.bytes);
-    if (!vt_digest_equal(&digest, &entry->manifest))
-        return vt_throw(error, VT_ERROR_CORRUPT,
-                        "the store's manifest of %s@%s does not have its digest %s: it is damaged "
-                        "or was changed",
-                        request->name, request->version, text);
-    if (!vt_manifest_parse(bytes, &manifest, error) ||
-        !vt_template_layers(manifest, &layers, error) ||
-        !check_profile(publisher, request, manifest, error))
-        return false;
-    *ret_digest = ((const VtTemplateLayer *)layers->pdata[layers->len - 1])->index->digest;
-    return true;
+    wanted = vt_publish_parent_index(&parent);
+    return (wanted && vt_digest_equal(wanted, below)) || throw_exists(request, error);
 }
 
 static VtPublishResult
-result_of(const VtEncodeResult *layer, const VtCatalogEntry *entry)
+result_of(const VtPublishParent *parent, const VtEncodeResult *layer, const VtCatalogEntry *entry)
 {
-    return (VtPublishResult){.capacity = layer->capacity,
-                             .data_bytes = layer->data_bytes,
-                             .unique_bytes = layer->unique_bytes,
-                             .stored_bytes = layer->stored_bytes,
-                             .index_bytes = g_bytes_get_size(layer->index),
-                             .manifest = entry->manifest};
+    const bool is_delta = vt_publish_parent_index(parent) != NULL;
+    VtPublishResult result = {.capacity = layer->capacity,
+                              .data_bytes = layer->data_bytes,
+                              .unique_bytes = layer->unique_bytes,
+                              .stored_bytes = layer->stored_bytes,
+                              .index_bytes = g_bytes_get_size(layer->index),
+                              .manifest = entry->manifest,
+                              .why_full = g_strdup(parent->why_full),
+                              .layers = is_delta ? parent->layers->len + 1 : 1};
+
+    if (is_delta && parent->base_data > 0)
+        result.full_bytes = (uint64_t)((double)layer->data_bytes * (double)parent->base_bytes /
+                                       (double)parent->base_data);
+    return result;
 }
 
 /* The same image again is fine, and changes nothing; another one is refused */
 static bool
 compare_existing(const VtPublisher *publisher, const VtPublishRequest *request,
-                 const VtCatalogEntry *entry, VtPublishResult *ret_result, GError **error)
+                 const VtCatalog *catalog, VtPublishResult *ret_result, GError **error)
 {
-    VtBlobSink nowhere = {nowhere_begin, nowhere_commit};
+    const VtCatalogEntry *entry = vt_catalog_find(catalog, request->name, request->version);
+    g_auto(VtPublishParent) parent = {0};
     g_auto(VtEncodeResult) layer = {0};
     VtDigest published;
 
-    if (!read_index_digest(publisher, request, entry, &published, error) ||
-        !encode(request, &nowhere, &layer, error))
+    if (!vt_publish_parent_of(publisher, request, entry, &parent, &published, error) ||
+        !check_profile(publisher, request, parent.manifest, error) ||
+        !check_parent(publisher, request, catalog, &parent, error) ||
+        !vt_publish_layer_again(publisher, request, &parent, &layer, error))
         return false;
     if (!vt_digest_equal(&published, &layer.index_digest))
-        return vt_throw(error, VT_ERROR_EXISTS,
-                        "%s@%s exists with other content (or another level), and versions are "
-                        "immutable; nothing was uploaded: publish it under a new version",
-                        request->name, request->version);
-    *ret_result = result_of(&layer, entry);
+        return throw_exists(request, error);
+    *ret_result = result_of(&parent, &layer, entry);
     ret_result->unchanged = true;
+    ret_result->serial = catalog->serial;
     return true;
 }
 
 /* ---- */
 
 static bool
-publish_new(const VtPublisher *publisher, const VtPublishRequest *request,
+publish_new(const VtPublisher *publisher, const VtPublishRequest *request, const VtCatalog *catalog,
             VtPublishResult *ret_result, GError **error)
 {
-    g_autofree char *repository = vt_store_url_repository(publisher->url, request->name);
-    StoreSink sink = {{sink_begin, sink_commit}, publisher, repository};
+    g_auto(VtPublishParent) parent = {0};
     g_auto(VtEncodeResult) layer = {0};
     g_autoptr(VtCatalogEntry) entry = NULL;
     uint64_t serial = 0;
 
-    if (!encode(request, &sink.sink, &layer, error) ||
-        !publish_version(publisher, request, &layer, &entry, error) ||
+    if (!vt_publish_parent_choose(publisher, request, catalog, &parent, error) ||
+        !vt_publish_layer(publisher, request, &parent, &layer, error) ||
+        !publish_version(publisher, request, &parent, &layer, &entry, error) ||
         !extend_catalog(publisher, request, entry, &serial, error))
         return false;
-    *ret_result = result_of(&layer, entry);
+    *ret_result = result_of(&parent, &layer, entry);
     ret_result->serial = serial;
+    if (parent.manifest)
+        ret_result->parent = g_strdup_printf("%s@%s", parent.name, parent.version);
     return true;
 }
 
@@ -402,6 +375,9 @@ check_request(const VtPublishRequest *request, GError **error)
                             "the %s is not a word of at most %d characters [A-Za-z0-9._+-]",
                             words[i].what, VT_JSON_WORD_MAX);
     }
+    if (request->chain_max > VT_LAYERS_MAX)
+        return vt_throw(error, VT_ERROR_INVALID, "a chain of %u layers: hosts take at most %d",
+                        request->chain_max, VT_LAYERS_MAX);
     return vt_name_check(request->name, error) && vt_version_check(request->version, error);
 }
 
@@ -410,21 +386,14 @@ vt_publish_image(const VtPublisher *publisher, const VtPublishRequest *request,
                  VtPublishResult *ret_result, GError **error)
 {
     g_autoptr(VtCatalog) catalog = NULL;
-    const VtCatalogEntry *entry;
-    VtPublishResult result = {0};
     VtDigest digest;
 
     if (!check_request(request, error) ||
         !vt_publish_catalog_read(publisher, &catalog, &digest, error))
         return false;
-    entry = vt_catalog_find(catalog, request->name, request->version);
-    if (entry ? !compare_existing(publisher, request, entry, &result, error)
-              : !publish_new(publisher, request, &result, error))
-        return false;
-    if (entry)
-        result.serial = catalog->serial;
-    *ret_result = result;
-    return true;
+    return vt_catalog_find(catalog, request->name, request->version)
+               ? compare_existing(publisher, request, catalog, ret_result, error)
+               : publish_new(publisher, request, catalog, ret_result, error);
 }
 
 bool

@@ -11,6 +11,7 @@
 
 /* What a registry says about an upload is not read but for its errors */
 #define PUSH_ANSWER_MAX 65536
+#define HTTP_CREATED    201
 /* Writers of one fallback tag that meet each other, before we give up */
 #define FALLBACK_ROUNDS 5
 
@@ -110,6 +111,25 @@ vt_registry_put_blob(VtStore *store, const VtStoreBlob *blob, const VtDigest *di
     }
     if (blob->progress)
         blob->progress(blob->user, blob->size);
+    return true;
+}
+
+/* POST .../blobs/uploads/?mount=sha256:...&from=repository -> 201: it is there; 202: the registry
+ * would rather have it uploaded, which is begun elsewhere */
+bool
+vt_registry_mount_blob(VtStore *store, const VtBlobCopy *copy, bool *ret_done, GError **error)
+{
+    g_autofree char *digest = g_uri_escape_string(copy->digest, NULL, FALSE);
+    g_autofree char *from = g_uri_escape_string(copy->from, NULL, FALSE);
+    g_autofree char *path = g_strconcat("/v2/", copy->repository, "/blobs/uploads/?mount=", digest,
+                                        "&from=", from, NULL);
+    const VtHttpRequest request = {
+        .method = "POST", .url = path, .limit = PUSH_ANSWER_MAX, .body_fd = -1};
+    g_autoptr(VtHttpReply) reply = NULL;
+
+    if (!vt_registry_send((VtRegistry *)store, copy->repository, &request, &reply, error))
+        return false;
+    *ret_done = reply->status == HTTP_CREATED;
     return true;
 }
 

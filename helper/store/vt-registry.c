@@ -210,6 +210,7 @@ static const VtStoreOps registry_ops = {
     .has_blob = vt_registry_has_blob,
     .blob_begin = vt_registry_blob_begin,
     .put_blob = vt_registry_put_blob,
+    .mount_blob = vt_registry_mount_blob,
     .put_manifest = vt_registry_put_manifest,
 };
 

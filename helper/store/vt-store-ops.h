@@ -2,6 +2,7 @@
 /* vt-store-ops.h: what each kind of store implements; only vt-store.c and the kinds include it */
 #pragma once
 
+#include "vt-store-copy.h"
 #include "vt-store.h"
 
 /**
@@ -41,6 +42,8 @@ typedef struct {
     /** put_blob: @digest is that of @blob */
     bool (*put_blob)(VtStore *store, const VtStoreBlob *blob, const VtDigest *digest,
                      GError **error);
+    /** mount_blob: (nullable): @ret_done: (out): whether the store made @copy all by itself */
+    bool (*mount_blob)(VtStore *store, const VtBlobCopy *copy, bool *ret_done, GError **error);
     bool (*put_manifest)(VtStore *store, const VtStoreManifest *manifest, GError **error);
 } VtStoreOps;
 

@@ -62,6 +62,8 @@ offers '^ --key= $'
 [ "$nospace" = '-o nospace' ] || not_ok 'a blank would follow --key='
 completes publish --format = r
 offers '^ raw $'
+completes publish --parent = ''
+offers '^ auto none $'
 completes key generate --type = ''
 offers ' p256 p384 rsa3072 ed25519 '
 completes prepare --operations = mach

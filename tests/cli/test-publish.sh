@@ -74,6 +74,11 @@ refuses 4 'catalog' disk.raw debian@1.0.0 --key other.key
 refuses 2 'level 0' disk.raw debian@1.0.0 --key golden.key --level 0
 refuses 2 'level 20' disk.raw debian@1.0.0 --key golden.key --level 20
 refuses 2 'expires' disk.raw debian@1.0.0 --key golden.key --expires 0
+refuses 2 'max-chain 0' disk.raw debian@1.0.0 --key golden.key --max-chain 0
+refuses 2 'max-chain 65' disk.raw debian@1.0.0 --key golden.key --max-chain 65
+refuses 2 'parent.*has no version' disk.raw debian@1.0.0 --key golden.key --parent debian
+refuses 2 'parent' disk.raw debian@1.0.0 --key golden.key --parent ../x@1.0.0
+refuses 3 'parent.*debian@0.9.0' disk.raw debian@1.0.0 --key golden.key --parent debian@0.9.0
 refuses 2 'the os is not a word' disk.raw debian@1.0.0 --key golden.key --os 'a b'
 refuses 2 "'vmdk' is neither" disk.raw debian@1.0.0 --key golden.key --format vmdk
 
@@ -196,6 +201,31 @@ ok '--quiet'
 sed "s|\"keyData\": \"[^\"]*\"|\"keyPath\": \"$PWD/other.pub\"|" policy.json >strangers.json
 refused 4 'signed|key' list --store "$STORE" --policy strangers.json
 refused 4 'missing.json' list --store "$STORE" --policy missing.json
+
+# ---- a version as what differs from another one ----
+
+succeeds publish changed.raw delta@1.0.0 --parent auto --key golden.key --store "$STORE"
+grep -q 'full  *it is the first version of delta' stdout || not_ok 'it does not say why it is a full layer'
+succeeds publish disk.raw delta@1.1.0 --parent auto --key golden.key --store "$STORE"
+grep -qE 'delta  *over delta@1.0.0: .* instead of about 2.9 MiB; chain of 2 layers' stdout ||
+    not_ok 'it does not say what was saved'
+succeeds publish disk.raw delta@1.1.0 --parent auto --key golden.key --store "$STORE"
+grep -q 'nothing was uploaded' stdout || not_ok 'a delta again is not unchanged'
+refuses 10 'delta@1.1.0 exists' disk.raw delta@1.1.0 --parent none --key golden.key
+[ "$(skopeo inspect --raw "$STORE:delta/1.1.0" | jq -c '[.layers[].mediaType | sub(".*layer."; "")]')" = \
+    '["index.v1","frames.v1+zstd","index.v1"]' ] || not_ok 'layers of a delta'
+virt-template publish disk.raw delta@1.2.0 --parent debian@1.0.0 --json --key golden.key \
+    --store "$STORE" >json || not_ok '--json'
+jq -e '.parent == "debian@1.0.0" and .full == null and .layers == 2 and .unique == 0 and
+    .stored < 40000 and ."stored-full" > 2900000' json >/dev/null || not_ok '--json with a parent'
+virt-template publish disk.raw delta@1.3.0 --parent auto --max-chain 2 --json --key golden.key \
+    --store "$STORE" >json || not_ok '--max-chain'
+jq -e '.parent == null and (.full | test("3 layers")) and .layers == 1' json >/dev/null ||
+    not_ok '--json of a full layer'
+head -c 3000000 /dev/urandom >different.raw
+succeeds publish different.raw delta@1.4.0 --parent auto --key golden.key --store "$STORE"
+grep -q 'full  *about 100 % of the data is not in delta@1.3.0' stdout || not_ok 'a delta of all'
+ok 'layers over layers'
 
 # ---- many publishers of one layout lose nothing ----
 

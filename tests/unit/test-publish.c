@@ -79,7 +79,7 @@ publish_blocks(const VtPublisher *publisher, const char *name, const char *versi
                                       .os = "linux",
                                       .architecture = "amd64",
                                       .image_fd = image};
-    VtPublishResult result;
+    g_auto(VtPublishResult) result = {0};
 
     if (!vt_publish_image(publisher, &request, &result, error))
         return false;
