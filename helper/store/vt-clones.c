@@ -29,6 +29,7 @@
 #define CHAIN_MAX 200
 
 typedef struct {
+    char *target; /* without symbolic links */
     char *version_path;
     char *layer_path;
     /* Paths found, and directories looked into: sets */
@@ -40,6 +41,7 @@ typedef struct {
 static void
 search_clear(Search *search)
 {
+    g_free(search->target);
     g_free(search->version_path);
     g_free(search->layer_path);
     g_clear_pointer(&search->paths, g_hash_table_unref);
@@ -162,6 +164,22 @@ is_version(const Search *search, const char *backing)
            (same_name(resolved, search->layer_path) && same_file(resolved, search->layer_path));
 }
 
+/* Whether @path is a layer, or a version, of the pool. What is below it is kept for its sake. */
+static bool
+is_ours(const Search *search, const char *path)
+{
+    g_autofree char *layers = g_build_filename(search->target, VT_POOL_LAYERS, NULL);
+    g_autofree char *dir = NULL;
+    char resolved[PATH_MAX];
+    struct stat st;
+
+    if (!realpath(path, resolved) || stat(resolved, &st) < 0)
+        return false;
+    dir = g_path_get_dirname(resolved);
+    return g_str_equal(dir, layers) ||
+           (g_str_equal(dir, search->target) && S_ISREG(st.st_mode) && st.st_nlink > 1);
+}
+
 /* Whether the chain below @path leads to the version. One that cannot be followed may lead to it if
  * somebody has recorded it as a clone. */
 static bool
@@ -171,7 +189,7 @@ is_clone(const Search *search, const char *path, bool recorded)
 
     for (int depth = 0; depth < CHAIN_MAX; depth++) {
         g_autofree char *backing = NULL;
-        Chain chain = read_backing(at, &backing);
+        Chain chain = is_ours(search, at) ? CHAIN_NONE : read_backing(at, &backing);
 
         if (chain != CHAIN_BACKING)
             return recorded && chain == CHAIN_UNKNOWN;
@@ -265,8 +283,11 @@ vt_clones_list(VtPool *pool, const VtClonesQuery *query, char ***ret_paths, GErr
         .dirs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
     };
     g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
+    char resolved[PATH_MAX];
     GHashTableIter iter;
     gpointer path;
+
+    search.target = g_strdup(realpath(pool->target, resolved) ? resolved : pool->target);
 
     /* A pool on a read-only file system may have no records at all */
     if (vt_pool_dirs(pool, false, NULL) &&
