@@ -21,6 +21,8 @@
 #define VT_INDEX_CAPACITY_MAX (UINT64_C(16) << 40)
 /* Content that a frame may be compressed against: read from the disk before each frame */
 #define VT_INDEX_PREFIX_MAX (4u << 20)
+/* Prefixes of all frames: a frame's record has 24 bits for the number of its first one */
+#define VT_INDEX_PREFIXES_MAX (1u << 24)
 /* Ancestors of a layer: each one is a file more that a guest's read may go through */
 #define VT_INDEX_ANCESTORS_MAX 63u
 /* The index of about 1.5 TiB of data in frames of 128 KiB; larger disks need larger frames */

@@ -152,6 +152,16 @@ vt_chain_new(const VtDigest *top, const VtAncestor *ancestors, uint32_t count, V
 }
 
 uint64_t
+vt_chain_data_blocks(const VtChain *chain)
+{
+    uint64_t blocks = 0;
+
+    for (uint32_t i = 0; i < chain->count; i++)
+        blocks += chain->layers[i].index->data_blocks;
+    return blocks;
+}
+
+uint64_t
 vt_chain_blocks(const VtChain *chain, uint32_t ancestor)
 {
     return ancestor > 0 && ancestor <= chain->count

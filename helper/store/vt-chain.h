@@ -47,6 +47,10 @@ bool vt_chain_check(const VtChain *chain, const VtIndex *index, GError **error);
  */
 bool vt_chain_read(const VtChain *chain, const VtPrefix *source, uint8_t *buffer, GError **error);
 
+/** vt_chain_data_blocks: Returns: blocks in the files of all layers: the parent's disk has no more
+ */
+uint64_t vt_chain_data_blocks(const VtChain *chain);
+
 /**
  * vt_chain_zeros:
  * @ancestor: 1 is the parent

@@ -57,6 +57,7 @@ typedef struct {
     uint8_t *below;         /* the parent's blocks at the place of @buffer */
     uint64_t parent_blocks; /* 0 without a parent */
     uint64_t follower;      /* block of the parent behind the last one that was found, or 0 */
+    VtSimilar *similar;     /* what new blocks may look like */
 } Encoder;
 
 void
@@ -167,8 +168,10 @@ add_parent_range(Encoder *encoder, const VtPrefix *place)
         if (vt_block_is_zero(block))
             continue;
         hash = vt_block_hash(block);
-        if (!vt_dedup_has(encoder->dedup, hash))
-            vt_dedup_add(encoder->dedup, hash, OF_PARENT | (uint32_t)(place->source + i));
+        if (vt_dedup_has(encoder->dedup, hash))
+            continue;
+        vt_dedup_add(encoder->dedup, hash, OF_PARENT | (uint32_t)(place->source + i));
+        vt_similar_add(encoder->similar, place->source + i, block);
     }
 }
 
@@ -446,6 +449,7 @@ encoder_clear(Encoder *encoder)
     vt_frame_encoder_free(encoder->frames);
     vt_index_builder_free(encoder->builder);
     vt_dedup_free(encoder->dedup);
+    vt_similar_free(encoder->similar);
     g_clear_pointer(&encoder->first_seen, g_array_unref);
     g_free(encoder->buffer);
     g_free(encoder->compare);
@@ -468,6 +472,7 @@ encoder_init(Encoder *encoder)
         return;
     encoder->parent_blocks = vt_chain_blocks(options->chain, 1);
     encoder->below = g_malloc(READ_SIZE);
+    encoder->similar = vt_similar_new(vt_chain_data_blocks(options->chain));
     vt_index_builder_set_parent(encoder->builder, &options->parent);
 }
 
@@ -475,6 +480,8 @@ static bool
 encode_image(Encoder *encoder, VtBlobSink *sink, VtEncodeResult *result, GError **error)
 {
     encoder->frames = vt_frame_encoder_new(encoder->options, sink, encoder->builder);
+    if (encoder->similar)
+        vt_frame_encoder_set_similar(encoder->frames, encoder->similar);
     if (!encode_all(encoder, error) || !vt_frame_encoder_finish(encoder->frames, result, error))
         return false;
     result->index = vt_index_builder_finish(encoder->builder);

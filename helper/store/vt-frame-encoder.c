@@ -26,8 +26,16 @@ typedef struct {
     size_t frame_size;
     VtDigest digest;
     VtDigest content_digest;
+    GArray *segments; /* (element-type VtSimilarSegment) */
+    GError *failure;
     bool done;
 } Slot;
+
+/* What a thread needs: kept, the last used first, as it is in the cache */
+typedef struct {
+    ZSTD_CCtx *zstd;
+    uint8_t *prefix;
+} Workspace;
 
 struct VtFrameEncoder {
     VtEncodeOptions options;
@@ -36,8 +44,8 @@ struct VtFrameEncoder {
     GThreadPool *pool;
     GMutex lock;
     GCond ready;
-    /* idle ZSTD_CCtx, guarded by lock: one for each thread, the last used first, as it is cached */
-    GPtrArray *contexts;
+    GPtrArray *idle; /* Workspace, one for each thread; guarded by lock */
+    const VtSimilar *similar;
     Slot *slots;
     guint slot_count;
     uint64_t next;
@@ -53,24 +61,55 @@ struct VtFrameEncoder {
     uint64_t stored;
 };
 
+/* Finds what the content of @slot looks like, and makes it the prefix of the next frame */
+static bool
+load_prefix(const VtFrameEncoder *encoder, Slot *slot, const Workspace *workspace, GError **error)
+{
+    size_t size = 0, result;
+
+    vt_similar_find(encoder->similar, slot->content,
+                    (uint32_t)(slot->content_size / VT_INDEX_BLOCK_SIZE), slot->segments);
+    for (guint i = 0; i < slot->segments->len; i++) {
+        const VtSimilarSegment *segment = &g_array_index(slot->segments, VtSimilarSegment, i);
+        const VtPrefix place = {segment->block, segment->length, 1};
+
+        if (!vt_chain_read(encoder->options.chain, &place, workspace->prefix + size, error))
+            return false;
+        size += (size_t)segment->length * VT_INDEX_BLOCK_SIZE;
+    }
+    result = ZSTD_CCtx_refPrefix(workspace->zstd, workspace->prefix, size);
+    return !ZSTD_isError(result) ||
+           vt_throw(error, VT_ERROR_FAILED, "zstd: %s", ZSTD_getErrorName(result));
+}
+
+static void
+compress_content(const VtFrameEncoder *encoder, Slot *slot, const Workspace *workspace)
+{
+    if (encoder->similar && !load_prefix(encoder, slot, workspace, &slot->failure))
+        return;
+    slot->frame_size = ZSTD_compress2(workspace->zstd, slot->frame, slot->frame_capacity,
+                                      slot->content, slot->content_size);
+    if (ZSTD_isError(slot->frame_size)) {
+        vt_throw(&slot->failure, VT_ERROR_FAILED, "zstd: %s", ZSTD_getErrorName(slot->frame_size));
+        return;
+    }
+    vt_sha256_data(slot->frame, slot->frame_size, &slot->digest);
+    vt_sha256_data(slot->content, slot->content_size, &slot->content_digest);
+}
+
 static void
 compress_slot(gpointer data, gpointer user)
 {
     VtFrameEncoder *encoder = user;
     Slot *slot = data;
-    ZSTD_CCtx *context;
+    Workspace *workspace;
 
     g_mutex_lock(&encoder->lock);
-    context = g_ptr_array_steal_index(encoder->contexts, encoder->contexts->len - 1);
+    workspace = g_ptr_array_steal_index(encoder->idle, encoder->idle->len - 1);
     g_mutex_unlock(&encoder->lock);
-    slot->frame_size = ZSTD_compress2(context, slot->frame, slot->frame_capacity, slot->content,
-                                      slot->content_size);
-    if (!ZSTD_isError(slot->frame_size)) {
-        vt_sha256_data(slot->frame, slot->frame_size, &slot->digest);
-        vt_sha256_data(slot->content, slot->content_size, &slot->content_digest);
-    }
+    compress_content(encoder, slot, workspace);
     g_mutex_lock(&encoder->lock);
-    g_ptr_array_add(encoder->contexts, context);
+    g_ptr_array_add(encoder->idle, workspace);
     slot->done = true;
     g_cond_signal(&encoder->ready);
     g_mutex_unlock(&encoder->lock);
@@ -82,24 +121,39 @@ slot_init(VtFrameEncoder *encoder, Slot *slot)
     slot->content = g_malloc(encoder->options.frame_size);
     slot->frame_capacity = ZSTD_compressBound(encoder->options.frame_size);
     slot->frame = g_malloc(slot->frame_capacity);
+    slot->segments = g_array_new(false, false, sizeof(VtSimilarSegment));
 }
 
 static void
-free_context(gpointer context)
+slot_clear(Slot *slot)
 {
-    ZSTD_freeCCtx(context);
+    g_free(slot->content);
+    g_free(slot->frame);
+    g_array_unref(slot->segments);
+    g_clear_error(&slot->failure);
 }
 
-static ZSTD_CCtx *
-new_context(int level)
+static void
+workspace_free(gpointer data)
 {
-    ZSTD_CCtx *context = ZSTD_createCCtx();
+    Workspace *workspace = data;
 
-    g_assert(context);
-    ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, level);
-    ZSTD_CCtx_setParameter(context, ZSTD_c_contentSizeFlag, 1);
-    ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 0);
-    return context;
+    ZSTD_freeCCtx(workspace->zstd);
+    g_free(workspace->prefix);
+    g_free(workspace);
+}
+
+static Workspace *
+workspace_new(int level)
+{
+    Workspace *workspace = g_new0(Workspace, 1);
+
+    workspace->zstd = ZSTD_createCCtx();
+    g_assert(workspace->zstd);
+    ZSTD_CCtx_setParameter(workspace->zstd, ZSTD_c_compressionLevel, level);
+    ZSTD_CCtx_setParameter(workspace->zstd, ZSTD_c_contentSizeFlag, 1);
+    ZSTD_CCtx_setParameter(workspace->zstd, ZSTD_c_checksumFlag, 0);
+    return workspace;
 }
 
 VtFrameEncoder *
@@ -119,9 +173,9 @@ vt_frame_encoder_new(const VtEncodeOptions *options, VtBlobSink *sink, VtIndexBu
     encoder->slots = g_new0(Slot, encoder->slot_count);
     for (guint i = 0; i < encoder->slot_count; i++)
         slot_init(encoder, &encoder->slots[i]);
-    encoder->contexts = g_ptr_array_new_with_free_func(free_context);
+    encoder->idle = g_ptr_array_new_with_free_func(workspace_free);
     for (guint i = 0; i < options->threads; i++)
-        g_ptr_array_add(encoder->contexts, new_context(options->level));
+        g_ptr_array_add(encoder->idle, workspace_new(options->level));
     encoder->pool = g_thread_pool_new(compress_slot, encoder, (int)options->threads, false, NULL);
     return encoder;
 }
@@ -132,12 +186,10 @@ vt_frame_encoder_free(VtFrameEncoder *encoder)
     if (!encoder)
         return;
     g_thread_pool_free(encoder->pool, true, true);
-    for (guint i = 0; i < encoder->slot_count; i++) {
-        g_free(encoder->slots[i].content);
-        g_free(encoder->slots[i].frame);
-    }
+    for (guint i = 0; i < encoder->slot_count; i++)
+        slot_clear(&encoder->slots[i]);
     g_free(encoder->slots);
-    g_ptr_array_unref(encoder->contexts);
+    g_ptr_array_unref(encoder->idle);
     vt_close_fd(&encoder->blob_fd);
     vt_sha256_free(encoder->blob_hash);
     g_array_unref(encoder->digests);
@@ -145,6 +197,16 @@ vt_frame_encoder_free(VtFrameEncoder *encoder)
     g_mutex_clear(&encoder->lock);
     g_cond_clear(&encoder->ready);
     g_free(encoder);
+}
+
+void
+vt_frame_encoder_set_similar(VtFrameEncoder *encoder, const VtSimilar *similar)
+{
+    G_STATIC_ASSERT(VT_SIMILAR_BLOCKS_MAX * VT_INDEX_BLOCK_SIZE <= VT_INDEX_PREFIX_MAX);
+    encoder->similar = similar;
+    for (guint i = 0; i < encoder->idle->len; i++)
+        ((Workspace *)encoder->idle->pdata[i])->prefix =
+            g_malloc((gsize)VT_SIMILAR_BLOCKS_MAX * VT_INDEX_BLOCK_SIZE);
 }
 
 static bool
@@ -195,12 +257,32 @@ write_behind(VtFrameEncoder *encoder)
 }
 
 static bool
+add_prefixes(VtFrameEncoder *encoder, const Slot *slot, VtFrame *frame, GError **error)
+{
+    for (guint i = 0; i < slot->segments->len; i++) {
+        const VtSimilarSegment *segment = &g_array_index(slot->segments, VtSimilarSegment, i);
+        const VtPrefix prefix = {segment->block, segment->length, 1};
+        const uint32_t number = vt_index_builder_add_prefix(encoder->builder, &prefix);
+
+        if (number >= VT_INDEX_PREFIXES_MAX)
+            return vt_throw(error, VT_ERROR_TOO_LARGE,
+                            "too much is new for a delta layer: make a full one");
+        if (i == 0)
+            frame->prefix_first = number;
+    }
+    frame->prefix_count = slot->segments->len;
+    return true;
+}
+
+static bool
 write_slot(VtFrameEncoder *encoder, Slot *slot, GError **error)
 {
     VtFrame frame;
 
-    if (ZSTD_isError(slot->frame_size))
-        return vt_throw(error, VT_ERROR_FAILED, "zstd: %s", ZSTD_getErrorName(slot->frame_size));
+    if (slot->failure) {
+        g_propagate_error(error, g_steal_pointer(&slot->failure));
+        return false;
+    }
     if (!open_blob(encoder, slot->frame_size, error) ||
         !vt_fs_write_all(encoder->blob_fd, slot->frame, slot->frame_size, "blob", error))
         return false;
@@ -211,6 +293,8 @@ write_slot(VtFrameEncoder *encoder, Slot *slot, GError **error)
                       .blocks = (uint32_t)(slot->content_size / VT_INDEX_BLOCK_SIZE),
                       .digest = slot->digest,
                       .content_digest = slot->content_digest};
+    if (!add_prefixes(encoder, slot, &frame, error))
+        return false;
     vt_index_builder_add_frame(encoder->builder, &frame);
     encoder->blob_size += slot->frame_size;
     write_behind(encoder);

@@ -4,6 +4,7 @@
 
 #include "vt-encode.h"
 #include "vt-index.h"
+#include "vt-similar.h"
 
 /**
  * VtFrameEncoder:
@@ -19,6 +20,14 @@ VtFrameEncoder *vt_frame_encoder_new(const VtEncodeOptions *options, VtBlobSink 
                                      VtIndexBuilder *builder);
 void vt_frame_encoder_free(VtFrameEncoder *encoder);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtFrameEncoder, vt_frame_encoder_free)
+
+/**
+ * vt_frame_encoder_set_similar:
+ * @similar: what the parent has, which is 1 of the options' chain; must live as long
+ *
+ * From now on, frames are compressed against what looks like them. Before the first block.
+ */
+void vt_frame_encoder_set_similar(VtFrameEncoder *encoder, const VtSimilar *similar);
 
 /** vt_frame_encoder_add: Appends one block to the literal space */
 bool vt_frame_encoder_add(VtFrameEncoder *encoder, const uint8_t *block, GError **error);
