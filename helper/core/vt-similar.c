@@ -15,16 +15,14 @@
  * To find, each block of the content names the two blocks of the disk with which it shares most
  * features. Those with most in common come first; each brings its neighbours along, because what
  * moved within a file moved by bytes and not by blocks. Two and not one: much that is new was made
- * of two old things; a vote over the whole frame instead read 8 % more for the same bytes.
+ * of two old things; a vote over the whole frame instead read 7 % more for the same bytes.
  */
 
 #define BLOCK_BYTES 4096u
 
-/* 16 bytes find 1 % less in all, because what they find is too common; 32 bytes find 1 % less, too
- */
+/* 16 bytes are too common: they read a tenth more for 0.3 % more bytes. 32 cost 1.3 %. */
 #define WINDOW 24u
-/* One place in 128: one in 64 saves 0.7 % of the bytes for twice the index, one in 256 costs 1.5 %
- */
+/* One place in 128: one in 64 saves 0.8 % of the bytes for twice the index, 256 costs 1 % */
 #define SELECT_BITS 7u
 /* Bit n of the gear hash depends on the last n + 1 bytes: these on no byte before the window */
 #define SELECT_MASK (((UINT64_C(1) << SELECT_BITS) - 1) << (WINDOW - SELECT_BITS))
@@ -32,6 +30,10 @@
 /* Expected are 32; more come only from content that repeats itself */
 #define BLOCK_FEATURES_MAX 128u
 #define BLOCK_FEATURES     (BLOCK_BYTES >> SELECT_BITS)
+
+/* Parts of a block that the gear hash rolls over at a time: in one, each step waits for the last */
+#define LANES      4u
+#define LANE_BYTES (BLOCK_BYTES / LANES)
 
 /* Of blocks that two share features with, for each block of content */
 #define BEST 2u
@@ -118,25 +120,40 @@ hash_window(const uint8_t *window)
     return mix(mix(mix(load64(window)) + load64(window + 8)) + load64(window + 16));
 }
 
+/* The window that ends at @end was chosen */
+static void
+add_feature(const uint8_t *content, guint end, Features *ret)
+{
+    uint64_t feature;
+
+    /* the gear hash of the first bytes is that of no window */
+    if (end < WINDOW - 1 || ret->count == BLOCK_FEATURES_MAX)
+        return;
+    feature = hash_window(content + end - (WINDOW - 1));
+    /* a run of one byte says the same at each place */
+    if (ret->count == 0 || ret->values[ret->count - 1] != feature)
+        ret->values[ret->count++] = feature;
+}
+
 static void
 extract(const VtSimilar *similar, const uint8_t *content, Features *ret)
 {
-    uint64_t gear = 0, last = 0;
+    uint64_t gear[LANES] = {0};
 
     ret->count = 0;
-    for (guint i = 0; i < WINDOW - 1; i++)
-        gear = (gear << 1) + similar->gear[content[i]];
-    for (guint i = WINDOW - 1; i < BLOCK_BYTES; i++) {
-        uint64_t feature;
+    for (guint lane = 1; lane < LANES; lane++) {
+        for (guint i = lane * LANE_BYTES - (WINDOW - 1); i < lane * LANE_BYTES; i++)
+            gear[lane] = (gear[lane] << 1) + similar->gear[content[i]];
+    }
+    for (guint i = 0; i < LANE_BYTES; i++) {
+#pragma GCC unroll 4
+        for (guint lane = 0; lane < LANES; lane++) {
+            const guint end = lane * LANE_BYTES + i;
 
-        gear = (gear << 1) + similar->gear[content[i]];
-        if (gear & SELECT_MASK)
-            continue;
-        feature = hash_window(content + i - (WINDOW - 1));
-        /* a run of one byte says the same at each place */
-        if (feature != last && ret->count < BLOCK_FEATURES_MAX)
-            ret->values[ret->count++] = feature;
-        last = feature;
+            gear[lane] = (gear[lane] << 1) + similar->gear[content[end]];
+            if (!(gear[lane] & SELECT_MASK))
+                add_feature(content, end, ret);
+        }
     }
 }
 
