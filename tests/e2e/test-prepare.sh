@@ -259,7 +259,9 @@ qemu-system-x86_64 -S -nodefaults -display none -machine q35,accel=tcg \
     -blockdev driver=qcow2,node-name=disk,file.driver=file,file.filename=images/debian.qcow2 \
     -device virtio-blk-pci,drive=disk &
 guest=$!
-wait_until 20 sh -c '! qemu-img info images/debian.qcow2' || fail 'the guest has no lock'
+# To ask qemu-img would take a lock, in the way of the guest's
+inode=$(stat -c %i images/debian.qcow2)
+wait_until 20 grep -q ":$inode " /proc/locks || fail 'the guest has no lock'
 expect_fail 'in use by another program' prepare images/debian.qcow2
 expect_fail 'in use by another program' prepare -n images/debian.qcow2
 stop_pid $guest

@@ -335,6 +335,111 @@ test_extents(void)
     }
 }
 
+/* ---- frames over prefixes ---- */
+
+/* Blocks of text that does not repeat; with @edited, a word in each is another one */
+static int
+text_image(guint blocks, bool edited)
+{
+    g_autoptr(GRand) rand = g_rand_new_with_seed(11);
+    int fd = new_image(blocks);
+
+    for (guint i = 0; i < blocks; i++) {
+        uint8_t block[BLOCK];
+
+        for (guint at = 0; at < BLOCK; at++)
+            block[at] = (uint8_t)g_rand_int_range(rand, 0, 256);
+        if (edited)
+            memset(block + 1000 + i * 8 % 2000, 'x', 8);
+        put_block(fd, i, block);
+    }
+    return fd;
+}
+
+static void
+test_prefixes(void)
+{
+    g_autoptr(VtIndex) index = NULL;
+    g_autoptr(GError) error = NULL;
+    World world;
+
+    world_init(&world);
+    add_layer(&world, text_image(200, false));
+    add_layer(&world, text_image(200, true));
+    g_assert_true(vt_index_parse(world.layers[1].result.index, &index, &error));
+    g_assert_cmpuint(index->literal_blocks, ==, 200);
+    g_assert_cmpuint(index->prefix_count, >, 0);
+    /* noise, but for what the parent has */
+    g_assert_cmpuint(world.layers[1].result.stored_bytes, <, 200 * BLOCK / 10);
+    assert_disk(&world, 1);
+    assert_qemu_agrees(&world, 1);
+    g_assert_true(verify_layer(&world, 1, &error));
+    world_clear(&world);
+}
+
+/* The parent was damaged after it was fetched: that must not go unnoticed into its child */
+static void
+test_damaged_prefix(void)
+{
+    g_autoptr(GError) error = NULL;
+    uint8_t block[BLOCK];
+    struct stat st;
+    World world;
+
+    world_init(&world);
+    add_layer(&world, text_image(64, false));
+    add_layer(&world, text_image(64, true));
+    g_assert_cmpint(fstat(world.fds[0], &st), ==, 0);
+    memset(block, 'y', sizeof(block));
+    for (guint i = 1; i <= 64; i++)
+        g_assert_cmpint(pwrite(world.fds[0], block, BLOCK, st.st_size - (off_t)i * BLOCK), ==,
+                        BLOCK);
+    ancestors_of(&world, 1);
+    g_assert_cmpint(ftruncate(world.fds[1], 0), ==, 0);
+    g_assert_false(layer_fixture_unpack(&world.layers[1], world.fds[1], false, &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_CORRUPT);
+    if (!strstr(error->message, "does not have the content that its digest says") &&
+        !strstr(error->message, "cannot be decoded"))
+        g_error("%s", error->message);
+    world_clear(&world);
+}
+
+/* An index of one frame of 16 blocks over @prefixes */
+static void
+assert_prefixes_refused(const VtPrefix *prefixes, guint count, const char *message)
+{
+    static const VtDigest parent = {{1}};
+    g_autoptr(VtIndexBuilder) builder = vt_index_builder_new(64u << 10);
+    g_autoptr(GBytes) bytes = NULL;
+    g_autoptr(VtIndex) index = NULL;
+    g_autoptr(GError) error = NULL;
+    const VtFrame frame = {.size = 100, .blocks = 16, .prefix_count = 1};
+
+    vt_index_builder_set_parent(builder, &parent);
+    vt_index_builder_add_extent(builder, VT_EXTENT_LITERAL, 0, 16);
+    for (guint i = 0; i < count; i++)
+        vt_index_builder_add_prefix(builder, &prefixes[i]);
+    vt_index_builder_add_frame(builder, &frame);
+    bytes = vt_index_builder_finish(builder);
+    g_assert_false(vt_index_parse(bytes, &index, &error));
+    if (!strstr(error->message, message))
+        g_error("'%s' does not say '%s'", error->message, message);
+}
+
+static void
+test_wrong_prefixes(void)
+{
+    static const VtPrefix good[] = {{5, 3, 1}, {9, 1, 1}}, far = {UINT64_C(1) << 40, 2, 1},
+                          old = {5, 3, 0}, empty = {5, 0, 1}, large = {0, 1025, 1};
+
+    assert_prefixes_refused(good, 2, "no frame uses prefix 1");
+    assert_prefixes_refused(good, 0, "out of range or order");
+    assert_prefixes_refused(&far, 1, "end behind the largest disk");
+    assert_prefixes_refused(&old, 1, "ancestor 0 is not one");
+    assert_prefixes_refused(&empty, 1, "is no run of blocks");
+    assert_prefixes_refused(&large, 1, "more than 4194304 bytes");
+}
+
 /* ---- refused ---- */
 
 static void
@@ -433,6 +538,9 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/delta/extents", test_extents);
+    g_test_add_func("/delta/prefixes", test_prefixes);
+    g_test_add_func("/delta/damaged-prefix", test_damaged_prefix);
+    g_test_add_func("/delta/wrong-prefixes", test_wrong_prefixes);
     g_test_add_func("/delta/wrong-ancestors", test_wrong_ancestors);
     g_test_add_func("/delta/wrong-sources", test_wrong_sources);
     g_test_add_func("/delta/damage", test_damage);
