@@ -38,6 +38,9 @@
 /* Different blocks that look the same in the table: more than a few are somebody's intention */
 #define CANDIDATES_MAX 8
 
+/* Blocks that moved did so together: of the parent, so many are read at once */
+#define FOLLOW 32
+
 /* Ranges of READ_SIZE that are looked at to tell whether a delta is worth it: 512 MiB, in a quarter
  * of a second, are a percent or two off */
 #define SAMPLE_RANGES 512
@@ -58,6 +61,9 @@ typedef struct {
     uint64_t parent_blocks; /* 0 without a parent */
     uint64_t follower;      /* block of the parent behind the last one that was found, or 0 */
     VtSimilar *similar;     /* what new blocks may look like */
+    uint8_t *ahead;         /* FOLLOW blocks of the parent */
+    uint64_t ahead_at;      /* number of their first */
+    uint32_t ahead_length;
 } Encoder;
 
 void
@@ -154,6 +160,28 @@ same_as_parent(const Encoder *encoder, uint64_t source, const uint8_t *block, bo
     if (!vt_chain_read(encoder->options->chain, &place, encoder->compare, error))
         return false;
     *ret = memcmp(encoder->compare, block, BLOCK) == 0;
+    return true;
+}
+
+/* The same for the follower, whose own followers will be asked for next */
+static bool
+same_as_follower(Encoder *encoder, const uint8_t *block, bool *ret, GError **error)
+{
+    uint64_t at = encoder->follower - encoder->ahead_at;
+
+    if (encoder->follower < encoder->ahead_at || at >= encoder->ahead_length) {
+        const VtPrefix place = {encoder->follower,
+                                (uint32_t)MIN(FOLLOW, encoder->parent_blocks - encoder->follower),
+                                1};
+
+        encoder->ahead_length = 0;
+        if (!vt_chain_read(encoder->options->chain, &place, encoder->ahead, error))
+            return false;
+        encoder->ahead_at = encoder->follower;
+        encoder->ahead_length = place.length;
+        at = 0;
+    }
+    *ret = memcmp(encoder->ahead + at * BLOCK, block, BLOCK) == 0;
     return true;
 }
 
@@ -262,7 +290,7 @@ add_data_block(Encoder *encoder, uint64_t guest, const uint8_t *block, GError **
 {
     bool same = false;
 
-    if (encoder->follower > 0 && !same_as_parent(encoder, encoder->follower, block, &same, error))
+    if (encoder->follower > 0 && !same_as_follower(encoder, block, &same, error))
         return false;
     if (same) {
         take_from_parent(encoder, encoder->follower);
@@ -454,6 +482,7 @@ encoder_clear(Encoder *encoder)
     g_free(encoder->buffer);
     g_free(encoder->compare);
     g_free(encoder->below);
+    g_free(encoder->ahead);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Encoder, encoder_clear)
 
@@ -473,6 +502,7 @@ encoder_init(Encoder *encoder)
     encoder->parent_blocks = vt_chain_blocks(options->chain, 1);
     encoder->below = g_malloc(READ_SIZE);
     encoder->similar = vt_similar_new(vt_chain_data_blocks(options->chain));
+    encoder->ahead = g_malloc(FOLLOW * BLOCK);
     vt_index_builder_set_parent(encoder->builder, &options->parent);
 }
 
