@@ -168,6 +168,12 @@ vt_layer_file_begin(int fd, const VtIndex *index, const VtQcow2Layout *layout, G
     return true;
 }
 
+void
+vt_layer_file_buffer(int fd)
+{
+    set_direct_io(fd, false);
+}
+
 bool
 vt_layer_file_read_frame(int fd, const VtLayerMap *map, uint64_t frame, uint8_t *buffer,
                          GError **error)

@@ -20,6 +20,9 @@ uint8_t *vt_aligned_new(size_t size);
  */
 bool vt_layer_file_begin(int fd, const VtIndex *index, const VtQcow2Layout *layout, GError **error);
 
+/** vt_layer_file_buffer: Turns O_DIRECT off again */
+void vt_layer_file_buffer(int fd);
+
 /**
  * vt_layer_file_read_frame:
  * @buffer: (out): the content of @frame, from its primary places

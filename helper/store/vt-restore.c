@@ -191,6 +191,7 @@ restore_layer(const VtRestoreJob *job, const VtTemplateLayer *described, VtAnces
                                  .output_fd = ancestor->fd,
                                  .ring_fd = layer.ring_fd,
                                  .socket_fd = layer.socket_fd,
+                                 .scratch = true,
                                  .progress = job->progress ? unpack_progress : NULL,
                                  .user = &layer};
     stop_fd = g_cancellable_get_fd(job->cancellable);

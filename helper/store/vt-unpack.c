@@ -411,6 +411,8 @@ unpack(Unpacker *unpacker, GError **error)
         !unpacker_start(unpacker, error) ||
         (unpacker->job->resume && !find_present(unpacker, error)))
         return false;
+    if (unpacker->job->scratch)
+        vt_layer_file_buffer(unpacker->job->output_fd);
     mover = g_thread_new("moves", copy_moves, unpacker);
     ok = transfer(unpacker, error);
     g_thread_join(mover);
@@ -421,7 +423,7 @@ unpack(Unpacker *unpacker, GError **error)
         return false;
     }
     return ok && vt_layer_writer_finish(unpacker->writer, error) &&
-           vt_layer_file_finish(unpacker->job->output_fd, error);
+           (unpacker->job->scratch || vt_layer_file_finish(unpacker->job->output_fd, error));
 }
 
 bool

@@ -19,6 +19,8 @@
  * @threads: 0 is as many as the number of CPUs and the ring ask for
  * @resume: @output_fd may hold frames of an earlier attempt: those whose content digest matches are
  *   not fetched again
+ * @scratch: @output_fd is read soon and does not outlive the process: it stays in the page cache
+ * and is not made durable
  * @progress: (nullable): called about ten times a second: guest bytes present of @total, bytes
  * received
  */
@@ -34,6 +36,7 @@ typedef struct {
     int socket_fd;
     unsigned threads;
     bool resume;
+    bool scratch;
     void (*progress)(void *user, uint64_t done, uint64_t total, uint64_t received);
     void *user;
 } VtUnpackJob;
@@ -43,7 +46,7 @@ typedef struct {
  *
  * Checks the index, requests frame ranges through the ring, checks each frame's digest before
  * decoding it, decodes, and writes the QCOW2 file that follows from the index. Durable (fdatasync)
- * when it returns true.
+ * when it returns true, but for @scratch.
  *
  * @error: %VT_ERROR_INVALID (index), %VT_ERROR_CORRUPT (frame, named by number and blob), what the
  * ring answered, %VT_ERROR_NO_SPACE
