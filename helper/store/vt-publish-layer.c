@@ -87,6 +87,23 @@ describe_worthless(const VtPublishParent *parent, const VtEncodeResult *layer)
                            parent->name, parent->version, WORTH_PERCENT);
 }
 
+static bool
+open_parent(const VtPublisher *publisher, const VtPublishRequest *request, VtPublishParent *parent,
+            GError **error)
+{
+    g_autoptr(GError) local = NULL;
+
+    if (vt_publish_parent_open(publisher, request, parent, &local))
+        return true;
+    if (local->domain == VT_ERROR)
+        return vt_throw(error, (VtError)local->code,
+                        "the parent's layers cannot be read: %s; nothing was uploaded ('--parent "
+                        "none' makes a full layer, which needs no parent)",
+                        local->message);
+    g_propagate_error(error, g_steal_pointer(&local));
+    return false;
+}
+
 bool
 vt_publish_layer(const VtPublisher *publisher, const VtPublishRequest *request,
                  VtPublishParent *parent, VtEncodeResult *ret_layer, GError **error)
@@ -96,7 +113,7 @@ vt_publish_layer(const VtPublisher *publisher, const VtPublishRequest *request,
     g_auto(VtEncodeResult) layer = {0};
 
     if (parent->manifest) {
-        if (!vt_publish_parent_open(publisher, request, parent, error) ||
+        if (!open_parent(publisher, request, parent, error) ||
             !encode(request, parent, WORTH_PERCENT, &sink.sink, &layer, error))
             return false;
         if (layer.worthless)

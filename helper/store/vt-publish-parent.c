@@ -176,25 +176,18 @@ vt_publish_parent_open(const VtPublisher *publisher, const VtPublishRequest *req
                               .cancellable = request->cancellable,
                               .progress = request->parent_progress,
                               .user = request->user};
-    g_autoptr(GError) local = NULL;
     const VtAncestor *ancestors;
     uint32_t count;
 
-    if (vt_restore_layers(&job, &parent->restore, &local)) {
+    if (vt_restore_layers(&job, &parent->restore, error)) {
         ancestors = vt_restore_ancestors(parent->restore, &count);
         if (vt_chain_new(vt_publish_parent_index(parent), ancestors, count, &parent->chain,
-                         &local) &&
-            measure_base(parent, &local))
+                         error) &&
+            measure_base(parent, error))
             return true;
     }
-    if (local->domain != VT_ERROR) {
-        g_propagate_error(error, g_steal_pointer(&local));
-        return false;
-    }
-    return vt_throw(error, (VtError)local->code,
-                    "the parent's layers cannot be read from the store: %s@%s: %s; nothing was "
-                    "uploaded ('--parent none' makes a full layer, which needs no parent)",
-                    parent->name, parent->version, local->message);
+    g_prefix_error(error, "%s@%s: ", parent->name, parent->version);
+    return false;
 }
 
 bool

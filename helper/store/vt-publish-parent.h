@@ -60,7 +60,7 @@ const VtDigest *vt_publish_parent_index(const VtPublishParent *parent);
  *
  * Fetches its layers, of which there is at least one, so that there is a chain to encode over.
  *
- * @error: names the template, the layer and the blob, and says how to do without
+ * @error: names the template, the layer and the blob
  */
 bool vt_publish_parent_open(const VtPublisher *publisher, const VtPublishRequest *request,
                             VtPublishParent *parent, GError **error);

@@ -114,10 +114,10 @@ vt_registry_put_blob(VtStore *store, const VtStoreBlob *blob, const VtDigest *di
     return true;
 }
 
-/* POST .../blobs/uploads/?mount=sha256:...&from=repository -> 201: it is there; 202: the registry
- * would rather have it uploaded, which is begun elsewhere */
+/* POST .../blobs/uploads/?mount=sha256:...&from=repository -> 201: it is there. 202: it is to be
+ * uploaded. Errors are no reason to give up: a token, for one, is good for one repository only */
 bool
-vt_registry_mount_blob(VtStore *store, const VtBlobCopy *copy, bool *ret_done, GError **error)
+vt_registry_mount_blob(VtStore *store, const VtBlobCopy *copy)
 {
     g_autofree char *digest = g_uri_escape_string(copy->digest, NULL, FALSE);
     g_autofree char *from = g_uri_escape_string(copy->from, NULL, FALSE);
@@ -127,10 +127,8 @@ vt_registry_mount_blob(VtStore *store, const VtBlobCopy *copy, bool *ret_done, G
         .method = "POST", .url = path, .limit = PUSH_ANSWER_MAX, .body_fd = -1};
     g_autoptr(VtHttpReply) reply = NULL;
 
-    if (!vt_registry_send((VtRegistry *)store, copy->repository, &request, &reply, error))
-        return false;
-    *ret_done = reply->status == HTTP_CREATED;
-    return true;
+    return vt_registry_send((VtRegistry *)store, copy->repository, &request, &reply, NULL) &&
+           reply->status == HTTP_CREATED;
 }
 
 /* ---- manifests ---- */

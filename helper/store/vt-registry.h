@@ -91,7 +91,7 @@ bool vt_registry_has_blob(VtStore *store, const char *repository, const VtDigest
 bool vt_registry_blob_begin(VtStore *store, int *ret_fd, GError **error);
 bool vt_registry_put_blob(VtStore *store, const VtStoreBlob *blob, const VtDigest *digest,
                           GError **error);
-bool vt_registry_mount_blob(VtStore *store, const VtBlobCopy *copy, bool *ret_done, GError **error);
+bool vt_registry_mount_blob(VtStore *store, const VtBlobCopy *copy);
 bool vt_registry_put_manifest(VtStore *store, const VtStoreManifest *manifest, GError **error);
 
 /* ---- vt-registry-range.c ---- */

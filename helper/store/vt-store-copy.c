@@ -82,9 +82,10 @@ vt_store_copy_blob(VtStore *store, const VtBlobCopy *copy, GError **error)
     vt_autofd fd = -1;
     bool done = false;
 
-    if (!vt_store_has_blob(store, copy->repository, copy->digest, &done, error) ||
-        (!done && store->ops->mount_blob && !store->ops->mount_blob(store, copy, &done, error)))
+    if (!vt_store_has_blob(store, copy->repository, copy->digest, &done, error))
         return false;
+    if (!done && store->ops->mount_blob)
+        done = store->ops->mount_blob(store, copy);
     return done || (vt_store_blob_begin(store, &fd, error) && read_blob(store, copy, fd, error) &&
                     vt_store_blob_commit(store, copy->repository, fd, copy->digest, copy->size,
                                          NULL, NULL, error));

@@ -42,8 +42,8 @@ typedef struct {
     /** put_blob: @digest is that of @blob */
     bool (*put_blob)(VtStore *store, const VtStoreBlob *blob, const VtDigest *digest,
                      GError **error);
-    /** mount_blob: (nullable): @ret_done: (out): whether the store made @copy all by itself */
-    bool (*mount_blob)(VtStore *store, const VtBlobCopy *copy, bool *ret_done, GError **error);
+    /** mount_blob: (nullable): Returns: whether the store made @copy all by itself */
+    bool (*mount_blob)(VtStore *store, const VtBlobCopy *copy);
     bool (*put_manifest)(VtStore *store, const VtStoreManifest *manifest, GError **error);
 } VtStoreOps;
 
