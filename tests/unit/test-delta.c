@@ -440,76 +440,6 @@ test_wrong_prefixes(void)
     assert_prefixes_refused(&large, 1, "more than 4194304 bytes");
 }
 
-/* A hole, of the image or of the parent, is no other than the zeros in it */
-static void
-test_holes(void)
-{
-    static const char *const parents[] = {"abcd", "a", "................", "ab....cd"};
-    const uint64_t blocks = 5000;
-
-    for (guint i = 0; i < G_N_ELEMENTS(parents); i++) {
-        int sparse = image_of(parents[i]), dense = image_of(parents[i]);
-        const uint8_t zeros[BLOCK] = {0};
-        World worlds[2];
-
-        g_assert_cmpint(ftruncate(sparse, (off_t)(blocks * BLOCK)), ==, 0);
-        for (uint64_t at = strlen(parents[i]); at < blocks; at++)
-            put_block(dense, at, zeros);
-        for (guint w = 0; w < 2; w++) {
-            world_init(&worlds[w]);
-            add_layer(&worlds[w], image_of("abcd............................efgh"));
-            add_layer(&worlds[w], w == 0 ? sparse : dense);
-            assert_disk(&worlds[w], 1);
-        }
-        g_assert_true(vt_digest_equal(&worlds[0].layers[1].result.index_digest,
-                                      &worlds[1].layers[1].result.index_digest));
-        for (guint w = 0; w < 2; w++)
-            world_clear(&worlds[w]);
-    }
-}
-
-static bool
-no_blob(VtBlobSink *sink, int *ret_fd, GError **error)
-{
-    g_assert_not_reached();
-    return false;
-}
-
-/* With the limit, in percent, at which a delta of 6 new blocks among 10 is worth it, or not */
-static void
-test_worth(void)
-{
-    VtBlobSink nothing = {.begin = no_blob};
-    g_auto(VtEncodeResult) worthless = {0}, worth = {0};
-    g_autoptr(VtChain) chain = NULL;
-    g_autoptr(GError) error = NULL;
-    VtEncodeOptions options = {.threads = 1, .worth = 59};
-    /* of the blocks that a full layer would hold: A once, and no zeros */
-    vt_autofd image = image_of("AA..BCDEFd.cba");
-    LayerFixture fixture;
-    World world;
-
-    world_init(&world);
-    add_layer(&world, image_of("abcd"));
-    options.parent = world.layers[0].result.index_digest;
-    vt_chain_new(&options.parent, world.ancestors, ancestors_of(&world, 1), &chain, &error);
-    g_assert_no_error(error);
-    options.chain = chain;
-    g_assert_true(vt_encode_image(image, &options, &nothing, &worthless, &error));
-    g_assert_true(worthless.worthless);
-    g_assert_null(worthless.index);
-    g_assert_cmpuint(worthless.data_bytes, ==, 10 * BLOCK);
-    g_assert_cmpuint(worthless.unique_bytes, ==, 6 * BLOCK);
-    options.worth = 60;
-    layer_fixture_init(&fixture);
-    g_assert_true(vt_encode_image(image, &options, &fixture.sink, &worth, &error));
-    g_assert_false(worth.worthless);
-    g_assert_cmpuint(worth.unique_bytes, ==, 6 * BLOCK);
-    g_assert_cmpuint(worth.data_bytes, ==, 11 * BLOCK);
-    layer_fixture_clear(&fixture);
-    world_clear(&world);
-}
-
 /* ---- refused ---- */
 
 static void
@@ -611,8 +541,6 @@ main(int argc, char **argv)
     g_test_add_func("/delta/prefixes", test_prefixes);
     g_test_add_func("/delta/damaged-prefix", test_damaged_prefix);
     g_test_add_func("/delta/wrong-prefixes", test_wrong_prefixes);
-    g_test_add_func("/delta/holes", test_holes);
-    g_test_add_func("/delta/worth", test_worth);
     g_test_add_func("/delta/wrong-ancestors", test_wrong_ancestors);
     g_test_add_func("/delta/wrong-sources", test_wrong_sources);
     g_test_add_func("/delta/damage", test_damage);

@@ -248,6 +248,124 @@ test_cancel(void)
     layer_fixture_clear(&fixture);
 }
 
+/* ---- over a parent ---- */
+
+/* A block of its own for each letter, zeros for '.'; then up to @blocks a hole, or zeros */
+static int
+image_of(const char *text, guint blocks, bool hole)
+{
+    int fd = open(g_get_tmp_dir(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    g_assert_cmpint(fd, >=, 0);
+    for (guint i = 0; i < (hole ? strlen(text) : blocks); i++) {
+        uint8_t block[BLOCK] = {0};
+
+        for (guint at = 0; i < strlen(text) && text[i] != '.' && at < BLOCK; at++)
+            block[at] = (uint8_t)(text[i] + (at & 1 ? at / 7 : 0));
+        g_assert_cmpint(write(fd, block, BLOCK), ==, BLOCK);
+    }
+    g_assert_cmpint(ftruncate(fd, (off_t)blocks * BLOCK), ==, 0);
+    return fd;
+}
+
+typedef struct {
+    LayerFixture layer;
+    int fd;
+    VtChain *chain;
+    VtEncodeOptions options;
+} Parent;
+
+static void
+parent_init(Parent *parent, const char *text)
+{
+    const VtEncodeOptions options = {.threads = 1};
+    g_autoptr(GError) error = NULL;
+    vt_autofd image = image_of(text, (guint)strlen(text), false);
+    VtAncestor ancestor;
+
+    layer_fixture_init(&parent->layer);
+    layer_fixture_encode(&parent->layer, image, &options);
+    parent->fd = open(g_get_tmp_dir(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    g_assert_true(layer_fixture_unpack(&parent->layer, parent->fd, false, &error));
+    ancestor = (VtAncestor){parent->layer.result.index, parent->fd};
+    g_assert_true(
+        vt_chain_new(&parent->layer.result.index_digest, &ancestor, 1, &parent->chain, &error));
+    parent->options = options;
+    parent->options.chain = parent->chain;
+    parent->options.parent = parent->layer.result.index_digest;
+}
+
+static void
+parent_clear(Parent *parent)
+{
+    vt_chain_free(parent->chain);
+    layer_fixture_clear(&parent->layer);
+    close(parent->fd);
+}
+
+/* A hole, of the image or of the parent, is no other than the zeros in it */
+static void
+test_holes(void)
+{
+    static const char *const texts[] = {"abcd", "a", "................", "ab....cd"};
+    Parent parent;
+
+    parent_init(&parent, "abcd............................efgh");
+    for (guint i = 0; i < G_N_ELEMENTS(texts); i++) {
+        LayerFixture layers[2];
+
+        for (guint hole = 0; hole < 2; hole++) {
+            vt_autofd image = image_of(texts[i], 3000, hole);
+
+            layer_fixture_init(&layers[hole]);
+            layer_fixture_encode(&layers[hole], image, &parent.options);
+        }
+        g_assert_true(
+            vt_digest_equal(&layers[0].result.index_digest, &layers[1].result.index_digest));
+        g_assert_cmpuint(layers[0].result.capacity, ==, 3000 * BLOCK);
+        layer_fixture_clear(&layers[0]);
+        layer_fixture_clear(&layers[1]);
+    }
+    parent_clear(&parent);
+}
+
+static bool
+no_blob(VtBlobSink *sink, int *ret_fd, GError **error)
+{
+    g_assert_not_reached();
+    return false;
+}
+
+/* With the limit, in percent, at which a delta of 6 new blocks among 10 is worth it, or not */
+static void
+test_worth(void)
+{
+    VtBlobSink nothing = {.begin = no_blob};
+    g_auto(VtEncodeResult) worthless = {0};
+    g_autoptr(GError) error = NULL;
+    /* of the blocks that a full layer would hold: A once, and no zeros */
+    static const char text[] = "AA..BCDEFd.cba";
+    vt_autofd image = image_of(text, sizeof(text) - 1, false);
+    LayerFixture worth;
+    Parent parent;
+
+    parent_init(&parent, "abcd");
+    parent.options.worth = 59;
+    g_assert_true(vt_encode_image(image, &parent.options, &nothing, &worthless, &error));
+    g_assert_true(worthless.worthless);
+    g_assert_null(worthless.index);
+    g_assert_cmpuint(worthless.data_bytes, ==, 10 * BLOCK);
+    g_assert_cmpuint(worthless.unique_bytes, ==, 6 * BLOCK);
+    parent.options.worth = 60;
+    layer_fixture_init(&worth);
+    layer_fixture_encode(&worth, image, &parent.options);
+    g_assert_false(worth.result.worthless);
+    g_assert_cmpuint(worth.result.unique_bytes, ==, 6 * BLOCK);
+    g_assert_cmpuint(worth.result.data_bytes, ==, 11 * BLOCK);
+    layer_fixture_clear(&worth);
+    parent_clear(&parent);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -260,5 +378,7 @@ main(int argc, char **argv)
     g_test_add_func("/encode/progress", test_progress);
     g_test_add_func("/encode/sink-fails", test_sink_fails);
     g_test_add_func("/encode/cancel", test_cancel);
+    g_test_add_func("/encode/holes", test_holes);
+    g_test_add_func("/encode/worth", test_worth);
     return g_test_run();
 }
