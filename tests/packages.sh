@@ -13,7 +13,7 @@ vt_packages[debian_demo]='mmdebstrap zstd grub-pc-bin fdisk openssh-client'
 vt_packages[debian_test]='clang clang-format libclang-rt-dev shellcheck codespell pmccabe git
     docker-registry apache2-utils skopeo curl jq xxd xfsprogs btrfs-progs busybox-static strace libxml2-utils genisoimage mtools virtinst ovmf swtpm
     swtpm-tools procps python3'
-vt_packages[debian_bench]='casync zstd curl docker-registry genisoimage cloud-image-utils virtinst jq time'
+vt_packages[debian_bench]='casync xdelta3 zstd curl docker-registry genisoimage cloud-image-utils virtinst jq time'
 
 vt_packages[fedora_build]='gcc meson ninja-build pkgconf-pkg-config dnf-plugins-core rpm-build cpio
     glib2-devel libxml2-devel jansson-devel openssl-devel libcurl-devel libzstd-devel
@@ -24,7 +24,7 @@ vt_packages[fedora_demo]='mmdebstrap zstd grub2-pc-modules util-linux openssh-cl
 vt_packages[fedora_test]='clang clang-tools-extra compiler-rt libasan libubsan ShellCheck codespell pmccabe
     git docker-distribution httpd-tools skopeo curl jq xxd xfsprogs btrfs-progs busybox strace genisoimage mtools virt-install edk2-ovmf
     swtpm swtpm-tools procps-ng python3'
-vt_packages[fedora_bench]='casync zstd curl docker-distribution genisoimage cloud-utils virt-install jq time'
+vt_packages[fedora_bench]='casync xdelta zstd curl docker-distribution genisoimage cloud-utils virt-install jq time'
 
 vt_install_debian() {
     local package missing=()

@@ -42,6 +42,32 @@ ROWS = {
         'zstd': ('qemu-img convert -c -m 2 -W, zstd', '> 1')}),
     'refresh': ('pool-refresh + vol-list, 5,000 versions', 'ms', {
         'stock': ('stock dir pool, 5,000 qcow2 files', '> 1')}),
+    'update-bytes-v2': ('bytes for a version upgraded in place', 'MB', {
+        'xdelta3': ('xdelta3 -3', '<= 0.55 of it: >= 1.82'),
+        'casync': ('casync, new chunks and index', '<= 0.6 of it: >= 1.67')}),
+    'update-cpu-v2': ('CPU to make it', 's', {
+        'xdelta3': ('xdelta3 -3', '>= 10'),
+        'casync': ('casync make', '')}),
+    'update-v2': ('bringing a host from the old version to it', 's', {
+        'xdelta3': ('xdelta3 -d', '>= 10'),
+        'casync': ('casync extract --seed', '>= 50')}),
+    'update-requests-v2': ('HTTP requests for it', '', {
+        'casync': ('casync, chunks', '>= 200')}),
+    'update-disk-v2': ('local disk for it', 'MiB', {
+        'full': ('a full image', '')}),
+    'update-bytes-v3': ('bytes for a version built anew', 'MB', {
+        'xdelta3': ('xdelta3 -3', '>= 1'),
+        'casync': ('casync, new chunks and index', '<= 0.6 of it: >= 1.67')}),
+    'update-cpu-v3': ('CPU to make it', 's', {
+        'xdelta3': ('xdelta3 -3', '>= 10'),
+        'casync': ('casync make', '')}),
+    'update-v3': ('bringing a host from the old version to it', 's', {
+        'xdelta3': ('xdelta3 -d', '>= 10'),
+        'casync': ('casync extract --seed', '>= 50')}),
+    'update-requests-v3': ('HTTP requests for it', '', {
+        'casync': ('casync, chunks', '>= 200')}),
+    'update-disk-v3': ('local disk for it', 'MiB', {
+        'full': ('a full image', '')}),
     'seed': ('seed of four files, in the helper', 'ms', {
         'genisoimage': ('genisoimage', '>= 10, ours <= 3 ms'),
         'localds': ('cloud-localds', '>= 10')}),
