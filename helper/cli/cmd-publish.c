@@ -149,13 +149,14 @@ print_layer(const VtPublishResult *result)
 {
     g_autofree char *stored = vtc_print_size(stored_of(result));
     g_autofree char *full = vtc_print_size(result->full_bytes);
+    const char *plural = result->layers == 1 ? "" : "s";
 
     if (result->parent && result->full_bytes > 0)
-        g_print("  delta     over %s: %s instead of about %s; chain of %u layers\n", result->parent,
-                stored, full, result->layers);
+        g_print("  delta     over %s: %s instead of about %s; chain of %u layer%s\n",
+                result->parent, stored, full, result->layers, plural);
     else if (result->parent)
-        g_print("  delta     over %s: %s; chain of %u layers\n", result->parent, stored,
-                result->layers);
+        g_print("  delta     over %s: %s; chain of %u layer%s\n", result->parent, stored,
+                result->layers, plural);
     else if (result->why_full)
         g_print("  full      %s\n", result->why_full);
 }
@@ -284,6 +285,7 @@ const VtcVerb vtc_verb_publish = {
     .words_min = 2,
     .words_max = 2,
     .summary = "Put a disk image into a store, signed",
-    .detail = "Versions never change. The version becomes the current one of its name.",
+    .detail = "Versions never change. The version becomes the current one of its name.\n"
+              "Stored is what differs from the current one, unless --parent says otherwise.",
     .run = run,
 };

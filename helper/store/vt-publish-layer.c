@@ -3,6 +3,7 @@
 #include "vt-publish-layer.h"
 
 #include "vt-fs.h"
+#include "vt-index.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -104,6 +105,23 @@ open_parent(const VtPublisher *publisher, const VtPublishRequest *request, VtPub
     return false;
 }
 
+/* A layer that only inherits would be one more to read through, and to hold */
+static bool
+find_same(VtPublishParent *parent, const VtEncodeResult *layer, GError **error)
+{
+    g_autoptr(VtIndex) index = NULL;
+    VtExtentIter iter;
+    VtExtent extent;
+
+    if (!vt_index_parse(layer->index, &index, error))
+        return false;
+    vt_extent_iter_init(&iter, index);
+    parent->same = index->capacity / VT_INDEX_BLOCK_SIZE == vt_chain_blocks(parent->chain, 1) &&
+                   index->extent_count == 1 && vt_extent_iter_next(&iter, &extent) &&
+                   vt_extent_is_inherited(&extent);
+    return true;
+}
+
 bool
 vt_publish_layer(const VtPublisher *publisher, const VtPublishRequest *request,
                  VtPublishParent *parent, VtEncodeResult *ret_layer, GError **error)
@@ -118,7 +136,8 @@ vt_publish_layer(const VtPublisher *publisher, const VtPublishRequest *request,
             return false;
         if (layer.worthless)
             vt_publish_parent_drop(parent, describe_worthless(parent, &layer));
-        else if (!vt_publish_parent_copy(publisher, parent, repository, error))
+        else if (!find_same(parent, &layer, error) ||
+                 !vt_publish_parent_copy(publisher, parent, repository, error))
             return false;
     }
     if (!parent->manifest && !encode(request, parent, 0, &sink.sink, &layer, error))

@@ -7,7 +7,7 @@
 
 /**
  * vt_publish_layer:
- * @parent: is dropped when a full layer is made after all
+ * @parent: is dropped when a full layer is made after all; its @same is set
  * @ret_layer: (out caller-allocates)
  *
  * Puts the blobs of a delta over @parent into the store, or those of a full layer; with a delta

@@ -14,6 +14,7 @@
  * @manifest: (nullable): %NULL: there is none
  * @layers: (element-type VtTemplateLayer): those that will be below the new one, base first
  * @restore: see vt_publish_parent_open(), as @chain
+ * @same: the new version is the same disk and has no layer of its own
  * @base_bytes: stored bytes of the lowest layer
  * @base_data: bytes of the disk in it that are not zero
  */
@@ -26,6 +27,7 @@ typedef struct {
     GPtrArray *layers;
     VtRestore *restore;
     VtChain *chain;
+    bool same;
     uint64_t base_bytes;
     uint64_t base_data;
 } VtPublishParent;

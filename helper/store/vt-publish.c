@@ -110,7 +110,7 @@ publish_version(const VtPublisher *publisher, const VtPublishRequest *request,
     manifest = vt_manifest_new(VT_TEMPLATE_ARTIFACT_TYPE, config);
     if (parent->manifest)
         g_ptr_array_extend(manifest->layers, parent->manifest->layers, copy_descriptor, NULL);
-    if (!add_layer(publisher, request, manifest, layer, error))
+    if (!parent->same && !add_layer(publisher, request, manifest, layer, error))
         return false;
     g_hash_table_replace(manifest->annotations, g_strdup("org.opencontainers.image.created"),
                          g_strdup(created));
@@ -278,11 +278,12 @@ check_profile(const VtPublisher *publisher, const VtPublishRequest *request,
                     request->name, request->version);
 }
 
-/* The layers below that the request asks for are those that were published; what a full layer was
- * chosen instead of does not show any more */
+/* What the request asks for is below what was published, or is the same; what a full layer was
+ * chosen instead of does not show any more. @top: digest of the published index */
 static bool
 check_parent(const VtPublisher *publisher, const VtPublishRequest *request,
-             const VtCatalog *catalog, const VtPublishParent *published, GError **error)
+             const VtCatalog *catalog, const VtPublishParent *published, const VtDigest *top,
+             GError **error)
 {
     const VtDigest *below = vt_publish_parent_index(published), *wanted;
     g_auto(VtPublishParent) parent = {0};
@@ -292,7 +293,8 @@ check_parent(const VtPublisher *publisher, const VtPublishRequest *request,
     if (!vt_publish_parent_choose(publisher, request, catalog, &parent, error))
         return false;
     wanted = vt_publish_parent_index(&parent);
-    return (wanted && vt_digest_equal(wanted, below)) || throw_exists(request, error);
+    return (wanted && (vt_digest_equal(wanted, below) || vt_digest_equal(wanted, top))) ||
+           throw_exists(request, error);
 }
 
 static VtPublishResult
@@ -303,10 +305,10 @@ result_of(const VtPublishParent *parent, const VtEncodeResult *layer, const VtCa
                               .data_bytes = layer->data_bytes,
                               .unique_bytes = layer->unique_bytes,
                               .stored_bytes = layer->stored_bytes,
-                              .index_bytes = g_bytes_get_size(layer->index),
+                              .index_bytes = parent->same ? 0 : g_bytes_get_size(layer->index),
                               .manifest = entry->manifest,
                               .why_full = g_strdup(parent->why_full),
-                              .layers = is_delta ? parent->layers->len + 1 : 1};
+                              .layers = is_delta ? parent->layers->len + !parent->same : 1};
 
     if (is_delta && parent->base_data > 0)
         result.full_bytes = (uint64_t)((double)layer->data_bytes * (double)parent->base_bytes /
@@ -326,7 +328,7 @@ compare_existing(const VtPublisher *publisher, const VtPublishRequest *request,
 
     if (!vt_publish_parent_of(publisher, request, entry, &parent, &published, error) ||
         !check_profile(publisher, request, parent.manifest, error) ||
-        !check_parent(publisher, request, catalog, &parent, error) ||
+        !check_parent(publisher, request, catalog, &parent, &published, error) ||
         !vt_publish_layer_again(publisher, request, &parent, &layer, error))
         return false;
     if (!vt_digest_equal(&published, &layer.index_digest))

@@ -14,7 +14,7 @@
 /* A guest's read may go through every layer; hosts take 64 */
 #define VT_PUBLISH_CHAIN_MAX 8u
 /* What a new version is a delta over, if nobody says otherwise */
-#define VT_PUBLISH_PARENT "none"
+#define VT_PUBLISH_PARENT "auto"
 
 /**
  * VtPublisher: who publishes where
