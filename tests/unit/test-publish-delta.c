@@ -277,7 +277,6 @@ test_versions(Fixture *fixture, gconstpointer data)
 {
     g_auto(VtPublishResult) one = {0}, two = {0}, three = {0};
     g_autoptr(VtManifest) below = NULL, above = NULL;
-    g_autoptr(GBytes) formatted = NULL;
 
     publishes(fixture, &first, &one);
     g_assert_cmpstr(one.why_full, ==, "it is the first version of web");
