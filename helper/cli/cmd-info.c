@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* cmd-info.c: virt-template info NAME[@VERSION] */
+#include "vtc-cost.h"
 #include "vtc-pool.h"
 #include "vtc-print.h"
 #include "vtc-verb.h"
@@ -114,6 +115,43 @@ add_config(const VtcTarget *target, json_t *info, GError **error)
     return true;
 }
 
+/* What it takes to have it here; one that no catalog lists takes nothing, and a store that is away
+ * is a remark */
+static void
+add_cost(const VtcTarget *target, json_t *info)
+{
+    const char *version = json_string_value(json_object_get(info, "version"));
+    VtcTarget exact = *target;
+    g_autoptr(GError) error = NULL;
+    json_t *cost = NULL;
+
+    if (!*json_string_value(json_object_get(info, "manifest")))
+        return;
+    exact.version = (char *)(uintptr_t)version;
+    if (vtc_cost_ask(&exact, false, &cost, &error))
+        json_object_set_new(info, "cost", cost);
+    else
+        json_object_set_new(info, "cost-unknown", json_string(error->message));
+}
+
+/* The sum becomes a line, the layers a table behind all else */
+static char *
+take_layers(json_t *info)
+{
+    json_t *cost = json_object_get(info, "cost");
+    g_autofree char *sum = NULL;
+    char *layers;
+
+    if (!cost)
+        return NULL;
+    sum = vtc_cost_sum(cost);
+    layers = vtc_cost_layers(cost);
+    json_object_set_new(info, "cost", json_string(sum));
+    /* the table says the same, and more */
+    json_object_del(info, "chain");
+    return layers;
+}
+
 static bool
 run(const VtcVerb *self, char **argv, GError **error)
 {
@@ -121,6 +159,7 @@ run(const VtcVerb *self, char **argv, GError **error)
     g_auto(VtcTarget) target = {0};
     g_autoptr(GVariant) reply = NULL, clones = NULL, dictionary = NULL, paths = NULL;
     g_auto(GStrv) words = NULL;
+    g_autofree char *layers = NULL;
     gboolean json = FALSE;
     json_t *info;
     const GOptionEntry entries[] = {
@@ -143,12 +182,16 @@ run(const VtcVerb *self, char **argv, GError **error)
         json_decref(info);
         return false;
     }
+    add_cost(&target, info);
     if (json) {
         vtc_print_json(info);
         return true;
     }
     describe_parameters(info);
+    layers = take_layers(info);
     print_human(info);
+    if (layers)
+        g_print("\n%s", layers);
     json_decref(info);
     return true;
 }
@@ -159,6 +202,7 @@ const VtcVerb vtc_verb_info = {
     .words_min = 1,
     .words_max = 1,
     .summary = "Show one template, and the clones that need it",
-    .detail = "Without a version: the current one. Asks this host only, not the store.",
+    .detail = "Without a version: the current one. The store is asked only for what a version\n"
+              "takes that is not here.",
     .run = run,
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* cmd-pull.c: virt-template pull NAME[@VERSION] */
+#include "vtc-cost.h"
 #include "vtc-job.h"
 #include "vtc-pool.h"
 #include "vtc-print.h"
@@ -41,6 +42,26 @@ print_result(const VtcTarget *target, GVariant *status)
             target->name, version, vtc_job_text(status, "path"), size, elapsed, rate);
 }
 
+/* What it would take; nothing is fetched */
+static bool
+print_cost(const VtcTarget *target, bool json, GError **error)
+{
+    json_t *cost = NULL;
+
+    if (!vtc_cost_ask(target, true, &cost, error))
+        return false;
+    if (json) {
+        vtc_print_json(cost);
+    } else {
+        g_autofree char *sum = vtc_cost_sum(cost), *layers = vtc_cost_layers(cost);
+
+        g_print("%s@%s: %s\n\n%s", target->name,
+                json_string_value(json_object_get(cost, "version")), sum, layers);
+        json_decref(cost);
+    }
+    return true;
+}
+
 static bool
 run(const VtcVerb *self, char **argv, GError **error)
 {
@@ -48,19 +69,28 @@ run(const VtcVerb *self, char **argv, GError **error)
     g_auto(VtcTarget) target = {0};
     g_autoptr(GVariant) status = NULL;
     g_auto(GStrv) words = NULL;
-    gboolean detach = FALSE, quiet = FALSE;
+    gboolean detach = FALSE, quiet = FALSE, dry_run = FALSE, json = FALSE;
     uint64_t job = 0;
     const GOptionEntry entries[] = {
         VTC_HELPER_ENTRIES(helper),
         {"detach", 'd', 0, G_OPTION_ARG_NONE, &detach, "Do not wait; see 'virt-template jobs'",
          NULL},
+        {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &dry_run,
+         "Say what it would take, and fetch nothing", NULL},
+        {"json", 'j', 0, G_OPTION_ARG_NONE, &json, "With --dry-run: print JSON", NULL},
         {"quiet", 'q', 0, G_OPTION_ARG_NONE, &quiet, "No progress bar, no summary", NULL},
         {NULL},
     };
 
-    if (!vtc_verb_parse(self, argv, entries, &words, error) ||
-        !vtc_target_open(&helper, true, words[0], &target, error) ||
-        !start_fetch(&target, &job, error))
+    if (!vtc_verb_parse(self, argv, entries, &words, error))
+        return false;
+    if (json && !dry_run)
+        return vtc_usage(error, "--json is for --dry-run");
+    if (!vtc_target_open(&helper, !dry_run, words[0], &target, error))
+        return false;
+    if (dry_run)
+        return print_cost(&target, json, error);
+    if (!start_fetch(&target, &job, error))
         return false;
     if (detach) {
         g_print("job %" G_GUINT64_FORMAT "\n", job);

@@ -301,6 +301,12 @@ vt_index_peek_parent(const uint8_t head[VT_INDEX_HEAD_SIZE], VtDigest *ret_paren
     return true;
 }
 
+uint64_t
+vt_index_peek_data(const uint8_t head[VT_INDEX_HEAD_SIZE])
+{
+    return get64(head + ROOT_DATA_BLOCKS) * VT_INDEX_BLOCK_SIZE;
+}
+
 void
 vt_index_free(VtIndex *index)
 {

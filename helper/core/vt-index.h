@@ -31,6 +31,8 @@
 /* Annotations of the index descriptor in a manifest: the root alone, for readers of single pages */
 #define VT_INDEX_ROOT_SIZE_KEY   "virt-template.index.root.size"
 #define VT_INDEX_ROOT_DIGEST_KEY "virt-template.index.root.digest"
+/* Bytes of the disk that the layer's file has: what a host without the layer will need, about */
+#define VT_INDEX_DATA_SIZE_KEY "virt-template.index.data.size"
 
 /**
  * VtExtentKind:
@@ -158,6 +160,8 @@ bool vt_index_parse(GBytes *bytes, VtIndex **ret_index, GError **error);
 /** vt_index_peek_parent: @head: the first bytes of an index that was checked once. Returns: whether
  *  it is of a delta layer */
 bool vt_index_peek_parent(const uint8_t head[VT_INDEX_HEAD_SIZE], VtDigest *ret_parent);
+/** vt_index_peek_data: @head: the same. Returns: bytes of the disk that the layer's file has */
+uint64_t vt_index_peek_data(const uint8_t head[VT_INDEX_HEAD_SIZE]);
 
 /**
  * vt_index_check_blobs:

@@ -12,6 +12,7 @@
  * @usage: (element-type utf8 guint): clones made since they were last written to the database,
  *   by `TARGET\nNAME@VERSION`
  * @clients: connections
+ * @questions: that are being answered in threads of their own
  * @busy_until: monotonic time of the last sign of life
  */
 typedef struct {
@@ -23,6 +24,7 @@ typedef struct {
     GHashTable *usage;
     guint usage_timer;
     guint clients;
+    guint questions;
     gint64 busy_until;
 } VtdDaemon;
 

@@ -6,7 +6,7 @@
 #include "vt-index.h"
 #include "vt-manifest.h"
 #include "vt-pool.h"
-#include "vt-sha256.h"
+#include "vtd-document.h"
 #include "vtd-proofs.h"
 #include "vtd-verdict.h"
 
@@ -91,23 +91,6 @@ run_clear(Run *run)
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Run, run_clear)
 
 static bool
-check_bytes(GBytes *bytes, const VtDigest *digest, uint64_t size, const char *what, GError **error)
-{
-    char text[VT_DIGEST_STRING_MAX];
-    VtDigest actual;
-
-    if (g_bytes_get_size(bytes) != size)
-        return vt_throw(error, VT_ERROR_CORRUPT,
-                        "%s %s has %zu bytes in the store, not %" G_GUINT64_FORMAT, what,
-                        vt_digest_format(digest, text), g_bytes_get_size(bytes), size);
-    vt_sha256_data(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), &actual);
-    if (!vt_digest_equal(&actual, digest))
-        return vt_throw(error, VT_ERROR_CORRUPT, "%s %s in the store has other content", what,
-                        vt_digest_format(digest, text));
-    return true;
-}
-
-static bool
 step_manifest(Run *run, GError **error)
 {
     const VtdFetch *fetch = run->fetch;
@@ -124,8 +107,8 @@ step_manifest(Run *run, GError **error)
     source = vtd_fetcher_source(run->fetcher);
     return source->get_manifest(source, run->repository, vt_digest_format(&fetch->manifest, text),
                                 &run->manifest_bytes, error) &&
-           check_bytes(run->manifest_bytes, &fetch->manifest, fetch->manifest_size, "manifest",
-                       error);
+           vtd_document_check(run->manifest_bytes, &fetch->manifest, fetch->manifest_size,
+                              "manifest", error);
 }
 
 static bool
@@ -164,7 +147,7 @@ check_config(Run *run, GError **error)
                         descriptor->size);
     if (!source->get_blob(source, run->repository, vt_digest_format(&descriptor->digest, text),
                           descriptor->size, &bytes, error) ||
-        !check_bytes(bytes, &descriptor->digest, descriptor->size, "config", error) ||
+        !vtd_document_check(bytes, &descriptor->digest, descriptor->size, "config", error) ||
         !vt_template_config_parse(bytes, &config, error))
         return false;
     if (!g_str_equal(config->name, run->fetch->name) ||
@@ -207,13 +190,15 @@ get_index(Run *run, Layer *layer, GError **error)
                         descriptor->size);
     if (vt_pool_has_layer(run->pool, &descriptor->digest) &&
         vt_pool_read_index(run->pool, &descriptor->digest, &layer->index_bytes, NULL)) {
-        if (check_bytes(layer->index_bytes, &descriptor->digest, descriptor->size, "index", NULL))
+        if (vtd_document_check(layer->index_bytes, &descriptor->digest, descriptor->size, "index",
+                               NULL))
             return true;
         g_clear_pointer(&layer->index_bytes, g_bytes_unref);
     }
     return source->get_blob(source, run->repository, vt_digest_format(&descriptor->digest, text),
                             descriptor->size, &layer->index_bytes, error) &&
-           check_bytes(layer->index_bytes, &descriptor->digest, descriptor->size, "index", error);
+           vtd_document_check(layer->index_bytes, &descriptor->digest, descriptor->size, "index",
+                              error);
 }
 
 /* The manifest's order is the one that the indexes say */

@@ -355,6 +355,7 @@ static const VtdMethod methods[] = {
     {"ListTemplates", false, vtd_method_list_templates},
     {"GetTemplate", false, vtd_method_get_template},
     {"GetConfig", false, vtd_method_get_config},
+    {"GetCost", false, vtd_method_get_cost},
     {"Fetch", true, method_fetch},
     {"Verify", true, method_verify},
     {"JobWait", false, method_job_wait},

@@ -65,6 +65,8 @@ bool vtd_method_make_overlay(VtdCall *call, GError **error);
 bool vtd_method_record_clone(VtdCall *call, GError **error);
 bool vtd_method_list_clones(VtdCall *call, GError **error);
 bool vtd_method_evict(VtdCall *call, GError **error);
+/* vtd-methods-cost.c */
+bool vtd_method_get_cost(VtdCall *call, GError **error);
 /* vtd-methods-seed.c */
 bool vtd_method_prepare_instance(VtdCall *call, GError **error);
 bool vtd_method_release_instance(VtdCall *call, GError **error);

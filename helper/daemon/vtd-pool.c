@@ -260,10 +260,16 @@ vtd_pool_spares(const VtdPool *pool)
     return !pool->refreshing && within(pool->checked, SPARE_TIME);
 }
 
+bool
+vtd_pool_is_away(const VtdPool *pool)
+{
+    return within(pool->failed, BACK_OFF_TIME);
+}
+
 void
 vtd_pool_refresh(VtdPool *pool, VtdRefreshDone done, void *user)
 {
-    bool patient = !within(pool->failed, BACK_OFF_TIME);
+    bool patient = !vtd_pool_is_away(pool);
     Waiter *waiter;
 
     if (!pool->refreshing && !within(pool->failed, RETRY_TIME))

@@ -75,6 +75,9 @@ bool vtd_pool_is_fresh(const VtdPool *pool);
  *  those who are not root */
 bool vtd_pool_spares(const VtdPool *pool);
 
+/** vtd_pool_is_away: Returns: whether the store did not answer a short time ago */
+bool vtd_pool_is_away(const VtdPool *pool);
+
 /** vtd_pool_warning: Returns: (transfer full) (nullable): why the catalog may be old */
 char *vtd_pool_warning(const VtdPool *pool);
 

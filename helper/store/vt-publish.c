@@ -55,17 +55,21 @@ add_config(const VtPublisher *publisher, const VtPublishRequest *request, uint64
     return true;
 }
 
-/* Readers of single pages start with the root, which the manifest names */
+/* Readers of single pages start with the root, which the manifest names; others want to know what
+ * to expect before they fetch anything */
 static void
 annotate_index(VtDescriptor *descriptor, const VtEncodeResult *layer)
 {
     g_autofree char *size = g_strdup_printf("%u", layer->index_root_size);
+    g_autofree char *data = g_strdup_printf(
+        "%" G_GUINT64_FORMAT, vt_index_peek_data(g_bytes_get_data(layer->index, NULL)));
     char text[VT_DIGEST_STRING_MAX];
     VtDigest root;
 
     vt_sha256_data(g_bytes_get_data(layer->index, NULL), layer->index_root_size, &root);
     vt_descriptor_annotate(descriptor, VT_INDEX_ROOT_SIZE_KEY, size);
     vt_descriptor_annotate(descriptor, VT_INDEX_ROOT_DIGEST_KEY, vt_digest_format(&root, text));
+    vt_descriptor_annotate(descriptor, VT_INDEX_DATA_SIZE_KEY, data);
 }
 
 static bool

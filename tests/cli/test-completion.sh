@@ -57,6 +57,8 @@ offers ' --no-current '
 offers_no ' --detach '
 completes pull --de
 offers '^ --detach $'
+completes pull --dr
+offers '^ --dry-run $'
 completes store init --k
 offers '^ --key= $'
 [ "$nospace" = '-o nospace' ] || not_ok 'a blank would follow --key='

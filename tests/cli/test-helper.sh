@@ -59,6 +59,14 @@ grep -qE '^Version +1\.1\.0$' stdout || not_ok 'info without version is not abou
 refused 3 "'nope'" info nope
 refused 3 '3\.0\.0' pull debian@3.0.0
 refused 3 'fetch it first|not on this host|not here' verify debian@1.0.0
+refused 2 '--json is for --dry-run' pull --json debian@1.0.0
+succeeds pull --dry-run debian@1.0.0
+grep -qE '^debian@1\.0\.0: [0-9.]+ MiB to fetch; its layers take 0 B of this disk, and about 28\.6 MiB more$' stdout ||
+    not_ok 'the sum of a dry run'
+grep -qE '^[0-9a-f]{12} +- +no +[0-9.]+ MiB +about 28\.6 MiB +debian@1\.1\.0$' stdout ||
+    not_ok 'the layers of a dry run'
+[ -z "$(find pool -name '*.qcow2' -o -name .layers)" ] || not_ok 'a dry run leaves something behind'
+refused 3 '3\.0\.0' pull --dry-run debian@3.0.0
 succeeds pull debian@1.0.0
 grep -q 'received .* verified$' stdout || not_ok 'pull does not say what it did'
 [ ! -s stderr ] || not_ok 'a progress bar without a terminal'
@@ -68,6 +76,11 @@ succeeds pull debian@1.0.0.qcow2
 ! grep -q received stdout || not_ok 'a second pull received something'
 succeeds list
 grep -qE '^debian +1\.0\.0 .* here$' stdout || not_ok 'list of a version that is here'
+virt-template pull --dry-run --json debian@1.0.0 | jq -e '.fetch == 0 and .expected == 0 and .disk > 0 and
+    (.layers | length) == 1 and .layers[0].here and .layers[0].parent == null' >/dev/null ||
+    not_ok 'pull --dry-run --json'
+succeeds info debian@1.0.0
+grep -qE '^Cost +nothing to fetch; its layers take [0-9.]+ MiB of this disk$' stdout || not_ok 'cost of info'
 succeeds verify debian@1.0.0
 grep -q 'is intact' stdout || not_ok 'verify does not say that it is intact'
 virt-template verify --json debian@1.0.0 | jq -e '.intact and .checked > 0' >/dev/null ||
@@ -147,6 +160,7 @@ cp "$PROGRAM" program
 PROGRAM=$PWD/program
 as_nobody "$PROGRAM" list --socket "$READ_ONLY" >listed || not_ok 'list as another user'
 grep -q '^debian' listed || not_ok 'list as another user says nothing'
+as_nobody "$PROGRAM" pull --dry-run debian --socket "$READ_ONLY" >listed || not_ok 'dry run as another user'
 status=0
 as_nobody "$PROGRAM" list 2>stderr || status=$?
 [ $status = 11 ] || not_ok "exit status $status for the socket of root"

@@ -105,6 +105,8 @@ test_many(void)
     g_assert_cmpuint(index->extent_count, ==, 10000);
     g_assert_cmpuint(index->frame_count, ==, 5000);
     g_assert_cmpuint(index->root_size, ==, vt_index_builder_root_size(builder));
+    g_assert_cmpuint(vt_index_peek_data(g_bytes_get_data(bytes, NULL)), ==,
+                     5000 * 16 * VT_INDEX_BLOCK_SIZE);
     vt_extent_iter_init(&iter, index);
     for (uint32_t i = 0; i < 10000; i++)
         g_assert_true(vt_extent_iter_next(&iter, &extent));

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtd-methods-cost.c: questions about versions that the store may have to be asked for
+ *
+ * Theory of operation. A question is put together in the main thread, from the trusted catalog, and
+ * answered in another one, which reads and changes nothing. It is not a job: nobody else waits for
+ * it, and nothing is left of it. It ends when the caller goes away, or has waited long enough.
+ */
+#include "vtd-methods.h"
+
+#include "vt-name.h"
+#include "vtd-cost.h"
+
+/* Each has a thread, and a process if the store is asked */
+#define QUESTIONS_MAX 4
+/* What one is about */
+#define TARGETS_MAX 2
+/* A store that does not answer; the command line waits for some seconds more */
+#define ANSWER_S 14
+/* Versions of the name that are not here, whose manifests are read to see who shares what: one
+ * request for each */
+#define ELSEWHERE_MAX 32
+
+/* ---- questions ---- */
+
+/**
+ * Question:
+ * @targets: what it is about; names and versions belong to the call
+ * @prepare: in the main thread, with what the catalog has of @targets: sets the members below it
+ * @run: in another thread
+ * @user: for @run; freed with @free_user
+ * @call: %NULL once it is answered
+ */
+typedef struct Question Question;
+struct Question {
+    VtdCall *call;
+    VtdPool *pool;
+    VtdTarget targets[TARGETS_MAX];
+    guint target_count;
+    bool all;
+    bool (*prepare)(Question *question, const VtCatalogEntry *const *entries, GError **error);
+    bool (*run)(void *user, GVariant **ret_reply, GError **error);
+    void *user;
+    GDestroyNotify free_user;
+    GCancellable *cancellable;
+    gulong pool_handler;
+    gulong peer_handler;
+    guint timer;
+    bool late;
+    bool running;
+};
+
+static void
+question_free(Question *question)
+{
+    if (question->user)
+        question->free_user(question->user);
+    vtd_pool_unref(question->pool);
+    g_object_unref(question->cancellable);
+    g_free(question);
+}
+
+/* @reply: (nullable) (transfer full); @error: (transfer full): without a reply */
+static void
+answer(Question *question, GVariant *reply, GError *error)
+{
+    VtdCall *call = g_steal_pointer(&question->call);
+
+    g_clear_handle_id(&question->timer, g_source_remove);
+    g_cancellable_disconnect(question->pool->cancellable, question->pool_handler);
+    g_signal_handler_disconnect(g_dbus_method_invocation_get_connection(call->invocation),
+                                question->peer_handler);
+    call->daemon->questions--;
+    vtd_call_waited(call);
+    if (!reply && question->late) {
+        g_clear_error(&error);
+        vt_throw(&error, VT_ERROR_NETWORK, "the store '%s' did not answer within %d s",
+                 question->pool->settings->store, ANSWER_S);
+    }
+    if (reply)
+        vtd_call_return(call, g_variant_new("(@a{sv})", reply));
+    else
+        vtd_call_throw(call, error);
+    g_clear_pointer(&reply, g_variant_unref);
+}
+
+static void
+run_in_thread(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+{
+    const Question *question = data;
+    GVariant *reply = NULL;
+    GError *error = NULL;
+
+    if (question->run(question->user, &reply, &error))
+        g_task_return_pointer(task, reply, (GDestroyNotify)g_variant_unref);
+    else
+        g_task_return_error(task, error);
+}
+
+static void
+ran(GObject *source, GAsyncResult *result, gpointer data)
+{
+    GError *error = NULL;
+    GVariant *reply = g_task_propagate_pointer(G_TASK(result), &error);
+
+    answer(data, reply, error);
+    question_free(data);
+}
+
+static bool
+begin(Question *question, GError **error)
+{
+    const VtCatalogEntry *entries[TARGETS_MAX];
+    g_autoptr(GTask) task = NULL;
+
+    for (guint i = 0; i < question->target_count; i++) {
+        const VtdTarget *target = &question->targets[i];
+
+        if (!vtd_pool_find(question->pool, target->name, target->version, &entries[i], error))
+            return false;
+    }
+    if (!question->prepare(question, entries, error))
+        return false;
+    question->running = true;
+    task = g_task_new(NULL, question->cancellable, ran, question);
+    g_task_set_task_data(task, question, NULL);
+    g_task_run_in_thread(task, run_in_thread);
+    return true;
+}
+
+static void
+refreshed(void *user)
+{
+    Question *question = user;
+    GError *error = NULL;
+
+    if (question->call) {
+        if (begin(question, &error))
+            return;
+        answer(question, NULL, error);
+    }
+    question_free(question);
+}
+
+static gboolean
+waited_enough(gpointer data)
+{
+    Question *question = data;
+
+    question->timer = 0;
+    question->late = true;
+    g_cancellable_cancel(question->cancellable);
+    /* else it ends by itself */
+    if (!question->running)
+        answer(question, NULL, NULL);
+    return G_SOURCE_REMOVE;
+}
+
+static void
+peer_gone(GDBusConnection *connection, gboolean vanished, GError *error, gpointer data)
+{
+    g_cancellable_cancel(((Question *)data)->cancellable);
+}
+
+static void
+pool_gone(GCancellable *pool, gpointer cancellable)
+{
+    g_cancellable_cancel(cancellable);
+}
+
+/* Whether the catalog need not be asked for; as with Fetch */
+static bool
+is_known(const Question *question)
+{
+    const VtCatalogEntry *entry;
+
+    for (guint i = 0; i < question->target_count; i++) {
+        const VtdTarget *target = &question->targets[i];
+
+        if ((!*target->version && !vtd_pool_is_fresh(question->pool)) ||
+            !vtd_pool_find(question->pool, target->name, target->version, &entry, NULL))
+            return false;
+    }
+    return true;
+}
+
+/* @what: has targets, and what is to be done; the rest is set here */
+static bool
+ask(VtdCall *call, const Question *what, GError **error)
+{
+    Question *question;
+
+    if (call->daemon->questions >= QUESTIONS_MAX || !vtd_call_may_wait(call))
+        return vt_throw(error, VT_ERROR_BUSY, "%d such questions are being answered: try again",
+                        QUESTIONS_MAX);
+    call->daemon->questions++;
+    question = g_memdup2(what, sizeof(*what));
+    question->call = call;
+    question->pool = vtd_pool_ref(what->targets[0].pool);
+    question->cancellable = g_cancellable_new();
+    question->pool_handler =
+        g_cancellable_connect(question->pool->cancellable, G_CALLBACK(pool_gone),
+                              g_object_ref(question->cancellable), g_object_unref);
+    question->peer_handler =
+        g_signal_connect(g_dbus_method_invocation_get_connection(call->invocation), "closed",
+                         G_CALLBACK(peer_gone), question);
+    question->timer = g_timeout_add_seconds(ANSWER_S, waited_enough, question);
+    if (is_known(question))
+        refreshed(question);
+    else
+        vtd_pool_refresh(question->pool, refreshed, question);
+    return true;
+}
+
+/* ---- versions ---- */
+
+static VtdVersion *
+version_of(const char *name, const VtCatalogEntry *entry)
+{
+    VtdVersion *version = g_new0(VtdVersion, 1);
+
+    *version = (VtdVersion){g_strdup(name), g_strdup(entry->version), entry->manifest,
+                            entry->manifest_size};
+    return version;
+}
+
+static void
+set_reader(VtdReader *reader, const VtdPool *pool, GCancellable *cancellable)
+{
+    reader->workers = &pool->config->workers;
+    vt_store_url_parse(pool->settings->store, &reader->url, NULL);
+    reader->target = g_strdup(pool->settings->target);
+    reader->policy = g_strdup(pool->settings->policy);
+    reader->away = vtd_pool_is_away(pool) ? vtd_pool_warning(pool) : NULL;
+    reader->cancellable = g_object_ref(cancellable);
+}
+
+/* All that are here, but the one itself */
+static void
+add_here(const VtdPool *pool, GHashTable *volumes, VtdCost *cost)
+{
+    GHashTableIter iter;
+    gpointer volume;
+
+    g_hash_table_iter_init(&iter, volumes);
+    while (g_hash_table_iter_next(&iter, &volume, NULL)) {
+        g_autofree char *name = NULL, *version = NULL;
+        const VtCatalogEntry *entry = NULL;
+
+        if (vt_volume_name_parse(volume, &name, &version, NULL) && version)
+            entry = vt_catalog_find(pool->catalog, name, version);
+        if (entry && !vt_digest_equal(&entry->manifest, &cost->version->manifest))
+            g_ptr_array_add(cost->others, version_of(name, entry));
+    }
+}
+
+/* The newest ones of the same name that are not here */
+static void
+add_elsewhere(const VtdPool *pool, GHashTable *volumes, VtdCost *cost)
+{
+    const VtCatalogTemplate *template =
+        vt_catalog_find_template(pool->catalog, cost->version->name);
+
+    for (guint i = template->versions->len; i > 0 && cost->elsewhere->len < ELSEWHERE_MAX; i--) {
+        const VtCatalogEntry *entry = template->versions->pdata[i - 1];
+        g_autofree char *volume = vt_volume_name(template->name, entry->version);
+
+        if (!g_hash_table_contains(volumes, volume) &&
+            !vt_digest_equal(&entry->manifest, &cost->version->manifest))
+            g_ptr_array_add(cost->elsewhere, version_of(template->name, entry));
+    }
+}
+
+static gint
+compare_versions(gconstpointer a, gconstpointer b)
+{
+    const VtdVersion *left = *(VtdVersion *const *)a, *right = *(VtdVersion *const *)b;
+    const int names = g_strcmp0(left->name, right->name);
+
+    return names ? names : vt_version_compare(left->version, right->version);
+}
+
+static bool
+fill_cost(VtdPool *pool, bool all, VtdCost *cost, GError **error)
+{
+    g_autoptr(GHashTable) volumes = NULL;
+    VtPool *files;
+
+    if (!vtd_reader_files(&cost->reader, &files, error) || !vt_pool_scan(files, &volumes, error))
+        return false;
+    add_here(pool, volumes, cost);
+    if (all)
+        add_elsewhere(pool, volumes, cost);
+    g_ptr_array_sort(cost->others, compare_versions);
+    g_ptr_array_sort(cost->elsewhere, compare_versions);
+    return true;
+}
+
+static bool
+run_cost(void *user, GVariant **ret_reply, GError **error)
+{
+    return vtd_cost_run(user, ret_reply, error);
+}
+
+static void
+free_cost(gpointer cost)
+{
+    vtd_cost_free(cost);
+}
+
+static bool
+prepare_cost(Question *question, const VtCatalogEntry *const *entries, GError **error)
+{
+    g_autoptr(VtdCost) cost = g_new0(VtdCost, 1);
+
+    cost->version = version_of(question->targets[0].name, entries[0]);
+    cost->others = g_ptr_array_new_with_free_func((GDestroyNotify)vtd_version_free);
+    cost->elsewhere = g_ptr_array_new_with_free_func((GDestroyNotify)vtd_version_free);
+    set_reader(&cost->reader, question->pool, question->cancellable);
+    if (!fill_cost(question->pool, question->all, cost, error))
+        return false;
+    question->run = run_cost;
+    question->free_user = free_cost;
+    question->user = g_steal_pointer(&cost);
+    return true;
+}
+
+bool
+vtd_method_get_cost(VtdCall *call, GError **error)
+{
+    Question question = {.target_count = 1, .prepare = prepare_cost};
+    gboolean all;
+
+    if (!vtd_call_target(call, &question.targets[0], error))
+        return false;
+    g_variant_get_child(call->arguments, 3, "b", &all);
+    question.all = all;
+    return ask(call, &question, error);
+}
