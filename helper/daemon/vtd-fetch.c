@@ -19,10 +19,10 @@
  *
  * Steps run in order, each on what the ones before have verified: the manifest has the digest that
  * the trusted catalog gives, its signatures satisfy the policy, the indexes have the digests that
- * the manifest gives; then the two workers fill a partial file frame by frame for each layer that
- * is not here, the lowest first, and only the whole chain gets names. A layer that is here already,
- * for another version, is not fetched again. Everybody locks the lowest layer first, so two
- * versions with layers in common do not wait for each other.
+ * the manifest gives; then the workers fill a partial file frame by frame for each layer that is
+ * not here, the lowest first (vtd-unpacker.c), and only the whole chain gets names. A layer that is
+ * here already, for another version, is not fetched again. Everybody locks the lowest layer first,
+ * so two versions with layers in common do not wait for each other.
  */
 
 /* Left free for others when a layer is put on a disk */
@@ -32,8 +32,15 @@
 /* A job that fetches the same layer for another version is waited for in steps of this, ms */
 #define LAYER_WAIT_MS 100
 
-/* A layer of the chain; what is below it stands before it */
+typedef struct Run Run;
+
+/**
+ * Layer: of the chain; what is below it stands before it
+ * @ancestors: (element-type VtAncestor): the files below it, while it is transferred
+ * @done: bytes of content that are here, @received: and what was received for them
+ */
 typedef struct {
+    Run *run;
     const VtTemplateLayer *of;
     GBytes *index_bytes;
     uint64_t capacity;
@@ -41,9 +48,13 @@ typedef struct {
     uint64_t literal_bytes;
     int partial_fd;
     bool resumed;
+    char *backing;
+    GArray *ancestors;
+    uint64_t done;
+    uint64_t received;
 } Layer;
 
-typedef struct {
+struct Run {
     VtdJob *job;
     VtdFetch *fetch;
     VtPool *pool;
@@ -55,10 +66,8 @@ typedef struct {
     GArray *chain; /* (element-type Layer) */
     GBytes *config_bytes;
     GBytes *proofs;
-    uint64_t done;     /* bytes of content of the layers before the present one */
-    uint64_t received; /* and of what was received for them */
     VtdProgress progress;
-} Run;
+};
 
 static void
 layer_clear(gpointer data)
@@ -66,6 +75,8 @@ layer_clear(gpointer data)
     Layer *layer = data;
 
     vt_close_fd(&layer->partial_fd);
+    g_free(layer->backing);
+    g_clear_pointer(&layer->ancestors, g_array_unref);
     g_clear_pointer(&layer->index_bytes, g_bytes_unref);
 }
 
@@ -170,7 +181,7 @@ step_layers(Run *run, GError **error)
     run->chain = g_array_new(FALSE, FALSE, sizeof(Layer));
     g_array_set_clear_func(run->chain, layer_clear);
     for (guint i = 0; i < run->layers->len; i++) {
-        const Layer layer = {.of = run->layers->pdata[i], .partial_fd = -1};
+        const Layer layer = {.run = run, .of = run->layers->pdata[i], .partial_fd = -1};
 
         g_array_append_val(run->chain, layer);
     }
@@ -317,18 +328,34 @@ step_space(Run *run, GError **error)
 static void
 on_progress(void *user, uint64_t done, uint64_t total, uint64_t received)
 {
-    Run *run = user;
+    Layer *of = user;
+    Run *run = of->run;
 
-    run->progress.done = run->done + done;
-    run->progress.received = run->received + received;
+    of->done = done;
+    of->received = received;
+    run->progress.done = run->progress.received = 0;
+    for (guint i = 0; i < run->chain->len; i++) {
+        run->progress.done += layer_at(run, i)->done;
+        run->progress.received += layer_at(run, i)->received;
+    }
     run->progress.requests = vtd_fetcher_requests(run->fetcher);
     vtd_job_report(run->job, &run->progress);
 }
 
+static void
+close_ancestor(gpointer data)
+{
+    vt_close_fd(&((VtAncestor *)data)->fd);
+}
+
 /* The files below layer @number: its parent first */
 static bool
-open_ancestors(Run *run, guint number, GArray *ancestors, GError **error)
+open_ancestors(const Run *run, guint number, GError **error)
 {
+    GArray *ancestors = g_array_new(FALSE, FALSE, sizeof(VtAncestor));
+
+    g_array_set_clear_func(ancestors, close_ancestor);
+    layer_at(run, number)->ancestors = ancestors;
     for (guint i = number; i > 0; i--) {
         const Layer *below = layer_at(run, i - 1);
         VtAncestor ancestor = {.index = below->index_bytes, .fd = below->partial_fd};
@@ -342,61 +369,68 @@ open_ancestors(Run *run, guint number, GArray *ancestors, GError **error)
     return true;
 }
 
-static void
-close_ancestor(gpointer data)
+static bool
+plan_layer(const Run *run, guint number, VtdUnpackRequest *ret_request, GError **error)
 {
-    vt_close_fd(&((VtAncestor *)data)->fd);
+    Layer *layer = layer_at(run, number);
+
+    if (number > 0)
+        layer->backing =
+            vt_pool_layer_path(run->pool, &layer_at(run, number - 1)->of->index->digest);
+    if (!open_ancestors(run, number, error))
+        return false;
+    *ret_request =
+        (VtdUnpackRequest){.index = layer->index_bytes,
+                           .repository = run->repository,
+                           .blobs = layer->of->blobs,
+                           .ancestors = (const VtAncestor *)(void *)layer->ancestors->data,
+                           .ancestor_count = layer->ancestors->len,
+                           .backing = layer->backing,
+                           .output_fd = layer->partial_fd,
+                           .resume = layer->resumed,
+                           .progress = on_progress,
+                           .user = layer};
+    return true;
 }
 
+/* (element-type VtdUnpackRequest): the layers that are not here */
 static bool
-transfer_layer(Run *run, guint number, GError **error)
+plan_layers(Run *run, GArray *requests, GError **error)
 {
-    const Layer *layer = layer_at(run, number);
-    g_autofree char *backing =
-        number > 0 ? vt_pool_layer_path(run->pool, &layer_at(run, number - 1)->of->index->digest)
-                   : NULL;
-    g_autoptr(GArray) ancestors = g_array_new(FALSE, FALSE, sizeof(VtAncestor));
-    VtdUnpackRequest request = {.index = layer->index_bytes,
-                                .repository = run->repository,
-                                .blobs = layer->of->blobs,
-                                .backing = backing,
-                                .output_fd = layer->partial_fd,
-                                .resume = layer->resumed,
-                                .progress = on_progress,
-                                .user = run};
-    GError *local = NULL;
+    for (guint i = 0; i < run->chain->len; i++) {
+        VtdUnpackRequest request;
 
-    g_array_set_clear_func(ancestors, close_ancestor);
-    if (!open_ancestors(run, number, ancestors, error))
-        return false;
-    request.ancestors = (const VtAncestor *)(void *)ancestors->data;
-    request.ancestor_count = ancestors->len;
-    if (vtd_fetcher_unpack(run->fetcher, &request, &local))
-        return true;
-    /* What was right in it is not told apart from what was not */
-    if (g_error_matches(local, VT_ERROR, VT_ERROR_CORRUPT) ||
-        g_error_matches(local, VT_ERROR, VT_ERROR_INVALID))
-        vt_pool_partial_remove(run->pool, &layer->of->index->digest);
-    g_propagate_error(error, local);
-    return false;
+        if (layer_at(run, i)->partial_fd < 0)
+            continue;
+        if (!plan_layer(run, i, &request, error))
+            return false;
+        g_array_append_val(requests, request);
+        run->progress.total += layer_at(run, i)->literal_bytes;
+    }
+    return true;
 }
 
 static bool
 step_transfer(Run *run, GError **error)
 {
-    for (guint i = 0; i < run->chain->len; i++) {
-        if (layer_at(run, i)->partial_fd >= 0)
-            run->progress.total += layer_at(run, i)->literal_bytes;
-    }
-    for (guint i = 0; i < run->chain->len; i++) {
-        if (layer_at(run, i)->partial_fd < 0)
-            continue;
-        if (!transfer_layer(run, i, error))
-            return false;
-        run->done += layer_at(run, i)->literal_bytes;
-        run->received = run->progress.received;
-    }
-    return true;
+    g_autoptr(GArray) requests = g_array_new(FALSE, FALSE, sizeof(VtdUnpackRequest));
+    char text[VT_DIGEST_STRING_MAX];
+    const VtDigest *index;
+    GError *local = NULL;
+    guint failed = 0;
+
+    if (!plan_layers(run, requests, error))
+        return false;
+    if (vtd_fetcher_unpack_chain(run->fetcher, (const VtdUnpackRequest *)(void *)requests->data,
+                                 requests->len, &failed, &local))
+        return true;
+    index = &((Layer *)g_array_index(requests, VtdUnpackRequest, failed).user)->of->index->digest;
+    /* What was right in it is not told apart from what was not */
+    if (g_error_matches(local, VT_ERROR, VT_ERROR_CORRUPT) ||
+        g_error_matches(local, VT_ERROR, VT_ERROR_INVALID))
+        vt_pool_partial_remove(run->pool, index);
+    g_propagate_prefixed_error(error, local, "layer %s: ", vt_digest_format(index, text));
+    return false;
 }
 
 static bool

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vtd-fetcher.c: the fetch worker seen from the daemon, and the unpack worker beside it */
-#include "vtd-worker.h"
+/* vtd-fetcher.c: the fetch worker seen from the daemon */
+#include "vtd-fetcher.h"
 
 #include "vt-fs.h"
-#include "vt-manifest.h"
-#include "vt-ring.h"
-#include "vtd-spawn.h"
 #include "vtd-worker-protocol.h"
 
 #include <errno.h>
@@ -20,9 +17,6 @@
 
 /* Longer than all retries of one document in the worker; it is killed then */
 #define DOCUMENT_TIMEOUT_MS (180 * 1000)
-/* Unpack reports ten times a second; fetch gives a stalled transfer up after 30 s and tries again
- */
-#define SILENCE_TIMEOUT_MS (300 * 1000)
 /* Credentials and CAs are small files */
 #define SMALL_FILE_MAX (1u << 20)
 
@@ -238,105 +232,15 @@ vtd_fetcher_requests(const VtdFetcher *fetcher)
     return fetcher->requests;
 }
 
-static GBytes *
-blob_table(GPtrArray *blobs)
+bool
+vtd_fetcher_add_ring(VtdFetcher *fetcher, const char *repository, uint32_t count, const VtdFds *fds,
+                     GError **error)
 {
-    VtRingBlob *entries = g_new0(VtRingBlob, MAX(blobs->len, 1));
-
-    for (guint i = 0; i < blobs->len; i++) {
-        const VtDescriptor *blob = blobs->pdata[i];
-
-        entries[i].size = blob->size;
-        vt_digest_format(&blob->digest, entries[i].digest);
-    }
-    return g_bytes_new_take(entries, blobs->len * sizeof(*entries));
-}
-
-static bool
-make_ring(int *ret_fd, GError **error)
-{
-    vt_autofd fd = -1;
-
-    if (!vtd_memfd("ring", NULL, &fd, error))
-        return false;
-    if (ftruncate(fd, (off_t)VT_RING_SLOTS * VT_RING_SLOT_SIZE) < 0)
-        return vt_throw_errno(error, errno, "cannot make the ring");
-    *ret_fd = vt_steal_fd(&fd);
-    return true;
-}
-
-static bool
-send_ancestors(const VtdFetcher *fetcher, const VtdUnpackRequest *request, GError **error)
-{
-    for (uint32_t i = 0; i < request->ancestor_count; i++) {
-        const VtAncestor *ancestor = &request->ancestors[i];
-        const VtdUnpackAncestor message = {g_bytes_get_size(ancestor->index)};
-        vt_autofd index = -1;
-
-        if (!vtd_memfd("index", ancestor->index, &index, error) ||
-            !vtd_channel_send(fetcher->unpack.socket_fd, &message, sizeof(message),
-                              &(const VtdFds){{index, ancestor->fd}, 2}, error))
-            return false;
-    }
-    return true;
-}
-
-/* The two ends of the ring go to the two workers; the daemon keeps nothing of it */
-static bool
-connect_workers(VtdFetcher *fetcher, const VtdUnpackRequest *request, GError **error)
-{
-    g_autoptr(GBytes) table = blob_table(request->blobs);
-    VtdFetchRequest fetch = new_request(VTD_FETCH_RING, request->repository, "", 0);
-    VtdUnpackSetup setup = {.uid = fetcher->config->unpack_uid,
-                            .gid = fetcher->config->unpack_gid,
-                            .count = request->blobs->len,
-                            .resume = request->resume,
-                            .ancestors = request->ancestor_count,
-                            .index_size = g_bytes_get_size(request->index)};
-    vt_autofd index = -1, ring = -1, blobs = -1, ours = -1, theirs = -1;
+    VtdFetchRequest request = new_request(VTD_FETCH_RING, repository, "", 0);
     VtdFetchReply reply;
-    int pair[2];
 
-    fetch.count = request->blobs->len;
-    if (request->backing && strlen(request->backing) >= sizeof(setup.backing))
-        return vt_throw(error, VT_ERROR_TOO_LARGE,
-                        "the path '%s' is too long for a backing file of QCOW2", request->backing);
-    g_strlcpy(setup.backing, request->backing ? request->backing : "", sizeof(setup.backing));
-    if (!vtd_memfd("index", request->index, &index, error) ||
-        !vtd_memfd("blobs", table, &blobs, error) || !make_ring(&ring, error) ||
-        !vtd_channel_pair(pair, error))
-        return false;
-    ours = pair[0];
-    theirs = pair[1];
-    return call(fetcher, &fetch, &(const VtdFds){{ring, ours, blobs}, 3}, &reply, error) &&
-           vtd_channel_send(fetcher->unpack.socket_fd, &setup, sizeof(setup),
-                            &(const VtdFds){{index, request->output_fd, ring, theirs, blobs}, 5},
-                            error) &&
-           send_ancestors(fetcher, request, error);
-}
-
-static bool
-follow(VtdFetcher *fetcher, const VtdUnpackRequest *request, GError **error)
-{
-    const VtdProcess *unpack = &fetcher->unpack;
-    VtdUnpackReport report;
-
-    for (;;) {
-        if (!vtd_process_wait(unpack, SILENCE_TIMEOUT_MS, fetcher->cancellable, error) ||
-            !vtd_channel_receive(unpack->socket_fd, &report, sizeof(report), NULL, error)) {
-            g_prefix_error(error, "unpack worker: ");
-            return false;
-        }
-        if (request->progress)
-            request->progress(request->user, report.done, report.total, report.received);
-        if (report.ended)
-            break;
-    }
-    report.message[sizeof(report.message) - 1] = '\0';
-    if (report.code >= 0)
-        return vt_throw(error, report.code < VT_ERROR_LAST ? (VtError)report.code : VT_ERROR_FAILED,
-                        "%s", report.message);
-    return true;
+    request.count = count;
+    return call(fetcher, &request, fds, &reply, error);
 }
 
 bool
@@ -347,13 +251,23 @@ vtd_fetcher_prepare_unpack(VtdFetcher *fetcher, GError **error)
 }
 
 bool
-vtd_fetcher_unpack(VtdFetcher *fetcher, const VtdUnpackRequest *request, GError **error)
+vtd_fetcher_take_unpack(VtdFetcher *fetcher, VtdProcess *ret_process, GError **error)
 {
-    bool ok;
-
     if (!vtd_fetcher_prepare_unpack(fetcher, error))
         return false;
-    ok = connect_workers(fetcher, request, error) && follow(fetcher, request, error);
-    vtd_process_end(&fetcher->unpack);
-    return ok;
+    *ret_process = fetcher->unpack;
+    fetcher->unpack = (VtdProcess){.socket_fd = -1};
+    return true;
+}
+
+const VtdWorkerConfig *
+vtd_fetcher_config(const VtdFetcher *fetcher)
+{
+    return fetcher->config;
+}
+
+GCancellable *
+vtd_fetcher_cancellable(const VtdFetcher *fetcher)
+{
+    return fetcher->cancellable;
 }

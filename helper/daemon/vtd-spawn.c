@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <string.h>
 #include <sys/wait.h>
 
 /* The child's: nothing of the daemon's but its stderr, and @fd in the place where the worker looks
@@ -90,22 +91,33 @@ vtd_process_end(VtdProcess *process)
     process->pid = 0;
 }
 
-bool
-vtd_process_wait(const VtdProcess *process, int timeout_ms, GCancellable *cancellable,
-                 GError **error)
+/* Fills in the revents of @fds. Returns: what poll() does */
+static int
+poll_until(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
-    GPollFD cancel = {.fd = -1};
-    bool cancels = cancellable && g_cancellable_make_pollfd(cancellable, &cancel);
-    struct pollfd fds[2] = {{.fd = process->socket_fd, .events = POLLIN},
-                            {.fd = cancel.fd, .events = POLLIN}};
     gint64 end = g_get_monotonic_time() + (gint64)timeout_ms * 1000;
     int result;
 
     do {
         gint64 left = MAX((end - g_get_monotonic_time()) / 1000, 0);
 
-        result = poll(fds, cancels ? 2 : 1, timeout_ms < 0 ? -1 : (int)left);
+        result = poll(fds, count, timeout_ms < 0 ? -1 : (int)left);
     } while (result < 0 && errno == EINTR);
+    return result;
+}
+
+bool
+vtd_wait(struct pollfd *fds, guint count, int timeout_ms, GCancellable *cancellable, GError **error)
+{
+    g_autofree struct pollfd *all = g_new(struct pollfd, count + 1);
+    GPollFD cancel = {.fd = -1};
+    bool cancels = cancellable && g_cancellable_make_pollfd(cancellable, &cancel);
+    int result;
+
+    memcpy(all, fds, count * sizeof(*fds));
+    all[count] = (struct pollfd){.fd = cancel.fd, .events = POLLIN};
+    result = poll_until(all, count + 1, timeout_ms);
+    memcpy(fds, all, count * sizeof(*fds));
     if (cancels)
         g_cancellable_release_fd(cancellable);
     if (g_cancellable_set_error_if_cancelled(cancellable, error))
@@ -118,4 +130,13 @@ vtd_process_wait(const VtdProcess *process, int timeout_ms, GCancellable *cancel
         return false;
     }
     return true;
+}
+
+bool
+vtd_process_wait(const VtdProcess *process, int timeout_ms, GCancellable *cancellable,
+                 GError **error)
+{
+    struct pollfd fd = {.fd = process->socket_fd, .events = POLLIN};
+
+    return vtd_wait(&fd, 1, timeout_ms, cancellable, error);
 }

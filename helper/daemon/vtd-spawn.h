@@ -20,6 +20,12 @@ typedef struct {
 /** vtd_process_start: @program: path of `fetch-worker` or `unpack-worker` */
 bool vtd_process_start(const char *program, VtdProcess *ret_process, GError **error);
 
+/** vtd_wait: poll() until @timeout_ms are over (-1: for ever) or @cancellable (nullable) ends it;
+ *  see vtd_process_wait() */
+struct pollfd;
+bool vtd_wait(struct pollfd *fds, guint count, int timeout_ms, GCancellable *cancellable,
+              GError **error);
+
 /**
  * vtd_process_wait: Waits until the worker says something, or ends
  * @timeout_ms: -1 = for ever

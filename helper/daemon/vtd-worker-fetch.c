@@ -15,6 +15,7 @@
 
 typedef struct {
     VtStore *store;
+    VtRingServer *rings;
     uint64_t limit;
 } Fetch;
 
@@ -55,7 +56,10 @@ set_up(Fetch *fetch, const VtdFetchRequest *request, VtdFds *fds, GError **error
         options.auth_file = auth = g_strdup_printf("/proc/self/fd/%d", vtd_fds_take(fds, next++));
     if (request->flags & VTD_FETCH_HAS_CA)
         options.ca_file = ca = g_strdup_printf("/proc/self/fd/%d", vtd_fds_take(fds, next++));
-    return vt_store_open(url, &options, &fetch->store, error);
+    if (!vt_store_open(url, &options, &fetch->store, error))
+        return false;
+    fetch->rings = vt_ring_server_new(fetch->store);
+    return true;
 }
 
 static bool
@@ -79,7 +83,7 @@ write_document(Fetch *fetch, const VtdFetchRequest *request, int fd, GError **er
                            error);
 }
 
-/* ---- the ring ---- */
+/* ---- rings ---- */
 
 static bool
 read_blob_table(int fd, uint32_t count, VtRingBlob **ret_blobs, GError **error)
@@ -94,26 +98,19 @@ read_blob_table(int fd, uint32_t count, VtRingBlob **ret_blobs, GError **error)
     return true;
 }
 
-/* Until unpack closes its end. Returns: whether the process goes on */
 static bool
-run_ring(Fetch *fetch, const VtdFetchRequest *request, VtdFds *fds)
+add_ring(Fetch *fetch, const VtdFetchRequest *request, const VtdFds *fds, GError **error)
 {
     g_autofree VtRingBlob *blobs = NULL;
-    g_autoptr(VtRingServer) server = NULL;
-    g_autoptr(GError) error = NULL;
-    VtRingSource source = {.store = fetch->store,
-                           .repository = request->text,
+    VtRingSource source = {.repository = request->text,
                            .count = request->count,
                            .memory_fd = fds->fd[0],
-                           .socket_fd = fds->fd[1],
-                           .other_fd = VTD_WORKER_FD};
+                           .socket_fd = fds->fd[1]};
 
-    if (read_blob_table(fds->fd[2], request->count, &blobs, &error)) {
-        source.blobs = blobs;
-        vt_ring_server_new(&source, &server, &error);
-    }
-    reply_with(fetch, 0, error);
-    return server && vt_ring_server_run(server);
+    if (!read_blob_table(fds->fd[2], request->count, &blobs, error))
+        return false;
+    source.blobs = blobs;
+    return vt_ring_server_add(fetch->rings, &source, error);
 }
 
 /* ---- requests of the daemon ---- */
@@ -124,6 +121,8 @@ handle(Fetch *fetch, const VtdFetchRequest *request, VtdFds *fds)
     g_autoptr(GError) error = NULL;
 
     fetch->limit = 0;
+    if (!fetch->store && request->op != VTD_FETCH_SETUP)
+        return false;
     switch ((VtdFetchOp)request->op) {
     case VTD_FETCH_SETUP:
         if (fetch->store)
@@ -136,12 +135,11 @@ handle(Fetch *fetch, const VtdFetchRequest *request, VtdFds *fds)
     case VTD_FETCH_MANIFEST:
     case VTD_FETCH_BLOB:
     case VTD_FETCH_REFERRERS:
-        if (!fetch->store)
-            return false;
         write_document(fetch, request, fds->fd[0], &error);
         break;
     case VTD_FETCH_RING:
-        return fetch->store && run_ring(fetch, request, fds);
+        add_ring(fetch, request, fds, &error);
+        break;
     case VTD_FETCH_STATUS:
         break;
     default:
@@ -164,12 +162,15 @@ main(int argc, char **argv)
         g_autoptr(GError) error = NULL;
         VtdFetchRequest request;
 
-        if (!vtd_channel_receive(VTD_WORKER_FD, &request, sizeof(request), &fds, &error))
+        /* Rings are served until the daemon speaks */
+        if ((fetch.rings && !vt_ring_server_run(fetch.rings, VTD_WORKER_FD)) ||
+            !vtd_channel_receive(VTD_WORKER_FD, &request, sizeof(request), &fds, &error))
             break;
         request.text[sizeof(request.text) - 1] = '\0';
         request.reference[sizeof(request.reference) - 1] = '\0';
         go_on = handle(&fetch, &request, &fds);
     }
+    vt_ring_server_free(fetch.rings);
     vt_store_free(fetch.store);
     return 0;
 }

@@ -50,17 +50,20 @@ typedef struct {
     char message[512];
 } VtdFetchReply;
 
-/* fds: index, output, ring, ring socket, blob table. Then a message for each ancestor */
+/* fds: index, output, ring, ring socket, blob table. Then a message for each ancestor; and if
+ * @wait, VTD_UNPACK_READY, a byte, when their files are complete */
 typedef struct {
     uint32_t uid;
     uint32_t gid;
     uint32_t count;
     uint32_t resume;
     uint32_t ancestors;
-    uint32_t reserved;
+    uint32_t wait;
     uint64_t index_size;
     char backing[VTD_BACKING_MAX]; /* empty: a full layer */
 } VtdUnpackSetup;
+
+#define VTD_UNPACK_READY 1
 
 /* The parent first. fds: index, layer */
 typedef struct {

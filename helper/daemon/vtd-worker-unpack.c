@@ -120,6 +120,7 @@ unpack(const VtdUnpackSetup *setup, const VtdFds *fds, VtdUnpackReport *last, GE
                        .socket_fd = fds->fd[FD_SOCKET],
                        .ancestor_count = setup->ancestors,
                        .backing = *setup->backing ? setup->backing : NULL,
+                       .ready_fd = setup->wait ? VTD_WORKER_FD : -1,
                        .resume = setup->resume,
                        .progress = send_progress,
                        .user = last};

@@ -88,6 +88,16 @@ typedef struct {
  */
 bool vtd_fetcher_prepare_unpack(VtdFetcher *fetcher, GError **error);
 
-/** vtd_fetcher_unpack: Prepares an unpack worker unless that was done, and waits until it is done;
- *  each one makes one layer */
+/**
+ * vtd_fetcher_unpack_chain:
+ * @requests: the lowest layer first; what is below each is complete, or one of those before it
+ * @ret_failed: (out): the number of the one that failed; only if one did
+ *
+ * Makes the layers, each with an unpack worker of its own, and waits until all are done. While one
+ * is unpacked, frames of some of the next ones are fetched.
+ */
+bool vtd_fetcher_unpack_chain(VtdFetcher *fetcher, const VtdUnpackRequest *requests, guint count,
+                              guint *ret_failed, GError **error);
+
+/** vtd_fetcher_unpack: vtd_fetcher_unpack_chain() for one layer */
 bool vtd_fetcher_unpack(VtdFetcher *fetcher, const VtdUnpackRequest *request, GError **error);

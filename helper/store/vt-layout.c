@@ -444,6 +444,7 @@ vt_layout_open(const VtStoreUrl *url, const VtStoreOptions *options, VtStore **r
     store->source.get_blob = get_blob;
     store->source.get_referrers = get_referrers;
     store->writable = options->writable;
+    store->connections = 1;
     layout->path = g_strdup(url->path);
     for (unsigned i = 0; i < VT_LAYOUT_OPEN_MAX; i++)
         layout->open[i].fd = -1;

@@ -238,6 +238,8 @@ on_data(void *user, const VtHttpReply *reply, const void *data, gsize length)
                         "GET %s: the registry sends more bytes than the range has", reply->url);
     memcpy(job->range->buffer + job->have, data, length);
     job->have += (uint32_t)length;
+    if (job->range->progress)
+        job->range->progress(job->range->user, job->have);
     return true;
 }
 

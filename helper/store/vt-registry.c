@@ -250,6 +250,7 @@ vt_registry_open(const VtStoreUrl *url, const VtStoreOptions *options, VtStore *
     store->source.get_blob = get_blob;
     store->source.get_referrers = get_referrers;
     store->writable = options->writable;
+    store->connections = VT_HTTP_CONNECTIONS;
     registry->host = g_strdup(url->host);
     registry->ranges = vt_range_queue_new();
     registry->authorizations = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,

@@ -145,22 +145,21 @@ unpack(gpointer data)
 static bool
 serve_ring(Layer *layer, int stop_fd, GError **error)
 {
-    const VtRingSource source = {.store = layer->job->store,
-                                 .repository = layer->job->repository,
+    const VtRingSource source = {.repository = layer->job->repository,
                                  .blobs = (const VtRingBlob *)(const void *)layer->blobs->data,
                                  .count = layer->blobs->len,
                                  .memory_fd = layer->ring_fd,
-                                 .socket_fd = layer->serve_fd,
-                                 .other_fd = stop_fd};
-    g_autoptr(VtRingServer) server = NULL;
+                                 .socket_fd = layer->serve_fd};
+    g_autoptr(VtRingServer) server = vt_ring_server_new(layer->job->store);
     GThread *thread;
 
-    if (!vt_ring_server_new(&source, &server, error))
+    if (!vt_ring_server_add(server, &source, error))
         return false;
-    thread = g_thread_new("restore", unpack, layer);
-    (void)vt_ring_server_run(server);
     vt_close_fd(&layer->serve_fd);
     layer->serve_fd = -1;
+    thread = g_thread_new("restore", unpack, layer);
+    (void)vt_ring_server_run(server, stop_fd);
+    g_clear_pointer(&server, vt_ring_server_free);
     g_thread_join(thread);
     if (g_cancellable_set_error_if_cancelled(layer->job->cancellable, error))
         return false;
@@ -191,6 +190,7 @@ restore_layer(const VtRestoreJob *job, const VtTemplateLayer *described, VtAnces
                                  .output_fd = ancestor->fd,
                                  .ring_fd = layer.ring_fd,
                                  .socket_fd = layer.socket_fd,
+                                 .ready_fd = -1,
                                  .scratch = true,
                                  .progress = job->progress ? unpack_progress : NULL,
                                  .user = &layer};

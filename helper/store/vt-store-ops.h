@@ -18,6 +18,7 @@ typedef struct {
     uint8_t *buffer;
     VtRangeDone done;
     void *user;
+    VtRangeProgress progress;
     GError *error;
 } VtRange;
 void vt_range_free(VtRange *range);
@@ -50,6 +51,7 @@ typedef struct {
 /**
  * VtStore: the head of every kind
  * @source: first, so that a VtSource is its VtStore
+ * @connections: see vt_store_connections()
  * @requests: see vt_store_requests()
  * @ended: (element-type VtRange): ranges whose @done is to be called
  */
@@ -57,6 +59,7 @@ struct VtStore {
     VtSource source;
     const VtStoreOps *ops;
     bool writable;
+    unsigned connections;
     uint64_t requests;
     GQueue ended;
 };

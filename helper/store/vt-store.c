@@ -37,6 +37,12 @@ vt_store_source(VtStore *store)
     return &store->source;
 }
 
+unsigned
+vt_store_connections(const VtStore *store)
+{
+    return store->connections;
+}
+
 uint64_t
 vt_store_requests(const VtStore *store)
 {
@@ -91,6 +97,7 @@ vt_store_start_range(VtStore *store, const VtStoreRange *request)
     range->buffer = request->buffer;
     range->done = request->done;
     range->user = request->user;
+    range->progress = request->progress;
     if (!check_range(range, request->digest, &error)) {
         vt_store_range_ended(store, range, error);
         return;

@@ -54,6 +54,9 @@ VtSource *vt_store_source(VtStore *store);
  */
 typedef void (*VtRangeDone)(void *user, const GError *error);
 
+/** VtRangeProgress: @have: bytes of the range that are in the buffer; may become less again */
+typedef void (*VtRangeProgress)(void *user, uint32_t have);
+
 /**
  * VtStoreRange:
  * @repository: it is in
@@ -62,7 +65,8 @@ typedef void (*VtRangeDone)(void *user, const GError *error);
  * @offset: first byte
  * @length: bytes, at least 1
  * @buffer: @length bytes, valid and untouched until @done is called
- * @user: passed to @done
+ * @user: passed to @done and @progress
+ * @progress: (nullable): called now and then while the bytes come
  */
 typedef struct {
     const char *repository;
@@ -73,6 +77,7 @@ typedef struct {
     void *buffer;
     VtRangeDone done;
     void *user;
+    VtRangeProgress progress;
 } VtStoreRange;
 
 /**
@@ -91,7 +96,8 @@ static inline void
 vt_store_read_range(VtStore *store, const char *repository, const char *digest, uint64_t blob_size,
                     uint64_t offset, uint32_t length, void *buffer, VtRangeDone done, void *user)
 {
-    const VtStoreRange range = {repository, digest, blob_size, offset, length, buffer, done, user};
+    const VtStoreRange range = {repository, digest, blob_size, offset, length,
+                                buffer,     done,   user,      NULL};
 
     vt_store_start_range(store, &range);
 }
@@ -105,6 +111,9 @@ vt_store_read_range(VtStore *store, const char *repository, const char *digest, 
  * @extra_fd is readable, or after @timeout_ms; now and then earlier.
  */
 void vt_store_dispatch(VtStore *store, int extra_fd, int timeout_ms);
+
+/** vt_store_connections: Returns: ranges that can run at once; more of them wait */
+unsigned vt_store_connections(const VtStore *store);
 
 /** vt_store_requests: Returns: HTTP requests sent, or files opened, so far */
 uint64_t vt_store_requests(const VtStore *store);

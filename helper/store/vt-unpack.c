@@ -17,9 +17,12 @@
 
 /*
  * The calling thread owns the ring: it asks for ranges of adjacent frames while slots are free, and
- * hands filled slots to a pool. A pool thread checks, decodes and writes the frames of one range
- * and gives the slot back through an eventfd. Who fails first is remembered; nothing new is begun
- * then.
+ * hands slots to a pool as soon as they begin to fill. A pool thread checks, decodes and writes the
+ * frames of one range that are complete, until it has caught up with the ring; when the range is
+ * done it gives the slot back through an eventfd. So hardly more than a frame of each slot is lost
+ * when all of this is killed. Who fails first is remembered; nothing new is begun then.
+ *
+ * While ancestors are not complete, the slots fill and stay as they are.
  */
 
 /* One request: a registry of Go spends some ms on each, whatever its length; a slot holds no more
@@ -41,12 +44,23 @@ typedef struct {
     uint8_t *content;
 } Workspace;
 
-/* A request and what came back: frames [first, first + count), one behind the other in a blob */
+/**
+ * Range: a request and what came back: frames [first, first + count), one behind the other in a
+ * blob
+ * @bytes: of all its frames
+ * @have: of those, how many are in the slot; guarded by lock
+ * @running: a thread is at it; guarded by lock
+ * @frames_done, @bytes_done: what is written; of that thread
+ */
 typedef struct {
     uint32_t slot;
     uint64_t first;
     uint64_t count;
     uint64_t bytes;
+    uint64_t have;
+    bool running;
+    uint64_t frames_done;
+    uint64_t bytes_done;
 } Range;
 
 struct Unpacker {
@@ -65,7 +79,8 @@ struct Unpacker {
     uint64_t bytes_done;  /* guarded by lock */
     Range asked[VT_RING_SLOTS];
     bool outstanding[VT_RING_SLOTS];
-    guint in_flight;
+    bool begun; /* the ancestors are complete */
+    GThread *mover;
     uint64_t next_frame;
     uint8_t *present; /* for each frame: whether it is in the file already */
 };
@@ -119,31 +134,45 @@ take_workspace(Unpacker *unpacker)
     return workspace ? workspace : workspace_new(unpacker->index, unpacker->chain);
 }
 
-/* Decodes and writes the frames of @range, as many at once as WRITE_TARGET holds */
+/* How many frames of @range are complete and not written, up to what WRITE_TARGET holds */
+static uint64_t
+complete_frames(const Unpacker *unpacker, const Range *range, uint64_t have, uint64_t *ret_bytes)
+{
+    const uint64_t most = MAX(WRITE_TARGET / frame_bytes(unpacker->index), 1);
+    uint64_t count = 0, bytes = 0;
+
+    while (count < MIN(most, range->count - range->frames_done)) {
+        VtFrame frame;
+
+        vt_index_frame(unpacker->index, range->first + range->frames_done + count, &frame);
+        if (range->bytes_done + bytes + frame.size > have)
+            break;
+        bytes += frame.size;
+        count++;
+    }
+    *ret_bytes = bytes;
+    return count;
+}
+
+/* Decodes and writes the next @count frames of @range */
 static bool
-process_range(Unpacker *unpacker, const Range *range, const Workspace *workspace, GError **error)
+process_frames(Unpacker *unpacker, const Range *range, uint64_t count, const Workspace *workspace,
+               GError **error)
 {
     const uint64_t size = frame_bytes(unpacker->index);
-    uint64_t at = (uint64_t)range->slot * VT_RING_SLOT_SIZE;
-    uint64_t batch = MAX(WRITE_TARGET / size, 1), number = range->first;
+    const uint64_t number = range->first + range->frames_done;
+    uint64_t at = (uint64_t)range->slot * VT_RING_SLOT_SIZE + range->bytes_done;
 
-    while (number < range->first + range->count) {
-        uint64_t count = MIN(batch, range->first + range->count - number);
+    for (uint64_t i = 0; i < count; i++) {
+        VtFrame frame;
 
-        for (uint64_t i = 0; i < count; i++) {
-            VtFrame frame;
-
-            if (!vt_frame_decode(workspace->decoder, number + i, unpacker->job->ring_fd, at,
-                                 workspace->content + i * size, error))
-                return false;
-            vt_index_frame(unpacker->index, number + i, &frame);
-            at += frame.size;
-        }
-        if (!vt_layer_writer_add(unpacker->writer, workspace->content, number, count, error))
+        if (!vt_frame_decode(workspace->decoder, number + i, unpacker->job->ring_fd, at,
+                             workspace->content + i * size, error))
             return false;
-        number += count;
+        vt_index_frame(unpacker->index, number + i, &frame);
+        at += frame.size;
     }
-    return true;
+    return vt_layer_writer_add(unpacker->writer, workspace->content, number, count, error);
 }
 
 static uint64_t
@@ -154,25 +183,72 @@ blocks_of(const VtIndex *index, uint64_t first, uint64_t count)
     return MIN(start + count * index->frame_blocks, index->literal_blocks) - start;
 }
 
+/* Bytes of @range that are there; if nothing came since @known, the thread leaves it */
+static uint64_t
+look_again(Unpacker *unpacker, Range *range, uint64_t known)
+{
+    uint64_t have;
+
+    g_mutex_lock(&unpacker->lock);
+    have = range->have;
+    range->running = have != known;
+    g_mutex_unlock(&unpacker->lock);
+    return have;
+}
+
+static void
+count_frames(Unpacker *unpacker, Range *range, uint64_t count, uint64_t bytes)
+{
+    g_mutex_lock(&unpacker->lock);
+    unpacker->blocks_done += blocks_of(unpacker->index, range->first + range->frames_done, count);
+    unpacker->bytes_done += bytes;
+    g_mutex_unlock(&unpacker->lock);
+    range->frames_done += count;
+    range->bytes_done += bytes;
+}
+
+/* Writes the frames that are complete. Returns: whether the range is done, or something failed */
+static bool
+follow_range(Unpacker *unpacker, Range *range, const Workspace *workspace)
+{
+    uint64_t have = 0, before = 0;
+
+    while (range->frames_done < range->count) {
+        GError *error = NULL;
+        uint64_t bytes, count = complete_frames(unpacker, range, have, &bytes);
+
+        if (count == 0) {
+            before = have;
+            have = look_again(unpacker, range, before);
+            if (have == before)
+                return false;
+            continue;
+        }
+        if (!process_frames(unpacker, range, count, workspace, &error)) {
+            fail_with(unpacker, error);
+            return true;
+        }
+        count_frames(unpacker, range, count, bytes);
+    }
+    return true;
+}
+
 static void
 run_range(gpointer data, gpointer user)
 {
     Unpacker *unpacker = user;
     Range *range = data;
     Workspace *workspace = take_workspace(unpacker);
-    GError *error = NULL;
+    bool done = follow_range(unpacker, range, workspace);
     uint64_t one = 1;
 
-    if (!process_range(unpacker, range, workspace, &error))
-        fail_with(unpacker, error);
     g_mutex_lock(&unpacker->lock);
     g_ptr_array_add(unpacker->idle, workspace);
-    g_queue_push_tail(&unpacker->free_slots, GUINT_TO_POINTER(range->slot));
-    unpacker->blocks_done += blocks_of(unpacker->index, range->first, range->count);
-    unpacker->bytes_done += range->bytes;
+    if (done)
+        g_queue_push_tail(&unpacker->free_slots, GUINT_TO_POINTER(range->slot));
     g_mutex_unlock(&unpacker->lock);
     /* cannot block: the counter is far from its end */
-    if (write(unpacker->wake_fd, &one, sizeof(one)) < 0)
+    if (done && write(unpacker->wake_fd, &one, sizeof(one)) < 0)
         g_assert(errno == EAGAIN);
 }
 
@@ -235,7 +311,6 @@ send_requests(Unpacker *unpacker, GError **error)
         request.slot = range.slot = slot;
         unpacker->asked[slot] = range;
         unpacker->outstanding[slot] = true;
-        unpacker->in_flight++;
         /* When it is gone, what it said last may still be in the socket: take_answer() finds out */
         if (send(unpacker->job->socket_fd, &request, sizeof(request), MSG_NOSIGNAL) < 0 &&
             errno != EPIPE && errno != ECONNRESET)
@@ -244,10 +319,35 @@ send_requests(Unpacker *unpacker, GError **error)
     return true;
 }
 
+/* Lets a thread have what is in the slot, unless one is at it or it has to wait */
+static void
+push_range(Unpacker *unpacker, Range *range, uint64_t have)
+{
+    bool push;
+
+    g_mutex_lock(&unpacker->lock);
+    range->have = have;
+    push = unpacker->begun && !range->running && !unpacker->failure;
+    range->running |= push;
+    g_mutex_unlock(&unpacker->lock);
+    if (push)
+        g_thread_pool_push(unpacker->pool, range, NULL);
+}
+
+static bool
+answer_is_sane(const Unpacker *unpacker, const VtRingAnswer *answer)
+{
+    const Range *range = &unpacker->asked[answer->slot % VT_RING_SLOTS];
+
+    return answer->slot < VT_RING_SLOTS && unpacker->outstanding[answer->slot] &&
+           (answer->code >= 0 || (answer->length > range->have && answer->length <= range->bytes));
+}
+
 static bool
 take_answer(Unpacker *unpacker, GError **error)
 {
     VtRingAnswer answer;
+    Range *range;
     ssize_t n = recv(unpacker->job->socket_fd, &answer, sizeof(answer), MSG_DONTWAIT);
 
     /* A worker that ended with requests unread leaves this error in front of its last answers */
@@ -257,16 +357,15 @@ take_answer(Unpacker *unpacker, GError **error)
         return true;
     if (n <= 0)
         return vt_throw(error, VT_ERROR_NETWORK, "the fetch worker ended");
-    if (n != (ssize_t)sizeof(answer) || answer.slot >= VT_RING_SLOTS ||
-        !unpacker->outstanding[answer.slot])
+    if (n != (ssize_t)sizeof(answer) || !answer_is_sane(unpacker, &answer))
         return vt_throw(error, VT_ERROR_FAILED, "the fetch worker answered what was not asked");
-    unpacker->outstanding[answer.slot] = false;
-    unpacker->in_flight--;
     answer.message[sizeof(answer.message) - 1] = '\0';
     if (answer.code >= 0)
         return vt_throw(error, answer.code < VT_ERROR_LAST ? answer.code : VT_ERROR_FAILED, "%s",
                         answer.message);
-    g_thread_pool_push(unpacker->pool, &unpacker->asked[answer.slot], NULL);
+    range = &unpacker->asked[answer.slot];
+    unpacker->outstanding[answer.slot] = answer.length < range->bytes;
+    push_range(unpacker, range, answer.length);
     return true;
 }
 
@@ -300,6 +399,32 @@ report(Unpacker *unpacker, gint64 *last_time, bool always)
                             unpacker->index->literal_blocks * VT_INDEX_BLOCK_SIZE, bytes);
 }
 
+static gpointer copy_moves(gpointer data);
+
+/* The ancestors are complete */
+static void
+begin(Unpacker *unpacker)
+{
+    unpacker->begun = true;
+    unpacker->mover = g_thread_new("moves", copy_moves, unpacker);
+    for (guint slot = 0; slot < VT_RING_SLOTS; slot++) {
+        if (unpacker->asked[slot].have > 0)
+            push_range(unpacker, &unpacker->asked[slot], unpacker->asked[slot].have);
+    }
+}
+
+/* @events: of the job's ready_fd */
+static bool
+take_ready(Unpacker *unpacker, short events, GError **error)
+{
+    if (events == 0 || unpacker->begun)
+        return true;
+    if (!(events & POLLIN) || (events & POLLHUP))
+        return vt_throw(error, VT_ERROR_FAILED, "the layer below was not completed");
+    begin(unpacker);
+    return true;
+}
+
 static bool
 transfer(Unpacker *unpacker, GError **error)
 {
@@ -307,20 +432,23 @@ transfer(Unpacker *unpacker, GError **error)
     bool failed = false;
 
     for (;;) {
-        struct pollfd fds[2] = {{.fd = unpacker->job->socket_fd, .events = POLLIN},
-                                {.fd = unpacker->wake_fd, .events = POLLIN}};
+        struct pollfd fds[3] = {
+            {.fd = unpacker->job->socket_fd, .events = POLLIN},
+            {.fd = unpacker->wake_fd, .events = POLLIN},
+            {.fd = unpacker->begun ? -1 : unpacker->job->ready_fd, .events = POLLIN}};
         uint64_t count;
 
         if (!send_requests(unpacker, error))
             return false;
         report(unpacker, &reported, false);
-        if (all_idle(unpacker, &failed) || failed)
+        if ((all_idle(unpacker, &failed) && unpacker->begun) || failed)
             break;
-        if (poll(fds, 2, PROGRESS_MS) < 0 && errno != EINTR)
+        if (poll(fds, G_N_ELEMENTS(fds), PROGRESS_MS) < 0 && errno != EINTR)
             return vt_throw_errno(error, errno, "cannot wait for the fetch worker");
         if (fds[1].revents && read(unpacker->wake_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
             return vt_throw_errno(error, errno, "cannot read the wake-up counter");
-        if (fds[0].revents && !take_answer(unpacker, error))
+        if ((fds[0].revents && !take_answer(unpacker, error)) ||
+            !take_ready(unpacker, fds[2].revents, error))
             return false;
     }
     report(unpacker, &reported, true);
@@ -403,7 +531,6 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Unpacker, unpacker_clear)
 static bool
 unpack(Unpacker *unpacker, GError **error)
 {
-    GThread *mover;
     bool ok;
 
     if (!vt_layer_file_begin(unpacker->job->output_fd, unpacker->index, unpacker->map->layout,
@@ -413,9 +540,11 @@ unpack(Unpacker *unpacker, GError **error)
         return false;
     if (unpacker->job->scratch)
         vt_layer_file_buffer(unpacker->job->output_fd);
-    mover = g_thread_new("moves", copy_moves, unpacker);
+    if (unpacker->job->ready_fd < 0)
+        begin(unpacker);
     ok = transfer(unpacker, error);
-    g_thread_join(mover);
+    if (unpacker->mover)
+        g_thread_join(g_steal_pointer(&unpacker->mover));
     g_thread_pool_free(g_steal_pointer(&unpacker->pool), false, true);
     if (unpacker->failure) {
         g_clear_error(error);

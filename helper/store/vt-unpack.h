@@ -19,6 +19,9 @@
  * @threads: 0 is as many as the number of CPUs and the ring ask for
  * @resume: @output_fd may hold frames of an earlier attempt: those whose content digest matches are
  *   not fetched again
+ * @ready_fd: when there is something to be read from it, the files of @ancestors are complete;
+ * until then frames are fetched, as many as the ring holds, and nothing is taken from ancestors.
+ * -1: they are complete
  * @scratch: @output_fd is read soon and does not outlive the process: it stays in the page cache
  * and is not made durable
  * @progress: (nullable): called about ten times a second: guest bytes present of @total, bytes
@@ -34,6 +37,7 @@ typedef struct {
     int output_fd;
     int ring_fd;
     int socket_fd;
+    int ready_fd;
     unsigned threads;
     bool resume;
     bool scratch;

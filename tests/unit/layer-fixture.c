@@ -33,7 +33,7 @@ layer_fixture_init(LayerFixture *fixture)
     memset(fixture, 0, sizeof(*fixture));
     fixture->sink = (VtBlobSink){fixture_begin, fixture_commit};
     fixture->blobs = g_array_new(false, false, sizeof(int));
-    fixture->ring_fd = fixture->server_fd = fixture->client_fd = -1;
+    fixture->ready_fd = fixture->ring_fd = fixture->server_fd = fixture->client_fd = -1;
 }
 
 void
@@ -62,7 +62,7 @@ serve(gpointer data)
 
     while (recv(fixture->server_fd, &request, sizeof(request), 0) == sizeof(request)) {
         uint8_t *slot = fixture->ring + (size_t)request.slot * VT_RING_SLOT_SIZE;
-        VtRingAnswer answer = {.slot = request.slot, .code = -1};
+        VtRingAnswer answer = {.slot = request.slot, .code = -1, .length = request.length};
 
         fixture->requests++;
         g_assert_cmpuint(request.blob, <, fixture->blobs->len);
@@ -89,6 +89,7 @@ layer_fixture_unpack(LayerFixture *fixture, int output_fd, bool resume, GError *
                        .ancestor_count = fixture->ancestor_count,
                        .backing = fixture->backing,
                        .output_fd = output_fd,
+                       .ready_fd = fixture->ready_fd,
                        .resume = resume};
     int pair[2];
     bool ok;

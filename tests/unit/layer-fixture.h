@@ -11,6 +11,7 @@
  * LayerFixture:
  * @blobs: (element-type int): memory files of the frame blobs
  * @ancestors: of a delta layer, as for vt_unpack_run(); with @backing
+ * @ready_fd: as for vt_unpack_run()
  * @tamper: (nullable): called before each answer; may change the bytes in the slot, or the answer;
  *   returns false to end the server
  */
@@ -22,6 +23,7 @@ struct LayerFixture {
     const VtAncestor *ancestors;
     guint ancestor_count;
     const char *backing;
+    int ready_fd;
     int ring_fd;
     int server_fd;
     int client_fd;
