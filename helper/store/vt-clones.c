@@ -21,12 +21,18 @@
  * A record is a hint where to look; whether a file is a clone is read from its own header. So a
  * lost record costs nothing as long as the file is in a directory that is looked into, and a stale
  * one disappears at the next look.
+ *
+ * A record is a symbolic link to the path of the clone, with "/./" where the file system begins
+ * that the clone is on: "/srv/vms/./web.qcow2". While nothing is mounted there, a clone that is not
+ * seen may still exist.
  */
 
 /* Hex digits of the path's SHA-256 in the name of a record */
 #define RECORD_HEX 16
 /* A chain of overlays over one another; libvirt itself stops at 200 */
 #define CHAIN_MAX 200
+/* Stands in a record between the root of a file system and what is on it */
+#define MARK "/./"
 
 typedef struct {
     char *target; /* without symbolic links */
@@ -49,19 +55,49 @@ search_clear(Search *search)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Search, search_clear)
 
+/* Whether another file system begins at @dir than the one around it. A bind mount of a directory
+ * into its own file system is none: services get those, and others when their unit changes. */
+static bool
+is_file_system_root(const char *dir)
+{
+    g_autofree char *around = g_path_get_dirname(dir);
+    struct stat here, above;
+
+    return stat(dir, &here) == 0 && stat(around, &above) == 0 && here.st_dev != above.st_dev;
+}
+
+/* "/srv/vms/./web.qcow2" for "/srv/vms/web.qcow2" if /srv/vms is a file system of its own */
+static char *
+mark_file_system(const char *path)
+{
+    g_autofree char *dir = g_path_get_dirname(path);
+
+    while (!is_file_system_root(dir)) {
+        g_autofree char *around = g_path_get_dirname(dir);
+
+        if (g_str_equal(around, dir))
+            return g_strdup(path);
+        g_free(dir);
+        dir = g_steal_pointer(&around);
+    }
+    return g_strconcat(dir, MARK, path + strlen(dir) + 1, NULL);
+}
+
 bool
 vt_clones_record(VtPool *pool, const char *name, const char *version, const char *path,
                  GError **error)
 {
+    g_autofree char *canonical = g_canonicalize_filename(path, "/");
+    g_autofree char *marked = mark_file_system(canonical);
     g_autofree char *record = NULL;
     VtDigest digest;
     char hex[65];
 
     if (!vt_pool_dirs(pool, true, error))
         return false;
-    vt_sha256_data(path, strlen(path), &digest);
+    vt_sha256_data(canonical, strlen(canonical), &digest);
     record = g_strdup_printf("%s@%s~%.*s", name, version, RECORD_HEX, vt_digest_hex(&digest, hex));
-    if (symlinkat(path, pool->clones_fd, record) < 0 && errno != EEXIST)
+    if (symlinkat(marked, pool->clones_fd, record) < 0 && errno != EEXIST)
         return vt_throw_errno(error, errno, "cannot record the clone '%s'", path);
     return true;
 }
@@ -222,20 +258,37 @@ look_into(Search *search, const char *dir_path)
         closedir(dir);
 }
 
+/* @ret_away: whether the file system of the clone is not mounted */
+static bool
+read_record(VtPool *pool, const char *record, char **ret_path, bool *ret_away)
+{
+    char marked[PATH_MAX];
+    ssize_t n = readlinkat(pool->clones_fd, record, marked, sizeof(marked) - 1);
+    g_autofree char *root = NULL;
+    const char *mark;
+
+    if (n <= 0)
+        return false;
+    marked[n] = '\0';
+    mark = strstr(marked, MARK);
+    root = mark ? g_strndup(marked, (gsize)(mark - marked)) : NULL;
+    *ret_away = root && !is_file_system_root(root);
+    *ret_path = g_canonicalize_filename(marked, "/");
+    return true;
+}
+
 /* One record of any version: `NAME@VERSION~<hex>` */
 static void
 look_at_record(VtPool *pool, Search *search, const char *record, const char *prefix,
                GHashTable *keep)
 {
-    g_autofree char *dir = NULL;
-    char path[PATH_MAX];
-    ssize_t n = readlinkat(pool->clones_fd, record, path, sizeof(path) - 1);
+    g_autofree char *path = NULL, *dir = NULL;
+    bool away;
 
-    if (n <= 0)
+    if (!read_record(pool, record, &path, &away))
         return;
-    path[n] = '\0';
     if (g_str_has_prefix(record, prefix)) {
-        if (is_clone(search, path, true))
+        if (away || is_clone(search, path, true))
             g_hash_table_add(search->paths, g_strdup(path));
         else if (search->prune && (!keep || !g_hash_table_contains(keep, path)))
             unlinkat(pool->clones_fd, record, 0);

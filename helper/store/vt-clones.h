@@ -34,6 +34,6 @@ typedef struct {
  *
  * Looks at the recorded files, and at all files in the target and in the directories of recorded
  * files of any version. A recorded file that cannot be looked at counts: it may be a clone; so does
- * one whose directory is not there, because its disk may not be mounted.
+ * one whose directory is not there, or whose file system is not mounted.
  */
 bool vt_clones_list(VtPool *pool, const VtClonesQuery *query, char ***ret_paths, GError **error);

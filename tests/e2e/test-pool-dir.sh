@@ -40,3 +40,19 @@ define_dir_pool target "$PWD/target"
 mount -t tmpfs -o ro tmpfs target
 expect_fail 'Read-only|read-only' clone web2.qcow2 debian@1.0.0.qcow2 target readonly
 assert_libvirtd_alive
+
+step "a clone keeps its base while its file system is not mounted, and no longer"
+mkdir disk vms
+mount -t tmpfs tmpfs disk
+mount --bind disk vms
+define_dir_pool vms "$PWD/vms"
+clone db.qcow2 debian@1.0.0.qcow2 vms readonly
+virsh vol-delete web.qcow2 default
+virsh pool-destroy vms
+umount vms
+expect_fail "$PWD/vms/db.qcow2" virsh vol-delete debian@1.0.0.qcow2 readonly
+mount --bind disk vms
+virsh pool-start vms
+virsh vol-delete db.qcow2 vms
+virsh vol-delete debian@1.0.0.qcow2 readonly
+[ ! -e readonly/debian@1.0.0.qcow2 ]
