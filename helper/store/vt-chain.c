@@ -234,3 +234,44 @@ vt_chain_zeros(const VtChain *chain, uint32_t ancestor, uint64_t block)
     }
     return UINT64_MAX - block;
 }
+
+/* @range: (out): the next blocks from @block on that the layer above @ancestor hides; all for the
+ * parent, which no layer is above yet */
+static bool
+next_hidden(const VtChain *chain, uint32_t ancestor, uint64_t block, uint64_t range[2])
+{
+    const VtIndex *above = ancestor > 1 ? chain->layers[ancestor - 2].index : NULL;
+    const uint64_t disk = vt_chain_blocks(chain, ancestor);
+    const uint64_t covered = above ? above->capacity / BLOCK : 0;
+    VtExtentIter iter;
+    VtExtent extent;
+
+    range[0] = MAX(block, covered);
+    range[1] = disk;
+    if (block < covered)
+        vt_extent_iter_seek(&iter, above, block);
+    while (block < covered && vt_extent_iter_next(&iter, &extent)) {
+        if (vt_extent_is_inherited(&extent))
+            continue;
+        range[0] = MAX(block, extent.guest);
+        range[1] = MIN(extent.guest + extent.length, disk);
+        break;
+    }
+    return range[0] < range[1];
+}
+
+bool
+vt_chain_next_data(const VtChain *chain, VtPrefix *place, uint32_t max)
+{
+    uint64_t range[2] = {place->source + place->length}, zeros;
+
+    do {
+        if (!next_hidden(chain, place->ancestor, range[0], range))
+            return false;
+        zeros = vt_chain_zeros(chain, place->ancestor, range[0]);
+        range[0] += zeros;
+    } while (zeros > 0);
+    place->source = range[0];
+    place->length = (uint32_t)MIN(max, range[1] - range[0]);
+    return true;
+}

@@ -59,3 +59,14 @@ uint64_t vt_chain_data_blocks(const VtChain *chain);
  * its end all are
  */
 uint64_t vt_chain_zeros(const VtChain *chain, uint32_t ancestor, uint64_t block);
+
+/**
+ * vt_chain_next_data:
+ * @place: (inout): @ancestor, and behind which blocks to look; gets the next ones, @max at most,
+ *   that may not be zeros, and that the layer above, if there is one, does not inherit
+ *
+ * From the parent to the base this comes to each block that any of the disks has once.
+ *
+ * Returns: false when there is none
+ */
+bool vt_chain_next_data(const VtChain *chain, VtPrefix *place, uint32_t max);

@@ -2,7 +2,7 @@
 /* vt-encode.c: a disk image becomes a layer: frames in blobs, and their index */
 #include "vt-encode.h"
 
-#include "vt-dedup.h"
+#include "vt-ancestry.h"
 #include "vt-frame-encoder.h"
 #include "vt-fs.h"
 #include "vt-sha256.h"
@@ -20,8 +20,8 @@
  * extent.
  *
  * With a parent, a block that it has at the same place is inherited, even if it is zero. Others are
- * looked up among all of the parent's blocks; what follows a block that was found is compared with
- * what follows in the parent first, so that files that moved are one extent.
+ * looked up among all blocks of the ancestors; what follows a block that was found is compared with
+ * what follows there first, so that files that moved are one extent.
  */
 
 #define BLOCK VT_INDEX_BLOCK_SIZE
@@ -32,14 +32,11 @@
 #define LEVEL_MAX     19
 #define THREADS_MAX   64
 
-/* In the table of blocks: the rest is a block of the parent, not a literal. So it holds numbers of
- * up to 31 bits, 8 TiB; what is behind is not found again */
-#define OF_PARENT (UINT32_C(1) << 31)
+/* In the table of blocks: the rest is a block of an ancestor, not a literal. So literals have
+ * numbers of up to 31 bits, 8 TiB; what is behind is not found again */
+#define OF_ANCESTOR (VT_ANCESTRY_NUMBER_MAX + 1)
 /* Different blocks that look the same in the table: more than a few are somebody's intention */
 #define CANDIDATES_MAX 8
-
-/* Blocks that moved did so together: of the parent, so many are read at once */
-#define FOLLOW 32
 
 /* Ranges of READ_SIZE that are looked at to tell whether a delta is worth it: 512 MiB, in a quarter
  * of a second, are a percent or two off */
@@ -57,13 +54,9 @@ typedef struct {
     uint64_t data_blocks;
     uint8_t *buffer;
     uint8_t *compare;
-    uint8_t *below;         /* the parent's blocks at the place of @buffer */
-    uint64_t parent_blocks; /* 0 without a parent */
-    uint64_t follower;      /* block of the parent behind the last one that was found, or 0 */
-    VtSimilar *similar;     /* what new blocks may look like */
-    uint8_t *ahead;         /* FOLLOW blocks of the parent */
-    uint64_t ahead_at;      /* number of their first */
-    uint32_t ahead_length;
+    uint8_t *below;       /* with a parent: its blocks at the place of @buffer */
+    VtAncestry *ancestry; /* the same */
+    VtSimilar *similar;   /* what new blocks may look like */
 } Encoder;
 
 void
@@ -149,89 +142,6 @@ same_bytes(const Encoder *encoder, uint64_t earlier, const uint8_t *block, bool 
     return true;
 }
 
-/* ---- the parent ---- */
-
-static bool
-same_as_parent(const Encoder *encoder, uint64_t source, const uint8_t *block, bool *ret,
-               GError **error)
-{
-    const VtPrefix place = {.source = source, .length = 1, .ancestor = 1};
-
-    if (!vt_chain_read(encoder->options->chain, &place, encoder->compare, error))
-        return false;
-    *ret = memcmp(encoder->compare, block, BLOCK) == 0;
-    return true;
-}
-
-/* The same for the follower, whose own followers will be asked for next */
-static bool
-same_as_follower(Encoder *encoder, const uint8_t *block, bool *ret, GError **error)
-{
-    uint64_t at = encoder->follower - encoder->ahead_at;
-
-    if (encoder->follower < encoder->ahead_at || at >= encoder->ahead_length) {
-        const VtPrefix place = {encoder->follower,
-                                (uint32_t)MIN(FOLLOW, encoder->parent_blocks - encoder->follower),
-                                1};
-
-        encoder->ahead_length = 0;
-        if (!vt_chain_read(encoder->options->chain, &place, encoder->ahead, error))
-            return false;
-        encoder->ahead_at = encoder->follower;
-        encoder->ahead_length = place.length;
-        at = 0;
-    }
-    *ret = memcmp(encoder->ahead + at * BLOCK, block, BLOCK) == 0;
-    return true;
-}
-
-/* Blocks that look like an earlier one of the parent are the same but for one in thousands */
-static void
-add_parent_range(Encoder *encoder, const VtPrefix *place)
-{
-    for (uint32_t i = 0; i < place->length; i++) {
-        const uint8_t *block = encoder->buffer + (size_t)i * BLOCK;
-        uint64_t hash;
-
-        if (vt_block_is_zero(block))
-            continue;
-        hash = vt_block_hash(block);
-        if (vt_dedup_has(encoder->dedup, hash))
-            continue;
-        vt_dedup_add(encoder->dedup, hash, OF_PARENT | (uint32_t)(place->source + i));
-        vt_similar_add(encoder->similar, place->source + i, block);
-    }
-}
-
-/* Every block of the parent's disk that is not zero, the first of those that are the same */
-static bool
-add_parent(Encoder *encoder, GError **error)
-{
-    const VtChain *chain = encoder->options->chain;
-    const uint64_t end = MIN(encoder->parent_blocks, OF_PARENT);
-    VtPrefix place = {.ancestor = 1};
-
-    for (;;) {
-        place.source += place.length;
-        place.source += MIN(vt_chain_zeros(chain, 1, place.source), end - place.source);
-        place.length = (uint32_t)MIN(READ_SIZE / BLOCK, end - place.source);
-        if (place.length == 0)
-            return true;
-        if (g_cancellable_set_error_if_cancelled(encoder->options->cancellable, error) ||
-            !vt_chain_read(chain, &place, encoder->buffer, error))
-            return false;
-        add_parent_range(encoder, &place);
-    }
-}
-
-static void
-take_from_parent(Encoder *encoder, uint64_t source)
-{
-    encoder->data_blocks++;
-    vt_index_builder_add_ancestor(encoder->builder, 1, source, 1);
-    encoder->follower = source + 1 < encoder->parent_blocks ? source + 1 : 0;
-}
-
 /* ---- blocks ---- */
 
 static bool
@@ -250,15 +160,21 @@ static bool
 compare_found(const Encoder *encoder, uint32_t found, const uint8_t *block, bool *ret_same,
               GError **error)
 {
-    return found & OF_PARENT
-               ? same_as_parent(encoder, found & ~OF_PARENT, block, ret_same, error)
+    return found & OF_ANCESTOR
+               ? vt_ancestry_same(encoder->ancestry, found & ~OF_ANCESTOR, block, ret_same, error)
                : same_bytes(encoder, g_array_index(encoder->first_seen, guint32, found), block,
                             ret_same, error);
 }
 
-/* A block that is new, or was seen before, here or in the parent */
+static void
+add_ancestor_block(Encoder *encoder, VtPrefix place)
+{
+    vt_index_builder_add_ancestor(encoder->builder, place.ancestor, place.source, 1);
+}
+
+/* A block that is new, or was seen before, here or in an ancestor */
 static bool
-add_unlike_parent(Encoder *encoder, uint64_t guest, const uint8_t *block, GError **error)
+add_not_following(Encoder *encoder, uint64_t guest, const uint8_t *block, GError **error)
 {
     const uint64_t hash = vt_block_hash(block), literal = encoder->first_seen->len;
     uint64_t cursor = 0;
@@ -271,16 +187,17 @@ add_unlike_parent(Encoder *encoder, uint64_t guest, const uint8_t *block, GError
             return false;
         candidates++;
     }
-    if (same && found & OF_PARENT) {
-        take_from_parent(encoder, found & ~OF_PARENT);
+    if (same && found & OF_ANCESTOR) {
+        add_ancestor_block(encoder, vt_ancestry_take(encoder->ancestry, found & ~OF_ANCESTOR));
         return true;
     }
-    encoder->data_blocks++;
+    if (encoder->ancestry)
+        vt_ancestry_stop(encoder->ancestry);
     if (same) {
         vt_index_builder_add_extent(encoder->builder, VT_EXTENT_LITERAL, found, 1);
         return true;
     }
-    if (candidates < CANDIDATES_MAX && literal < OF_PARENT)
+    if (candidates < CANDIDATES_MAX && literal < OF_ANCESTOR)
         vt_dedup_add(encoder->dedup, hash, (uint32_t)literal);
     return add_literal(encoder, guest, block, error);
 }
@@ -288,23 +205,22 @@ add_unlike_parent(Encoder *encoder, uint64_t guest, const uint8_t *block, GError
 static bool
 add_data_block(Encoder *encoder, uint64_t guest, const uint8_t *block, GError **error)
 {
-    bool same = false;
+    bool follows = false;
 
-    if (encoder->follower > 0 && !same_as_follower(encoder, block, &same, error))
+    encoder->data_blocks++;
+    if (encoder->ancestry && !vt_ancestry_follows(encoder->ancestry, block, &follows, error))
         return false;
-    if (same) {
-        take_from_parent(encoder, encoder->follower);
-        return true;
-    }
-    encoder->follower = 0;
-    return add_unlike_parent(encoder, guest, block, error);
+    if (!follows)
+        return add_not_following(encoder, guest, block, error);
+    add_ancestor_block(encoder, vt_ancestry_take_follower(encoder->ancestry));
+    return true;
 }
 
 static void
 inherit(Encoder *encoder, uint64_t guest, uint32_t length)
 {
     vt_index_builder_add_ancestor(encoder->builder, 1, guest, length);
-    encoder->follower = 0;
+    vt_ancestry_stop(encoder->ancestry);
 }
 
 static bool
@@ -482,7 +398,7 @@ encoder_clear(Encoder *encoder)
     g_free(encoder->buffer);
     g_free(encoder->compare);
     g_free(encoder->below);
-    g_free(encoder->ahead);
+    vt_ancestry_free(encoder->ancestry);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Encoder, encoder_clear)
 
@@ -499,11 +415,18 @@ encoder_init(Encoder *encoder)
     encoder->compare = g_malloc(BLOCK);
     if (!options->chain)
         return;
-    encoder->parent_blocks = vt_chain_blocks(options->chain, 1);
     encoder->below = g_malloc(READ_SIZE);
+    encoder->ancestry = vt_ancestry_new(options->chain);
     encoder->similar = vt_similar_new(vt_chain_data_blocks(options->chain));
-    encoder->ahead = g_malloc(FOLLOW * BLOCK);
     vt_index_builder_set_parent(encoder->builder, &options->parent);
+}
+
+static bool
+scan_ancestors(Encoder *encoder, GError **error)
+{
+    const VtAncestryTables tables = {encoder->dedup, OF_ANCESTOR, encoder->similar};
+
+    return vt_ancestry_scan(encoder->ancestry, &tables, encoder->options->cancellable, error);
 }
 
 static bool
@@ -534,7 +457,7 @@ vt_encode_image(int image_fd, const VtEncodeOptions *given, VtBlobSink *sink,
     if (!fill_options(given, &options, error) || !image_size(image_fd, &encoder.file_size, error))
         return false;
     encoder_init(&encoder);
-    if ((options.chain && !add_parent(&encoder, error)) ||
+    if ((options.chain && !scan_ancestors(&encoder, error)) ||
         (options.chain && options.worth > 0 && !check_worth(&encoder, &result, error)) ||
         (!result.worthless && !encode_image(&encoder, sink, &result, error)))
         return false;

@@ -80,8 +80,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtEncodeResult, vt_encode_result_clear)
  *   to 4 KiB with zeros
  * @ret_result: (out caller-allocates): untouched on failure
  *
- * Writes a full layer, or with a chain a delta layer: blocks that the parent's disk has, anywhere,
- * are taken from there. The same image, options and chain give the same bytes.
+ * Writes a full layer, or with a chain a delta layer: blocks that the disk of any ancestor has,
+ * anywhere, are taken from there. The same image, options and chain give the same bytes.
  */
 bool vt_encode_image(int image_fd, const VtEncodeOptions *options, VtBlobSink *sink,
                      VtEncodeResult *ret_result, GError **error);

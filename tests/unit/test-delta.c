@@ -335,6 +335,36 @@ test_extents(void)
     }
 }
 
+/* What no disk between shows any more is taken from the ancestor that had it */
+static void
+test_hidden(void)
+{
+    static const struct {
+        const char *versions[4], *extents;
+    } cases[] = {
+        {{"abcd", "XbYd", "abcd"}, "A2:0+1 A1:1+1 A2:2+1 A1:3+1"},
+        {{"abcdef", "abcd", "abcdef"}, "A1:0+4 A2:4+2"},
+        {{"abcd", "....", "cdab"}, "A2:2+2 A2:0+2"},
+        {{"abcd", "XXXX", "YYYY", "abcdXY"}, "A3:0+4 A2:0+1 A1:0+1"},
+        {{"ab", "Xb", "Xba", "YZW"}, "L0+3"},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *extents = NULL;
+        guint count = 0;
+        World world;
+
+        world_init(&world);
+        while (count < G_N_ELEMENTS(cases[i].versions) && cases[i].versions[count])
+            add_layer(&world, image_of(cases[i].versions[count++]));
+        extents = describe(world.layers[count - 1].result.index);
+        g_assert_cmpstr(extents, ==, cases[i].extents);
+        assert_disk(&world, count - 1);
+        assert_qemu_agrees(&world, count - 1);
+        world_clear(&world);
+    }
+}
+
 /* ---- frames over prefixes ---- */
 
 /* Blocks of text that does not repeat; with @edited, a word in each is another one */
@@ -538,6 +568,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/delta/extents", test_extents);
+    g_test_add_func("/delta/hidden", test_hidden);
     g_test_add_func("/delta/prefixes", test_prefixes);
     g_test_add_func("/delta/damaged-prefix", test_damaged_prefix);
     g_test_add_func("/delta/wrong-prefixes", test_wrong_prefixes);
