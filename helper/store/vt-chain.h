@@ -62,7 +62,7 @@ uint64_t vt_chain_zeros(const VtChain *chain, uint32_t ancestor, uint64_t block)
 
 /**
  * vt_chain_next_data:
- * @place: (inout): @ancestor, and behind which blocks to look; gets the next ones, @max at most,
+ * @place: (in) (out): @ancestor, and behind which blocks to look; gets the next ones, @max at most,
  *   that may not be zeros, and that the layer above, if there is one, does not inherit
  *
  * From the parent to the base this comes to each block that any of the disks has once.
