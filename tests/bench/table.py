@@ -68,6 +68,33 @@ ROWS = {
         'casync': ('casync, chunks', '>= 200')}),
     'update-disk-v3': ('local disk for it', 'MiB', {
         'full': ('a full image', '')}),
+    'chain-disk': ('disk of seven layers over the first', 'MiB', {
+        'c64': ('64 KiB clusters', ''),
+        'x64': ('64 KiB clusters, sub-clusters of 2 KiB', ''),
+        'x128': ('128 KiB clusters, sub-clusters of 4 KiB', ''),
+        'x256': ('256 KiB clusters, sub-clusters of 8 KiB', '')}),
+    'chain-read-1': ('200,000 scattered reads of 4 KiB, one layer', 's', {
+        'flat': ('flat qcow2', '>= 0.9')}),
+    'chain-read-4': ('the same through a chain of 4', 's', {
+        'flat': ('flat qcow2', '>= 0.9'),
+        'c64': ('64 KiB clusters', ''),
+        'x64': ('64 KiB clusters, sub-clusters of 2 KiB', ''),
+        'x128': ('128 KiB clusters, sub-clusters of 4 KiB', ''),
+        'x256': ('256 KiB clusters, sub-clusters of 8 KiB', '')}),
+    'chain-read-8': ('the same through a chain of 8', 's', {
+        'flat': ('flat qcow2', '>= 0.9'),
+        'c64': ('64 KiB clusters', ''),
+        'x64': ('64 KiB clusters, sub-clusters of 2 KiB', ''),
+        'x128': ('128 KiB clusters, sub-clusters of 4 KiB', ''),
+        'x256': ('256 KiB clusters, sub-clusters of 8 KiB', '')}),
+    'chain-scan': ('1 GiB in order through a chain of 8', 's', {
+        'flat': ('flat qcow2', ''),
+        'c64': ('64 KiB clusters', ''),
+        'x64': ('64 KiB clusters, sub-clusters of 2 KiB', ''),
+        'x128': ('128 KiB clusters, sub-clusters of 4 KiB', ''),
+        'x256': ('256 KiB clusters, sub-clusters of 8 KiB', '')}),
+    'chain-write': ('20,000 first writes into a clone over a chain of 8', 's', {
+        'flat': ('flat qcow2', '')}),
     'seed': ('seed of four files, in the helper', 'ms', {
         'genisoimage': ('genisoimage', '>= 10, ours <= 3 ms'),
         'localds': ('cloud-localds', '>= 10')}),
