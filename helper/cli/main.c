@@ -10,6 +10,7 @@
 static const VtcVerb *const verbs[] = {
     &vtc_verb_list,
     &vtc_verb_info,
+    &vtc_verb_diff,
     &vtc_verb_pull,
     &vtc_verb_verify,
     &vtc_verb_evict,

@@ -2,6 +2,7 @@
 /* vtc-client.c: calls to virttemplated over its socket */
 #include "vtc-client.h"
 
+#include <string.h>
 #include <unistd.h>
 
 #define SOCKET_DIR  "/run/libvirt/"
@@ -9,8 +10,9 @@
 #define SOCKET_RO   SOCKET_DIR "virttemplated-sock-ro"
 #define OBJECT_PATH "/virttemplate/Helper1"
 #define INTERFACE   "virttemplate.Helper1"
-/* The longest answer takes wait_ms (at most 10 s) plus 5 s */
+/* Most answers take at most wait_ms (10 s) plus 5 s, see xml/virttemplate.Helper1.xml */
 #define CALL_TIMEOUT_MS 20000
+#define LONG_TIMEOUT_MS 65000
 
 struct VtcClient {
     char *socket;
@@ -100,12 +102,13 @@ bool
 vtc_client_call(VtcClient *client, const char *method, GVariant *arguments, const char *reply_type,
                 GVariant **ret_reply, GError **error)
 {
+    const int timeout_ms = strcmp(method, "Compare") == 0 ? LONG_TIMEOUT_MS : CALL_TIMEOUT_MS;
     g_autoptr(GVariant) reply = NULL;
     g_autoptr(GError) local = NULL;
 
     reply = g_dbus_connection_call_sync(client->connection, NULL, OBJECT_PATH, INTERFACE, method,
                                         arguments, G_VARIANT_TYPE(reply_type),
-                                        G_DBUS_CALL_FLAGS_NONE, CALL_TIMEOUT_MS, NULL, &local);
+                                        G_DBUS_CALL_FLAGS_NONE, timeout_ms, NULL, &local);
     if (!reply)
         return throw_remote(client, local, error);
     if (ret_reply)

@@ -102,16 +102,16 @@ vtc_target_clear(VtcTarget *target)
     g_clear_pointer(&target->version, g_free);
 }
 
-static bool
-parse_reference(const char *reference, VtcTarget *target, GError **error)
+bool
+vtc_reference_parse(const char *reference, char **ret_name, char **ret_version, GError **error)
 {
     bool is_volume = g_str_has_suffix(reference, VT_VOLUME_SUFFIX);
     char *version = NULL;
 
-    if (is_volume ? !vt_volume_name_parse(reference, &target->name, &version, error)
-                  : !vt_reference_parse(reference, &target->name, &version, error))
+    if (is_volume ? !vt_volume_name_parse(reference, ret_name, &version, error)
+                  : !vt_reference_parse(reference, ret_name, &version, error))
         return false;
-    target->version = version ? version : g_strdup("");
+    *ret_version = version ? version : g_strdup("");
     return true;
 }
 
@@ -119,7 +119,8 @@ bool
 vtc_target_open(const VtcHelperOptions *options, bool writable, const char *reference,
                 VtcTarget *ret_target, GError **error)
 {
-    return (!reference || parse_reference(reference, ret_target, error)) &&
+    return (!reference ||
+            vtc_reference_parse(reference, &ret_target->name, &ret_target->version, error)) &&
            vtc_client_open(options->socket, writable, &ret_target->client, error) &&
            vtc_pool_list(ret_target->client, &ret_target->pools, error) &&
            vtc_pool_choose(ret_target->pools, options->pool, &ret_target->pool, error);

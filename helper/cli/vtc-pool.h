@@ -43,6 +43,11 @@ typedef struct {
 void vtc_target_clear(VtcTarget *target);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtcTarget, vtc_target_clear)
 
+/** vtc_reference_parse: @reference: `NAME[@VERSION]`, or the name of a volume; @ret_version: (out)
+ *  (transfer full): "" for the current one */
+bool vtc_reference_parse(const char *reference, char **ret_name, char **ret_version,
+                         GError **error);
+
 /**
  * vtc_target_open:
  * @reference: (nullable): `NAME[@VERSION]`, or the name of a volume; %NULL: no template

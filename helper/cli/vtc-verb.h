@@ -28,6 +28,7 @@ struct VtcVerb {
 extern const VtcVerb vtc_verb_publish;
 extern const VtcVerb vtc_verb_list;
 extern const VtcVerb vtc_verb_info;
+extern const VtcVerb vtc_verb_diff;
 extern const VtcVerb vtc_verb_pull;
 extern const VtcVerb vtc_verb_verify;
 extern const VtcVerb vtc_verb_evict;

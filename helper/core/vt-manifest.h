@@ -134,3 +134,6 @@ typedef struct {
  * %VT_ERROR_UNSUPPORTED: another artifact, or a layer of another type.
  */
 bool vt_template_layers(const VtManifest *manifest, GPtrArray **ret_layers, GError **error);
+
+/** vt_template_layer_size: Returns: bytes of its index and frames in the store */
+uint64_t vt_template_layer_size(const VtTemplateLayer *layer);

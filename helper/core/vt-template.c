@@ -213,3 +213,13 @@ vt_template_layers(const VtManifest *manifest, GPtrArray **ret_layers, GError **
     *ret_layers = g_steal_pointer(&layers);
     return true;
 }
+
+uint64_t
+vt_template_layer_size(const VtTemplateLayer *layer)
+{
+    uint64_t size = layer->index->size;
+
+    for (guint i = 0; i < layer->blobs->len; i++)
+        size += ((const VtDescriptor *)layer->blobs->pdata[i])->size;
+    return size;
+}

@@ -83,16 +83,6 @@ typedef struct {
     bool unknown;
 } Sums;
 
-static uint64_t
-stored_size(const VtTemplateLayer *layer)
-{
-    uint64_t size = layer->index->size;
-
-    for (guint i = 0; i < layer->blobs->len; i++)
-        size += ((const VtDescriptor *)layer->blobs->pdata[i])->size;
-    return size;
-}
-
 static bool
 data_size(const VtTemplateLayer *layer, guint64 *ret_size)
 {
@@ -128,7 +118,7 @@ describe_layer(VtPool *files, const VtTemplateLayer *layer, const VtTemplateLaye
 {
     const bool here = vt_pool_has_layer(files, &layer->index->digest);
     char text[VT_DIGEST_STRING_MAX], parent[VT_DIGEST_STRING_MAX];
-    const uint64_t stored = stored_size(layer);
+    const uint64_t stored = vt_template_layer_size(layer);
     const GPtrArray *names;
     GVariantDict info;
 

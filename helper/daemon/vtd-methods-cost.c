@@ -8,6 +8,7 @@
 #include "vtd-methods.h"
 
 #include "vt-name.h"
+#include "vtd-compare.h"
 #include "vtd-cost.h"
 
 /* Each has a thread, and a process if the store is asked */
@@ -15,7 +16,9 @@
 /* What one is about */
 #define TARGETS_MAX 2
 /* A store that does not answer; the command line waits for some seconds more */
-#define ANSWER_S 14
+#define COST_S 14
+/* Indexes come from the store, and the layers that are here may be read */
+#define COMPARE_S 58
 /* Versions of the name that are not here, whose manifests are read to see who shares what: one
  * request for each */
 #define ELSEWHERE_MAX 32
@@ -28,6 +31,7 @@
  * @prepare: in the main thread, with what the catalog has of @targets: sets the members below it
  * @run: in another thread
  * @user: for @run; freed with @free_user
+ * @seconds: that it may take
  * @call: %NULL once it is answered
  */
 typedef struct Question Question;
@@ -36,6 +40,7 @@ struct Question {
     VtdPool *pool;
     VtdTarget targets[TARGETS_MAX];
     guint target_count;
+    guint seconds;
     bool all;
     bool (*prepare)(Question *question, const VtCatalogEntry *const *entries, GError **error);
     bool (*run)(void *user, GVariant **ret_reply, GError **error);
@@ -73,8 +78,8 @@ answer(Question *question, GVariant *reply, GError *error)
     vtd_call_waited(call);
     if (!reply && question->late) {
         g_clear_error(&error);
-        vt_throw(&error, VT_ERROR_NETWORK, "the store '%s' did not answer within %d s",
-                 question->pool->settings->store, ANSWER_S);
+        vt_throw(&error, VT_ERROR_NETWORK, "no answer within %u s, with what the store '%s' has",
+                 question->seconds, question->pool->settings->store);
     }
     if (reply)
         vtd_call_return(call, g_variant_new("(@a{sv})", reply));
@@ -203,7 +208,7 @@ ask(VtdCall *call, const Question *what, GError **error)
     question->peer_handler =
         g_signal_connect(g_dbus_method_invocation_get_connection(call->invocation), "closed",
                          G_CALLBACK(peer_gone), question);
-    question->timer = g_timeout_add_seconds(ANSWER_S, waited_enough, question);
+    question->timer = g_timeout_add_seconds(question->seconds, waited_enough, question);
     if (is_known(question))
         refreshed(question);
     else
@@ -327,7 +332,7 @@ prepare_cost(Question *question, const VtCatalogEntry *const *entries, GError **
 bool
 vtd_method_get_cost(VtdCall *call, GError **error)
 {
-    Question question = {.target_count = 1, .prepare = prepare_cost};
+    Question question = {.target_count = 1, .seconds = COST_S, .prepare = prepare_cost};
     gboolean all;
 
     if (!vtd_call_target(call, &question.targets[0], error))
@@ -335,4 +340,56 @@ vtd_method_get_cost(VtdCall *call, GError **error)
     g_variant_get_child(call->arguments, 3, "b", &all);
     question.all = all;
     return ask(call, &question, error);
+}
+
+/* ---- two versions ---- */
+
+static bool
+run_compare(void *user, GVariant **ret_reply, GError **error)
+{
+    return vtd_compare_run(user, ret_reply, error);
+}
+
+static void
+free_compare(gpointer compare)
+{
+    vtd_compare_free(compare);
+}
+
+static bool
+prepare_compare(Question *question, const VtCatalogEntry *const *entries, GError **error)
+{
+    g_autoptr(VtdCompare) compare = g_new0(VtdCompare, 1);
+    VtPool *files;
+
+    compare->read = true;
+    set_reader(&compare->reader, question->pool, question->cancellable);
+    if (!vtd_reader_files(&compare->reader, &files, error))
+        return false;
+    for (guint i = 0; i < question->target_count; i++) {
+        const char *name = question->targets[i].name;
+
+        compare->versions[i] = version_of(name, entries[i]);
+        compare->read = compare->read && !vtd_pool_damage_of(question->pool, files, name,
+                                                             compare->versions[i]->version);
+    }
+    question->run = run_compare;
+    question->free_user = free_compare;
+    question->user = g_steal_pointer(&compare);
+    return true;
+}
+
+bool
+vtd_method_compare(VtdCall *call, GError **error)
+{
+    Question question = {.target_count = 2, .seconds = COMPARE_S, .prepare = prepare_compare};
+    VtdTarget *to = &question.targets[1];
+
+    if (!vtd_call_target(call, &question.targets[0], error))
+        return false;
+    *to = question.targets[0];
+    to->name = vtd_call_string(call, 3);
+    to->version = vtd_call_string(call, 4);
+    return vt_name_check(to->name, error) &&
+           (!*to->version || vt_version_check(to->version, error)) && ask(call, &question, error);
 }

@@ -79,8 +79,8 @@ vtd_check_path(const char *path, GError **error)
     return true;
 }
 
-static const char *
-string_argument(VtdCall *call, gsize number)
+const char *
+vtd_call_string(const VtdCall *call, gsize number)
 {
     g_autoptr(GVariant) value = g_variant_get_child_value(call->arguments, number);
 
@@ -91,9 +91,9 @@ string_argument(VtdCall *call, gsize number)
 bool
 vtd_call_target(VtdCall *call, VtdTarget *ret_target, GError **error)
 {
-    VtdTarget target = {.target = string_argument(call, 0),
-                        .name = string_argument(call, 1),
-                        .version = string_argument(call, 2)};
+    VtdTarget target = {.target = vtd_call_string(call, 0),
+                        .name = vtd_call_string(call, 1),
+                        .version = vtd_call_string(call, 2)};
 
     if (!vtd_check_path(target.target, error) || !vt_name_check(target.name, error))
         return false;
@@ -225,7 +225,7 @@ method_register_pool(VtdCall *call, GError **error)
 static bool
 method_forget_pool(VtdCall *call, GError **error)
 {
-    const char *target = string_argument(call, 0);
+    const char *target = vtd_call_string(call, 0);
 
     if (!vtd_check_path(target, error) || !vtd_daemon_forget(call->daemon, target, error))
         return false;
@@ -356,6 +356,7 @@ static const VtdMethod methods[] = {
     {"GetTemplate", false, vtd_method_get_template},
     {"GetConfig", false, vtd_method_get_config},
     {"GetCost", false, vtd_method_get_cost},
+    {"Compare", false, vtd_method_compare},
     {"Fetch", true, method_fetch},
     {"Verify", true, method_verify},
     {"JobWait", false, method_job_wait},

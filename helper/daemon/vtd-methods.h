@@ -67,12 +67,17 @@ bool vtd_method_list_clones(VtdCall *call, GError **error);
 bool vtd_method_evict(VtdCall *call, GError **error);
 /* vtd-methods-cost.c */
 bool vtd_method_get_cost(VtdCall *call, GError **error);
+bool vtd_method_compare(VtdCall *call, GError **error);
 /* vtd-methods-seed.c */
 bool vtd_method_prepare_instance(VtdCall *call, GError **error);
 bool vtd_method_release_instance(VtdCall *call, GError **error);
 /* vtd-methods-upload.c */
 bool vtd_method_take_uploads(VtdCall *call, GError **error);
 bool vtd_method_set_secrets(VtdCall *call, GError **error);
+
+/** vtd_call_string: Returns: an argument that is a string; lives as long as the call, unless
+ *  g_variant_get() or g_variant_get_child() with '&' packs the arguments anew */
+const char *vtd_call_string(const VtdCall *call, gsize number);
 
 /**
  * VtdTarget: the first arguments of most methods, checked: `(sss` target, name, version

@@ -160,9 +160,7 @@ measure_base(VtPublishParent *parent, GError **error)
     if (!vt_index_parse(ancestors[count - 1].index, &index, error))
         return false;
     parent->base_data = index->data_blocks * VT_INDEX_BLOCK_SIZE;
-    parent->base_bytes = base->index->size;
-    for (guint i = 0; i < base->blobs->len; i++)
-        parent->base_bytes += ((const VtDescriptor *)base->blobs->pdata[i])->size;
+    parent->base_bytes = vt_template_layer_size(base);
     return true;
 }
 

@@ -35,7 +35,7 @@ offers_no() {
 }
 
 completes ''
-offers ' list info pull verify evict jobs doctor prepare publish provision domain-xml application store key '
+offers ' list info diff pull verify evict jobs doctor prepare publish provision domain-xml application store key '
 completes pu
 offers ' pull publish '
 offers_no ' list '
@@ -57,6 +57,8 @@ offers ' --no-current '
 offers_no ' --detach '
 completes pull --de
 offers '^ --detach $'
+completes diff --j
+offers '^ --json $'
 completes pull --dr
 offers '^ --dry-run $'
 completes store init --k
@@ -92,6 +94,8 @@ chmod +x fake
 PROGRAM=$PWD/fake
 completes pull --pool = templates deb
 offers '^ debian debian@1.0.0 debian@1.1.0 $'
+completes diff --pool = templates debian@1.0.0 fed
+offers '^ fedora fedora@40.0.0 $'
 PROGRAM=/nonexistent
 completes pull deb
 offers '^  $'

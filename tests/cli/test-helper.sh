@@ -110,6 +110,11 @@ virt-template verify --json debian@1.0.0 >verdict 2>stderr || status=$?
 [ $status = 5 ] || not_ok "exit status $status of verify --json"
 jq -e '.intact == false and (.reason | length > 0)' verdict >/dev/null || not_ok 'bad verdict as JSON'
 ok 'verify --json of a bad copy'
+succeeds diff debian@1.0.0 debian
+grep -qE '^  changed +at most 0 blocks \(0 B\)$' stdout || not_ok 'diff reads a copy that is damaged'
+refused 2 'needs NAME' diff debian
+refused 2 "'Debian'" diff debian Debian
+refused 3 '3\.0\.0' diff debian@3.0.0 debian
 succeeds evict debian@1.0.0
 [ ! -e pool/debian@1.0.0.qcow2 ] || not_ok 'evict left it there'
 refused 3 '.' evict debian@1.0.0
