@@ -81,11 +81,16 @@ vtd_channel_receive(int socket_fd, void *message, size_t size, VtdFds *ret_fds, 
                             .msg_control = control,
                             .msg_controllen = sizeof(control)};
     g_auto(VtdFds) fds = VTD_FDS_NONE;
+    bool reset = false;
     ssize_t n;
 
-    do
+    do {
+        /* A process that ended with messages unread leaves this error in front of its last ones */
+        const bool again = reset;
+
         n = recvmsg(socket_fd, &header, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
+        reset = n < 0 && errno == ECONNRESET && !again;
+    } while (reset || (n < 0 && errno == EINTR));
     if (n < 0)
         return vt_throw_errno(error, errno, "cannot receive from the other process");
     take_fds(&header, &fds);
