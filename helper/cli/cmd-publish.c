@@ -33,6 +33,7 @@ typedef struct {
     int level;
     int days;
     int chain_max;
+    int checkpoint;
     gboolean not_current;
     gboolean json;
     gboolean quiet;
@@ -75,6 +76,8 @@ parse_options(const VtcVerb *self, char **argv, Options *options, char ***ret_wo
          "Store what differs from: auto, none, NAME@VERSION", "VERSION"},
         {"max-chain", 0, 0, G_OPTION_ARG_INT, &options->chain_max,
          "Layers it may have; else a full one (default 8)", "N"},
+        {"checkpoint", 0, 0, G_OPTION_ARG_INT, &options->checkpoint,
+         "With more layers: a full one and a bridge", "N"},
         {"no-current", 0, 0, G_OPTION_ARG_NONE, &options->not_current,
          "Leave the current version as it is", NULL},
         {"expires", 0, 0, G_OPTION_ARG_INT, &options->days, "Catalog's validity (default 365)",
@@ -100,6 +103,9 @@ check_options(const Options *options, GError **error)
     if (options->chain_max < 1 || options->chain_max > VT_LAYERS_MAX)
         return vtc_usage(error, "--max-chain %d is not within 1 to %d layers", options->chain_max,
                          VT_LAYERS_MAX);
+    if (options->checkpoint < 0 || options->checkpoint > VT_LAYERS_MAX)
+        return vtc_usage(error, "--checkpoint %d is not within 1 to %d layers, or 0 for none",
+                         options->checkpoint, VT_LAYERS_MAX);
     if (options->format && strcmp(options->format, "raw") != 0 &&
         strcmp(options->format, "qcow2") != 0)
         return vtc_usage(error,
@@ -149,6 +155,7 @@ print_layer(const VtPublishResult *result)
 {
     g_autofree char *stored = vtc_print_size(stored_of(result));
     g_autofree char *full = vtc_print_size(result->full_bytes);
+    g_autofree char *bridge = vtc_print_size(result->bridge_bytes);
     const char *plural = result->layers == 1 ? "" : "s";
 
     if (result->parent && result->full_bytes > 0)
@@ -159,6 +166,8 @@ print_layer(const VtPublishResult *result)
                 result->layers, plural);
     else if (result->why_full)
         g_print("  full      %s\n", result->why_full);
+    if (result->bridge)
+        g_print("  bridge    hosts with %s fetch %s instead\n", result->bridge, bridge);
 }
 
 static void
@@ -201,10 +210,11 @@ static void
 print_json(const VtPublishRequest *request, const VtPublishResult *result)
 {
     char manifest[VT_DIGEST_STRING_MAX];
-    json_t *object = json_pack(
-        "{s:s, s:s, s:b, s:s, s:s?, s:s?, s:i}", "name", request->name, "version", request->version,
-        "unchanged", result->unchanged, "manifest", vt_digest_format(&result->manifest, manifest),
-        "parent", result->parent, "full", result->why_full, "layers", (int)result->layers);
+    json_t *object =
+        json_pack("{s:s, s:s, s:b, s:s, s:s?, s:s?, s:s?, s:i}", "name", request->name, "version",
+                  request->version, "unchanged", result->unchanged, "manifest",
+                  vt_digest_format(&result->manifest, manifest), "parent", result->parent, "full",
+                  result->why_full, "bridge", result->bridge, "layers", (int)result->layers);
 
     set_size(object, "serial", result->serial);
     set_size(object, "capacity", result->capacity);
@@ -213,6 +223,8 @@ print_json(const VtPublishRequest *request, const VtPublishResult *result)
     set_size(object, "stored", stored_of(result));
     if (result->full_bytes > 0)
         set_size(object, "stored-full", result->full_bytes);
+    if (result->bridge)
+        set_size(object, "stored-bridge", result->bridge_bytes);
     vtc_print_json(object);
 }
 
@@ -272,6 +284,7 @@ run(const VtcVerb *self, char **argv, GError **error)
         .level = options.level,
         .parent = options.parent,
         .chain_max = (unsigned)options.chain_max,
+        .checkpoint = (unsigned)options.checkpoint,
         .profile = options.profile,
         .keep_current = options.not_current,
     };

@@ -70,6 +70,17 @@ join(const json_t *names)
     return g_string_free(text, FALSE);
 }
 
+/* One that is made here out of a difference is neither here nor fetched */
+static const char *
+state_of(const json_t *layer)
+{
+    const json_int_t fetch = json_integer_value(json_object_get(layer, "fetch"));
+
+    if (json_is_true(json_object_get(layer, "here")))
+        return "yes";
+    return fetch < json_integer_value(json_object_get(layer, "stored")) ? "bridge" : "no";
+}
+
 static void
 add_layer(VtcTable *table, const json_t *layer)
 {
@@ -81,7 +92,7 @@ add_layer(VtcTable *table, const json_t *layer)
                                  ? g_strdup_printf("about %s", expected)
                                  : g_strdup("unknown");
     g_autofree char *shared = join(json_object_get(layer, "shared"));
-    const char *const cells[] = {index,  parent, here ? "yes" : "no", stored, here ? disk : about,
+    const char *const cells[] = {index,  parent, state_of(layer), stored, here ? disk : about,
                                  shared, NULL};
 
     vtc_table_add(table, cells);

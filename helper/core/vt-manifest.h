@@ -17,6 +17,10 @@
 #define VT_TEMPLATE_CONFIG_TYPE   "application/vnd.virt-template.config.v1+json"
 #define VT_LAYER_INDEX_TYPE       "application/vnd.virt-template.layer.index.v1"
 #define VT_LAYER_FRAMES_TYPE      "application/vnd.virt-template.layer.frames.v1+zstd"
+#define VT_BRIDGE_ARTIFACT_TYPE   "application/vnd.virt-template.bridge.v1"
+/* Annotations of a layer's index: another manifest, whose layers make the same disk */
+#define VT_BRIDGE_DIGEST_KEY "virt-template.layer.bridge.digest"
+#define VT_BRIDGE_SIZE_KEY   "virt-template.layer.bridge.size"
 
 /* Registries take 4 MiB; the index of a layout directory, which has an entry for each version and
  * each signature, may be larger */
@@ -137,3 +141,16 @@ bool vt_template_layers(const VtManifest *manifest, GPtrArray **ret_layers, GErr
 
 /** vt_template_layer_size: Returns: bytes of its index and frames in the store */
 uint64_t vt_template_layer_size(const VtTemplateLayer *layer);
+
+/**
+ * vt_template_layer_bridge:
+ * @ret_digest: (out): of the manifest of the layer's bridge
+ * @ret_size: (out): its bytes
+ *
+ * Returns: whether it has one
+ */
+bool vt_template_layer_bridge(const VtTemplateLayer *layer, VtDigest *ret_digest,
+                              uint64_t *ret_size);
+
+/** vt_bridge_layers: As vt_template_layers(), of a manifest with %VT_BRIDGE_ARTIFACT_TYPE */
+bool vt_bridge_layers(const VtManifest *manifest, GPtrArray **ret_layers, GError **error);

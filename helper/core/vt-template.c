@@ -191,18 +191,18 @@ add_layer(GPtrArray *layers, VtDescriptor *descriptor, guint place, GError **err
                     place, shown);
 }
 
-bool
-vt_template_layers(const VtManifest *manifest, GPtrArray **ret_layers, GError **error)
+static bool
+list_layers(const VtManifest *manifest, const char *type, const char *what, GPtrArray **ret_layers,
+            GError **error)
 {
     g_autoptr(GPtrArray) layers = g_ptr_array_new_with_free_func((GDestroyNotify)layer_free);
 
-    if (g_strcmp0(manifest->artifact_type, VT_TEMPLATE_ARTIFACT_TYPE) != 0) {
-        const char *type = manifest->artifact_type ? manifest->artifact_type : "none";
-        g_autofree char *shown = vt_json_shown(type);
+    if (g_strcmp0(manifest->artifact_type, type) != 0) {
+        const char *other = manifest->artifact_type ? manifest->artifact_type : "none";
+        g_autofree char *shown = vt_json_shown(other);
 
-        return vt_throw(error, VT_ERROR_UNSUPPORTED,
-                        "not a template: its artifactType is '%s', not '%s'", shown,
-                        VT_TEMPLATE_ARTIFACT_TYPE);
+        return vt_throw(error, VT_ERROR_UNSUPPORTED, "not a %s: its artifactType is '%s', not '%s'",
+                        what, shown, type);
     }
     for (guint i = 0; i < manifest->layers->len; i++) {
         if (!add_layer(layers, g_ptr_array_index(manifest->layers, i), i, error))
@@ -211,6 +211,36 @@ vt_template_layers(const VtManifest *manifest, GPtrArray **ret_layers, GError **
     if (layers->len == 0)
         return vt_throw(error, VT_ERROR_INVALID, "template manifest: no layers");
     *ret_layers = g_steal_pointer(&layers);
+    return true;
+}
+
+bool
+vt_template_layers(const VtManifest *manifest, GPtrArray **ret_layers, GError **error)
+{
+    return list_layers(manifest, VT_TEMPLATE_ARTIFACT_TYPE, "template", ret_layers, error);
+}
+
+bool
+vt_bridge_layers(const VtManifest *manifest, GPtrArray **ret_layers, GError **error)
+{
+    return list_layers(manifest, VT_BRIDGE_ARTIFACT_TYPE, "bridge", ret_layers, error);
+}
+
+bool
+vt_template_layer_bridge(const VtTemplateLayer *layer, VtDigest *ret_digest, uint64_t *ret_size)
+{
+    const char *digest, *size;
+    guint64 bytes;
+
+    if (!layer->index->annotations)
+        return false;
+    digest = g_hash_table_lookup(layer->index->annotations, VT_BRIDGE_DIGEST_KEY);
+    size = g_hash_table_lookup(layer->index->annotations, VT_BRIDGE_SIZE_KEY);
+    if (!digest || !size ||
+        !g_ascii_string_to_unsigned(size, 10, 1, VT_OCI_MANIFEST_MAX, &bytes, NULL) ||
+        !vt_digest_parse(digest, ret_digest, NULL))
+        return false;
+    *ret_size = bytes;
     return true;
 }
 

@@ -10,6 +10,7 @@
 #include "vt-chain.h"
 #include "vt-compare.h"
 #include "vt-fs.h"
+#include "vtd-bridge.h"
 
 #include <string.h>
 
@@ -204,8 +205,10 @@ differs(void *user, uint64_t block, uint64_t length, GError **error)
 /* ---- the answer ---- */
 
 static bool
-has_layer(const Side *side, const VtTemplateLayer *wanted)
+has_layer(const void *user, const VtTemplateLayer *wanted)
 {
+    const Side *side = user;
+
     for (guint i = 0; i < side->layers->len; i++) {
         const VtTemplateLayer *layer = side->layers->pdata[i];
 
@@ -233,13 +236,14 @@ relation_of(const Side *from, const Side *to)
 
 /* For a host that has all of @from */
 static uint64_t
-bytes_to_fetch(const Side *from, const Side *to)
+bytes_to_fetch(VtdCompare *compare, const Side *from, const Side *to)
 {
     uint64_t bytes = 0;
 
     for (guint i = 0; i < to->layers->len; i++) {
         if (!has_layer(from, to->layers->pdata[i]))
-            bytes += vt_template_layer_size(to->layers->pdata[i]);
+            bytes += vtd_bridge_cost(&compare->reader, compare->versions[1]->name,
+                                     to->layers->pdata[i], has_layer, from);
     }
     return bytes;
 }
@@ -263,7 +267,7 @@ reply_of(const Run *run)
     g_variant_dict_insert(&reply, "changed", "t", run->changed);
     g_variant_dict_insert(&reply, "added", "t", after > before ? after - before : 0);
     g_variant_dict_insert(&reply, "removed", "t", before > after ? before - after : 0);
-    g_variant_dict_insert(&reply, "fetch", "t", bytes_to_fetch(from, to));
+    g_variant_dict_insert(&reply, "fetch", "t", bytes_to_fetch(run->compare, from, to));
     return g_variant_dict_end(&reply);
 }
 

@@ -4,6 +4,7 @@
 
 #include "vt-fs.h"
 #include "vt-index.h"
+#include "vtd-bridge.h"
 
 #include <sys/stat.h>
 
@@ -70,18 +71,22 @@ find_users(VtdCost *cost)
 /* ---- one layer ---- */
 
 /**
- * Sums: bytes of all layers
+ * Answer: in the making; bytes of all layers
+ * @users: who has a layer, by its digest
  * @fetch: of what is in the store, of layers that are not here
  * @disk: that layers here take
  * @expected: that those which are not here will take
  * @unknown: some publisher did not say what to expect
  */
 typedef struct {
+    VtdCost *cost;
+    VtPool *files;
+    GHashTable *users;
     uint64_t fetch;
     uint64_t disk;
     uint64_t expected;
     bool unknown;
-} Sums;
+} Answer;
 
 static bool
 data_size(const VtTemplateLayer *layer, guint64 *ret_size)
@@ -94,71 +99,78 @@ data_size(const VtTemplateLayer *layer, guint64 *ret_size)
 }
 
 static void
-add_disk(VtPool *files, const VtTemplateLayer *layer, bool here, GVariantDict *info, Sums *sums)
+add_disk(Answer *answer, const VtTemplateLayer *layer, bool here, GVariantDict *info)
 {
     vt_autofd fd = -1;
     struct stat st;
     guint64 size;
 
-    if (here && vt_pool_open_layer(files, &layer->index->digest, &fd, NULL) &&
+    if (here && vt_pool_open_layer(answer->files, &layer->index->digest, &fd, NULL) &&
         fstat(fd, &st) == 0) {
         g_variant_dict_insert(info, "disk", "t", (guint64)st.st_blocks * 512);
-        sums->disk += (uint64_t)st.st_blocks * 512;
+        answer->disk += (uint64_t)st.st_blocks * 512;
     } else if (!here && data_size(layer, &size)) {
         g_variant_dict_insert(info, "expected", "t", size);
-        sums->expected += size;
+        answer->expected += size;
     } else if (!here) {
-        sums->unknown = true;
+        answer->unknown = true;
     }
 }
 
-static GVariant *
-describe_layer(VtPool *files, const VtTemplateLayer *layer, const VtTemplateLayer *below,
-               GHashTable *users, Sums *sums)
+static bool
+is_here(const void *user, const VtTemplateLayer *layer)
 {
-    const bool here = vt_pool_has_layer(files, &layer->index->digest);
+    return vt_pool_has_layer(((const Answer *)user)->files, &layer->index->digest);
+}
+
+/* @below: (nullable): its parent */
+static GVariant *
+describe_layer(Answer *answer, const VtTemplateLayer *layer, const VtTemplateLayer *below)
+{
+    VtdCost *cost = answer->cost;
+    const bool here = is_here(answer, layer);
+    const uint64_t fetch =
+        here ? 0 : vtd_bridge_cost(&cost->reader, cost->version->name, layer, is_here, answer);
     char text[VT_DIGEST_STRING_MAX], parent[VT_DIGEST_STRING_MAX];
-    const uint64_t stored = vt_template_layer_size(layer);
     const GPtrArray *names;
     GVariantDict info;
 
     vt_digest_format(&layer->index->digest, text);
-    names = g_hash_table_lookup(users, text);
+    names = g_hash_table_lookup(answer->users, text);
     g_variant_dict_init(&info, NULL);
     g_variant_dict_insert(&info, "index", "s", text);
     if (below)
         g_variant_dict_insert(&info, "parent", "s",
                               vt_digest_format(&below->index->digest, parent));
     g_variant_dict_insert(&info, "here", "b", here);
-    g_variant_dict_insert(&info, "stored", "t", stored);
-    add_disk(files, layer, here, &info, sums);
+    g_variant_dict_insert(&info, "stored", "t", vt_template_layer_size(layer));
+    g_variant_dict_insert(&info, "fetch", "t", fetch);
+    add_disk(answer, layer, here, &info);
     g_variant_dict_insert_value(&info, "shared",
                                 g_variant_new_strv(names ? (const char *const *)names->pdata : NULL,
                                                    names ? (gssize)names->len : 0));
-    if (!here)
-        sums->fetch += stored;
+    answer->fetch += fetch;
     return g_variant_dict_end(&info);
 }
 
 static GVariant *
-describe(const VtdCost *cost, VtPool *files, const GPtrArray *layers, GHashTable *users)
+describe(Answer *answer, const GPtrArray *layers)
 {
+    const VtdVersion *version = answer->cost->version;
     GVariantBuilder rows;
     GVariantDict reply;
-    Sums sums = {0};
 
     g_variant_builder_init(&rows, G_VARIANT_TYPE("aa{sv}"));
     for (guint i = 0; i < layers->len; i++)
-        g_variant_builder_add_value(&rows, describe_layer(files, layers->pdata[i],
-                                                          i > 0 ? layers->pdata[i - 1] : NULL,
-                                                          users, &sums));
+        g_variant_builder_add_value(
+            &rows, describe_layer(answer, layers->pdata[i], i > 0 ? layers->pdata[i - 1] : NULL));
     g_variant_dict_init(&reply, NULL);
-    g_variant_dict_insert(&reply, "name", "s", cost->version->name);
-    g_variant_dict_insert(&reply, "version", "s", cost->version->version);
-    g_variant_dict_insert(&reply, "fetch", "t", sums.fetch);
-    g_variant_dict_insert(&reply, "disk", "t", sums.disk);
-    if (!sums.unknown)
-        g_variant_dict_insert(&reply, "expected", "t", sums.expected);
+    g_variant_dict_insert(&reply, "name", "s", version->name);
+    g_variant_dict_insert(&reply, "version", "s", version->version);
+    g_variant_dict_insert(&reply, "fetch", "t", answer->fetch);
+    g_variant_dict_insert(&reply, "disk", "t", answer->disk);
+    if (!answer->unknown)
+        g_variant_dict_insert(&reply, "expected", "t", answer->expected);
     g_variant_dict_insert_value(&reply, "layers", g_variant_builder_end(&rows));
     return g_variant_dict_end(&reply);
 }
@@ -170,6 +182,7 @@ vtd_cost_run(VtdCost *cost, GVariant **ret_reply, GError **error)
     g_autoptr(VtManifest) manifest = NULL;
     g_autoptr(GPtrArray) layers = NULL;
     VtPool *files;
+    Answer answer;
 
     if (!vtd_reader_files(&cost->reader, &files, error) ||
         !vtd_reader_manifest(&cost->reader, cost->version, &manifest, error) ||
@@ -179,6 +192,7 @@ vtd_cost_run(VtdCost *cost, GVariant **ret_reply, GError **error)
         return false;
     }
     users = find_users(cost);
-    *ret_reply = g_variant_ref_sink(describe(cost, files, layers, users));
+    answer = (Answer){.cost = cost, .files = files, .users = users};
+    *ret_reply = g_variant_ref_sink(describe(&answer, layers));
     return true;
 }

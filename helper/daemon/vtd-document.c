@@ -139,6 +139,30 @@ vtd_reader_trust(VtdReader *reader, const VtdVersion *version, GError **error)
 }
 
 bool
+vtd_reader_bridge(VtdReader *reader, const char *name, const VtTemplateLayer *layer,
+                  VtManifest **ret_manifest, GPtrArray **ret_layers, GError **error)
+{
+    g_autofree char *repository = vt_store_url_repository(reader->url, name);
+    g_autoptr(VtManifest) manifest = NULL;
+    g_autoptr(GBytes) bytes = NULL;
+    char text[VT_DIGEST_STRING_MAX];
+    VtSource *source;
+    VtDigest digest;
+    uint64_t size;
+
+    if (!vt_template_layer_bridge(layer, &digest, &size))
+        return vt_throw(error, VT_ERROR_NOT_FOUND, "the layer has no bridge");
+    if (!find_source(reader, &source, error) ||
+        !source->get_manifest(source, repository, vt_digest_format(&digest, text), &bytes, error) ||
+        !vtd_document_check(bytes, &digest, size, "bridge", error) ||
+        !vt_manifest_parse(bytes, &manifest, error) ||
+        !vt_bridge_layers(manifest, ret_layers, error))
+        return false;
+    *ret_manifest = g_steal_pointer(&manifest);
+    return true;
+}
+
+bool
 vtd_reader_index(VtdReader *reader, const char *name, const VtDescriptor *layer, GBytes **ret_index,
                  GError **error)
 {

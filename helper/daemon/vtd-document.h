@@ -62,6 +62,15 @@ bool vtd_reader_manifest(VtdReader *reader, const VtdVersion *version, VtManifes
 /** vtd_reader_trust: Whether the policy accepts the version's signatures */
 bool vtd_reader_trust(VtdReader *reader, const VtdVersion *version, GError **error);
 
+/**
+ * vtd_reader_bridge:
+ * @layer: of the verified manifest of a version called @name
+ * @ret_layers: (out) (transfer full) (element-type VtTemplateLayer): they borrow from @ret_manifest
+ * @error: %VT_ERROR_NOT_FOUND: it has none
+ */
+bool vtd_reader_bridge(VtdReader *reader, const char *name, const VtTemplateLayer *layer,
+                       VtManifest **ret_manifest, GPtrArray **ret_layers, GError **error);
+
 /** vtd_reader_index: @layer: of the verified manifest of a version called @name */
 bool vtd_reader_index(VtdReader *reader, const char *name, const VtDescriptor *layer,
                       GBytes **ret_index, GError **error);

@@ -6,6 +6,7 @@
 #include "vt-index.h"
 #include "vt-manifest.h"
 #include "vt-pool.h"
+#include "vtd-bridge.h"
 #include "vtd-document.h"
 #include "vtd-proofs.h"
 #include "vtd-verdict.h"
@@ -66,6 +67,7 @@ struct Run {
     GArray *chain; /* (element-type Layer) */
     GBytes *config_bytes;
     GBytes *proofs;
+    uint64_t bridged; /* bytes that were received on the way to the base */
     VtdProgress progress;
 };
 
@@ -325,6 +327,26 @@ step_space(Run *run, GError **error)
     return true;
 }
 
+/* The cheaper way to the base, if that is missing and has been stored twice */
+static bool
+step_bridge(Run *run, GError **error)
+{
+    Layer *base = layer_at(run, 0);
+    VtdBridge bridge = {.fetcher = run->fetcher,
+                        .pool = run->pool,
+                        .repository = run->repository,
+                        .layer = base->of,
+                        .index = base->index_bytes,
+                        .output_fd = base->partial_fd,
+                        .damaged = run->fetch->damaged,
+                        .cancellable = run->job->cancellable};
+
+    if (base->partial_fd >= 0 && vtd_bridge_fill(&bridge))
+        base->resumed = true;
+    run->bridged = run->progress.received = bridge.received;
+    return !g_cancellable_set_error_if_cancelled(run->job->cancellable, error);
+}
+
 static void
 on_progress(void *user, uint64_t done, uint64_t total, uint64_t received)
 {
@@ -333,7 +355,8 @@ on_progress(void *user, uint64_t done, uint64_t total, uint64_t received)
 
     of->done = done;
     of->received = received;
-    run->progress.done = run->progress.received = 0;
+    run->progress.done = 0;
+    run->progress.received = run->bridged;
     for (guint i = 0; i < run->chain->len; i++) {
         run->progress.done += layer_at(run, i)->done;
         run->progress.received += layer_at(run, i)->received;
@@ -461,9 +484,9 @@ static const struct {
     const char *phase;
     bool (*run)(Run *run, GError **error);
 } steps[] = {
-    {"manifest", step_manifest}, {"trust", step_trust},     {"config", step_layers},
-    {"index", step_index},       {"partial", step_partial}, {"space", step_space},
-    {"transfer", step_transfer}, {"commit", step_commit},
+    {"manifest", step_manifest}, {"trust", step_trust},       {"config", step_layers},
+    {"index", step_index},       {"partial", step_partial},   {"space", step_space},
+    {"bridge", step_bridge},     {"transfer", step_transfer}, {"commit", step_commit},
 };
 
 bool

@@ -47,6 +47,26 @@ vt_fs_pread_all(int fd, void *data, size_t length, off_t offset, const char *wha
 }
 
 bool
+vt_fs_pwrite_all(int fd, const void *data, size_t length, off_t offset, const char *what,
+                 GError **error)
+{
+    const char *at = data;
+
+    while (length > 0) {
+        ssize_t n = pwrite(fd, at, length, offset);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return vt_throw_errno(error, errno, "cannot write '%s'", what);
+        at += n;
+        offset += n;
+        length -= (size_t)n;
+    }
+    return true;
+}
+
+bool
 vt_fs_read(int dir_fd, const char *path, size_t limit, GBytes **ret_bytes, GError **error)
 {
     vt_autofd fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);

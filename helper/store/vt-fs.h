@@ -36,6 +36,10 @@ bool vt_fs_write_all(int fd, const void *data, size_t length, const char *what, 
 bool vt_fs_pread_all(int fd, void *data, size_t length, off_t offset, const char *what,
                      GError **error);
 
+/** vt_fs_pwrite_all: Writes @length bytes at @offset; @what names the file in the error */
+bool vt_fs_pwrite_all(int fd, const void *data, size_t length, off_t offset, const char *what,
+                      GError **error);
+
 /**
  * vt_fs_read:
  * @dir_fd: directory fd, or AT_FDCWD

@@ -4,6 +4,9 @@
 
 #include "vt-fs.h"
 #include "vt-index.h"
+#include "vt-publish-bridge.h"
+#include "vt-publish-catalog.h"
+#include "vt-sha256.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -122,6 +125,67 @@ find_same(VtPublishParent *parent, const VtEncodeResult *layer, GError **error)
     return true;
 }
 
+/* Readers of single pages start with the root, which the manifest names; others want to know what
+ * to expect before they fetch anything */
+static void
+annotate_index(VtDescriptor *descriptor, const VtEncodeResult *layer)
+{
+    g_autofree char *size = g_strdup_printf("%u", layer->index_root_size);
+    g_autofree char *data = g_strdup_printf(
+        "%" G_GUINT64_FORMAT, vt_index_peek_data(g_bytes_get_data(layer->index, NULL)));
+    char text[VT_DIGEST_STRING_MAX];
+    VtDigest root;
+
+    vt_sha256_data(g_bytes_get_data(layer->index, NULL), layer->index_root_size, &root);
+    vt_descriptor_annotate(descriptor, VT_INDEX_ROOT_SIZE_KEY, size);
+    vt_descriptor_annotate(descriptor, VT_INDEX_ROOT_DIGEST_KEY, vt_digest_format(&root, text));
+    vt_descriptor_annotate(descriptor, VT_INDEX_DATA_SIZE_KEY, data);
+}
+
+bool
+vt_publish_layer_list(const VtPublisher *publisher, const VtPublishRequest *request,
+                      const VtEncodeResult *layer, VtManifest *manifest, GError **error)
+{
+    VtDescriptor *index = NULL;
+
+    if (!vt_publish_put(publisher, request->name, VT_LAYER_INDEX_TYPE, layer->index, &index, error))
+        return false;
+    annotate_index(index, layer);
+    g_ptr_array_add(manifest->layers, index);
+    for (guint i = 0; i < layer->blob_digests->len; i++)
+        g_ptr_array_add(manifest->layers,
+                        vt_descriptor_new(VT_LAYER_FRAMES_TYPE,
+                                          &g_array_index(layer->blob_digests, VtDigest, i),
+                                          g_array_index(layer->blob_sizes, guint64, i)));
+    return true;
+}
+
+/* A second time, in full; what was made over @parent becomes the bridge to that */
+static bool
+make_checkpoint(const VtPublisher *publisher, const VtPublishRequest *request,
+                VtPublishParent *parent, VtBlobSink *sink, VtEncodeResult *layer, GError **error)
+{
+    const VtPublishParent none = {0};
+    g_auto(VtEncodeResult) full = {0};
+    VtPublishBridge bridge = {0};
+    VtEncodeResult delta;
+
+    if (!encode(request, &none, 0, sink, &full, error))
+        return false;
+    bridge.full = full.index_digest;
+    if (!vt_publish_bridge(publisher, request, parent, layer, &bridge, error))
+        return false;
+    vt_publish_parent_drop(parent,
+                           g_strdup_printf("a checkpoint: over %s the chain would have more than "
+                                           "%u layers",
+                                           bridge.over, request->checkpoint));
+    parent->bridge = bridge;
+    delta = *layer;
+    *layer = full;
+    full = delta;
+    return true;
+}
+
 bool
 vt_publish_layer(const VtPublisher *publisher, const VtPublishRequest *request,
                  VtPublishParent *parent, VtEncodeResult *ret_layer, GError **error)
@@ -141,6 +205,9 @@ vt_publish_layer(const VtPublisher *publisher, const VtPublishRequest *request,
             return false;
     }
     if (!parent->manifest && !encode(request, parent, 0, &sink.sink, &layer, error))
+        return false;
+    if (parent->checkpoint && !parent->same &&
+        !make_checkpoint(publisher, request, parent, &sink.sink, &layer, error))
         return false;
     *ret_layer = layer;
     layer = (VtEncodeResult){0};

@@ -10,6 +10,7 @@
 
 #include "vt-index.h"
 #include "vt-name.h"
+#include "vt-publish-bridge.h"
 #include "vt-sha256.h"
 #include "vt-store-copy.h"
 
@@ -22,6 +23,7 @@ vt_publish_parent_clear(VtPublishParent *parent)
     g_free(parent->version);
     g_free(parent->why_full);
     g_free(parent->repository);
+    g_free(parent->bridge.over);
     g_clear_pointer(&parent->chain, vt_chain_free);
     g_clear_pointer(&parent->restore, vt_restore_free);
     g_clear_pointer(&parent->layers, g_ptr_array_unref);
@@ -120,7 +122,9 @@ vt_publish_parent_choose(const VtPublisher *publisher, const VtPublishRequest *r
                             parent.name, parent.version);
         if (!read_manifest(publisher, entry, &parent, error))
             return false;
-        if (parent.layers->len + 1 > max)
+        parent.checkpoint = request->checkpoint > 0 && parent.layers->len >= request->checkpoint &&
+                            parent.layers->len < VT_LAYERS_MAX;
+        if (parent.layers->len + 1 > max && !parent.checkpoint)
             vt_publish_parent_drop(
                 &parent, g_strdup_printf("over %s@%s the chain would have %u layers, and at most "
                                          "%u are allowed",
@@ -186,6 +190,24 @@ vt_publish_parent_open(const VtPublisher *publisher, const VtPublishRequest *req
     }
     g_prefix_error(error, "%s@%s: ", parent->name, parent->version);
     return false;
+}
+
+void
+vt_publish_parent_list(const VtPublisher *publisher, const VtPublishRequest *request,
+                       const VtPublishParent *parent, VtManifest *manifest)
+{
+    g_autofree char *repository = vt_store_url_repository(publisher->url, request->name);
+
+    if (!parent->manifest)
+        return;
+    for (guint i = 0; i < parent->manifest->layers->len; i++) {
+        VtDescriptor *copy = vt_descriptor_copy(parent->manifest->layers->pdata[i]);
+
+        /* bridges stay in their repository */
+        if (strcmp(parent->repository, repository) != 0)
+            vt_publish_bridge_strip(copy);
+        g_ptr_array_add(manifest->layers, copy);
+    }
 }
 
 bool

@@ -3,9 +3,26 @@
 #pragma once
 
 #include "vt-catalog.h"
+#include "vt-encode.h"
 #include "vt-manifest.h"
 #include "vt-publish.h"
 #include "vt-restore.h"
+
+/**
+ * VtPublishBridge: a second way to a full layer
+ * @full: digest of that layer's index
+ * @manifest: digest
+ * @size: of the manifest, bytes; 0: there is none
+ * @bytes: of the layer that a host with @over lacks, in the store
+ * @over: `NAME@VERSION`
+ */
+typedef struct {
+    VtDigest full;
+    VtDigest manifest;
+    uint64_t size;
+    uint64_t bytes;
+    char *over;
+} VtPublishBridge;
 
 /**
  * VtPublishParent: a version of the catalog, and its layers
@@ -15,6 +32,8 @@
  * @layers: (element-type VtTemplateLayer): those that will be below the new one, base first
  * @restore: see vt_publish_parent_open(), as @chain
  * @same: the new version is the same disk and has no layer of its own
+ * @checkpoint: the new version gets a full layer, and is not over this one but for a bridge
+ * @bridge: to the full layer
  * @base_bytes: stored bytes of the lowest layer
  * @base_data: bytes of the disk in it that are not zero
  */
@@ -28,6 +47,8 @@ typedef struct {
     VtRestore *restore;
     VtChain *chain;
     bool same;
+    bool checkpoint;
+    VtPublishBridge bridge;
     uint64_t base_bytes;
     uint64_t base_data;
 } VtPublishParent;
@@ -70,6 +91,11 @@ bool vt_publish_parent_open(const VtPublisher *publisher, const VtPublishRequest
 /** vt_publish_parent_copy: Puts its blobs into @repository, too, unless they are in it */
 bool vt_publish_parent_copy(const VtPublisher *publisher, const VtPublishParent *parent,
                             const char *repository, GError **error);
+
+/** vt_publish_parent_list: Appends its layers, if any, to the layers of @manifest, which will be in
+ *  the request's repository */
+void vt_publish_parent_list(const VtPublisher *publisher, const VtPublishRequest *request,
+                            const VtPublishParent *parent, VtManifest *manifest);
 
 /** vt_publish_parent_drop: Makes it none; @why: (transfer full) */
 void vt_publish_parent_drop(VtPublishParent *parent, char *why);

@@ -13,6 +13,7 @@
 #include "vt-index.h"
 #include "vt-json.h"
 #include "vt-name.h"
+#include "vt-publish-bridge.h"
 #include "vt-publish-catalog.h"
 #include "vt-publish-layer.h"
 #include "vt-sha256.h"
@@ -32,6 +33,7 @@ vt_publish_result_clear(VtPublishResult *result)
 {
     g_clear_pointer(&result->parent, g_free);
     g_clear_pointer(&result->why_full, g_free);
+    g_clear_pointer(&result->bridge, g_free);
 }
 
 static bool
@@ -55,47 +57,6 @@ add_config(const VtPublisher *publisher, const VtPublishRequest *request, uint64
     return true;
 }
 
-/* Readers of single pages start with the root, which the manifest names; others want to know what
- * to expect before they fetch anything */
-static void
-annotate_index(VtDescriptor *descriptor, const VtEncodeResult *layer)
-{
-    g_autofree char *size = g_strdup_printf("%u", layer->index_root_size);
-    g_autofree char *data = g_strdup_printf(
-        "%" G_GUINT64_FORMAT, vt_index_peek_data(g_bytes_get_data(layer->index, NULL)));
-    char text[VT_DIGEST_STRING_MAX];
-    VtDigest root;
-
-    vt_sha256_data(g_bytes_get_data(layer->index, NULL), layer->index_root_size, &root);
-    vt_descriptor_annotate(descriptor, VT_INDEX_ROOT_SIZE_KEY, size);
-    vt_descriptor_annotate(descriptor, VT_INDEX_ROOT_DIGEST_KEY, vt_digest_format(&root, text));
-    vt_descriptor_annotate(descriptor, VT_INDEX_DATA_SIZE_KEY, data);
-}
-
-static bool
-add_layer(const VtPublisher *publisher, const VtPublishRequest *request, VtManifest *manifest,
-          const VtEncodeResult *layer, GError **error)
-{
-    VtDescriptor *index = NULL;
-
-    if (!vt_publish_put(publisher, request->name, VT_LAYER_INDEX_TYPE, layer->index, &index, error))
-        return false;
-    annotate_index(index, layer);
-    g_ptr_array_add(manifest->layers, index);
-    for (guint i = 0; i < layer->blob_digests->len; i++)
-        g_ptr_array_add(manifest->layers,
-                        vt_descriptor_new(VT_LAYER_FRAMES_TYPE,
-                                          &g_array_index(layer->blob_digests, VtDigest, i),
-                                          g_array_index(layer->blob_sizes, guint64, i)));
-    return true;
-}
-
-static gpointer
-copy_descriptor(gconstpointer descriptor, gpointer data)
-{
-    return vt_descriptor_copy(descriptor);
-}
-
 /* Config, manifest and signatures of one version; @ret_entry: what the catalog will say of it */
 static bool
 publish_version(const VtPublisher *publisher, const VtPublishRequest *request,
@@ -112,10 +73,11 @@ publish_version(const VtPublisher *publisher, const VtPublishRequest *request,
     if (!add_config(publisher, request, layer->capacity, &config, &created, error))
         return false;
     manifest = vt_manifest_new(VT_TEMPLATE_ARTIFACT_TYPE, config);
-    if (parent->manifest)
-        g_ptr_array_extend(manifest->layers, parent->manifest->layers, copy_descriptor, NULL);
-    if (!parent->same && !add_layer(publisher, request, manifest, layer, error))
+    vt_publish_parent_list(publisher, request, parent, manifest);
+    if (!parent->same && !vt_publish_layer_list(publisher, request, layer, manifest, error))
         return false;
+    if (parent->bridge.size > 0)
+        vt_publish_bridge_annotate(&parent->bridge, manifest->layers->pdata[0]);
     g_hash_table_replace(manifest->annotations, g_strdup("org.opencontainers.image.created"),
                          g_strdup(created));
     g_hash_table_replace(manifest->annotations, g_strdup("org.opencontainers.image.title"),
@@ -363,6 +325,8 @@ publish_new(const VtPublisher *publisher, const VtPublishRequest *request, const
     ret_result->serial = serial;
     if (parent.manifest)
         ret_result->parent = g_strdup_printf("%s@%s", parent.name, parent.version);
+    ret_result->bridge = g_strdup(parent.bridge.over);
+    ret_result->bridge_bytes = parent.bridge.bytes;
     return true;
 }
 
@@ -384,6 +348,10 @@ check_request(const VtPublishRequest *request, GError **error)
     if (request->chain_max > VT_LAYERS_MAX)
         return vt_throw(error, VT_ERROR_INVALID, "a chain of %u layers: hosts take at most %d",
                         request->chain_max, VT_LAYERS_MAX);
+    if (request->checkpoint > VT_LAYERS_MAX)
+        return vt_throw(error, VT_ERROR_INVALID,
+                        "a checkpoint every %u layers: hosts take at most %d in a chain",
+                        request->checkpoint, VT_LAYERS_MAX);
     return vt_name_check(request->name, error) && vt_version_check(request->version, error);
 }
 

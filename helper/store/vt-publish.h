@@ -40,6 +40,8 @@ typedef struct {
  * @parent: (nullable): what it becomes a delta over: `NAME@VERSION` of the catalog; `auto`: the
  *   current version of @name; `none`: a full layer; %NULL: %VT_PUBLISH_PARENT
  * @chain_max: layers it may have, with those of the parent; 0: %VT_PUBLISH_CHAIN_MAX
+ * @checkpoint: if the chain would have more layers than this, the version gets a full layer, and a
+ *   bridge to it, see vt-publish-bridge.h; 0: never
  * @profile: (nullable): what joins the config document, checked by vt_profile_parse()
  * @keep_current: do not make this the current version of its name
  * @progress: (nullable): bytes of the image read, of @total
@@ -55,6 +57,7 @@ typedef struct {
     int level;
     const char *parent;
     unsigned chain_max;
+    unsigned checkpoint;
     json_t *profile;
     bool keep_current;
     void (*progress)(void *user, uint64_t done, uint64_t total);
@@ -70,6 +73,8 @@ typedef struct {
  * @why_full: (nullable): why there is no @parent, unless it was the request
  * @layers: of its chain, the new one included
  * @full_bytes: what a full layer would take in the store, about; 0 without @parent
+ * @bridge: (nullable): `NAME@VERSION`: hosts that have that need not fetch the full layer
+ * @bridge_bytes: what they fetch instead; 0 without @bridge
  * @manifest: digest of the template's manifest
  * @serial: of the catalog that names it
  */
@@ -86,6 +91,8 @@ typedef struct {
     char *why_full;
     unsigned layers;
     uint64_t full_bytes;
+    char *bridge;
+    uint64_t bridge_bytes;
 } VtPublishResult;
 void vt_publish_result_clear(VtPublishResult *result);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtPublishResult, vt_publish_result_clear)

@@ -66,6 +66,8 @@ offers '^ --key= $'
 [ "$nospace" = '-o nospace' ] || not_ok 'a blank would follow --key='
 completes publish --format = r
 offers '^ raw $'
+completes publish --check
+offers '^ --checkpoint= $'
 completes publish --parent = ''
 offers '^ auto none $'
 completes key generate --type = ''

@@ -76,6 +76,8 @@ refuses 2 'level 20' disk.raw debian@1.0.0 --key golden.key --level 20
 refuses 2 'expires' disk.raw debian@1.0.0 --key golden.key --expires 0
 refuses 2 'max-chain 0' disk.raw debian@1.0.0 --key golden.key --max-chain 0
 refuses 2 'max-chain 65' disk.raw debian@1.0.0 --key golden.key --max-chain 65
+refuses 2 'checkpoint -1' disk.raw debian@1.0.0 --key golden.key --checkpoint=-1
+refuses 2 'checkpoint 65' disk.raw debian@1.0.0 --key golden.key --checkpoint 65
 refuses 2 'parent.*has no version' disk.raw debian@1.0.0 --key golden.key --parent debian
 refuses 2 'parent' disk.raw debian@1.0.0 --key golden.key --parent ../x@1.0.0
 refuses 3 'parent.*debian@0.9.0' disk.raw debian@1.0.0 --key golden.key --parent debian@0.9.0
@@ -222,9 +224,23 @@ virt-template publish disk.raw delta@1.3.0 --max-chain 1 --json --key golden.key
     --store "$STORE" >json || not_ok '--max-chain'
 jq -e '.parent == null and (.full | test("2 layers")) and .layers == 1' json >/dev/null ||
     not_ok '--json of a full layer'
+virt-template publish changed.raw delta@1.3.1 --checkpoint 1 --json --key golden.key \
+    --store "$STORE" >json || not_ok '--checkpoint'
+jq -e '.parent == null and (.full | test("a checkpoint: over delta@1.3.0")) and .layers == 1 and
+    .bridge == "delta@1.3.0" and ."stored-bridge" < 100000 and .stored > 2900000' json >/dev/null ||
+    not_ok '--json of a checkpoint'
+# as it was, in another repository: there is no bridge
+virt-template publish changed.raw other-delta@1.0.0 --parent delta@1.3.1 --json --key golden.key \
+    --store "$STORE" | jq -e '.layers == 1 and .stored == 0' >/dev/null || not_ok 'the same disk'
+[ "$(skopeo inspect --raw "$STORE:delta/1.3.1" | jq '.layers[0].annotations | keys | map(select(test("bridge"))) | length')" = 2 ] ||
+    not_ok 'the bridge is not named'
+[ "$(skopeo inspect --raw "$STORE:other-delta/1.0.0" | jq '.layers[0].annotations | keys | map(select(test("bridge"))) | length')" = 0 ] ||
+    not_ok 'a bridge is named that is not there'
+succeeds publish disk.raw delta@1.3.2 --checkpoint 5 --key golden.key --store "$STORE"
+grep -q 'delta  *over delta@1.3.1: ' stdout || not_ok 'no delta over a checkpoint'
 head -c 3000000 /dev/urandom >different.raw
 succeeds publish different.raw delta@1.4.0 --parent auto --key golden.key --store "$STORE"
-grep -q 'full  *about 100 % of the data is not in delta@1.3.0' stdout || not_ok 'a delta of all'
+grep -q 'full  *about 100 % of the data is not in delta@1.3.2' stdout || not_ok 'a delta of all'
 ok 'layers over layers'
 
 # ---- many publishers of one layout lose nothing ----

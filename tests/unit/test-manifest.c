@@ -276,6 +276,53 @@ test_layers_max(void)
     g_assert_false(vt_template_layers(manifest, &none, NULL));
 }
 
+/* @size: (nullable) */
+static VtDescriptor *
+bridged(const char *digest, const char *size)
+{
+    VtDescriptor *index = descriptor(VT_LAYER_INDEX_TYPE, A, 9);
+
+    vt_descriptor_annotate(index, VT_BRIDGE_DIGEST_KEY, digest);
+    if (size)
+        vt_descriptor_annotate(index, VT_BRIDGE_SIZE_KEY, size);
+    return index;
+}
+
+/* What is not one is none: the layer can be fetched without */
+static void
+test_bridge(void)
+{
+    static const char *const sizes[] = {NULL, "", "0", "-1", "12x", "4194305"};
+    g_autoptr(VtManifest) bridge = vt_manifest_new(VT_BRIDGE_ARTIFACT_TYPE, NULL);
+    g_autoptr(VtDescriptor) good = bridged(A, "1234"), wrong = bridged("sha256:12", "1234");
+    g_autoptr(GPtrArray) layers = NULL;
+    g_autoptr(GError) error = NULL;
+    char text[VT_DIGEST_STRING_MAX];
+    GPtrArray *none = NULL;
+    VtDigest digest;
+    uint64_t size;
+
+    g_assert_true(vt_template_layer_bridge(&(VtTemplateLayer){.index = good}, &digest, &size));
+    g_assert_cmpstr(vt_digest_format(&digest, text), ==, A);
+    g_assert_cmpuint(size, ==, 1234);
+    g_assert_false(vt_template_layer_bridge(&(VtTemplateLayer){.index = wrong}, &digest, &size));
+    for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        g_autoptr(VtDescriptor) index = bridged(A, sizes[i]);
+
+        g_assert_false(
+            vt_template_layer_bridge(&(VtTemplateLayer){.index = index}, &digest, &size));
+    }
+    g_ptr_array_add(bridge->layers, g_steal_pointer(&good));
+    g_assert_true(vt_bridge_layers(bridge, &layers, NULL));
+    g_assert_cmpuint(layers->len, ==, 1);
+    /* neither is taken for the other */
+    g_assert_false(vt_template_layers(bridge, &none, &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_UNSUPPORTED);
+    g_free(bridge->artifact_type);
+    bridge->artifact_type = g_strdup(VT_TEMPLATE_ARTIFACT_TYPE);
+    g_assert_false(vt_bridge_layers(bridge, &none, NULL));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -287,5 +334,6 @@ main(int argc, char **argv)
     g_test_add_func("/manifest/config", test_config);
     g_test_add_func("/manifest/layers", test_layers);
     g_test_add_func("/manifest/layers-max", test_layers_max);
+    g_test_add_func("/manifest/bridge", test_bridge);
     return g_test_run();
 }
