@@ -1,21 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* cmd-pull.c: virt-template pull NAME[@VERSION] */
+#include "vt-size.h"
 #include "vtc-cost.h"
 #include "vtc-job.h"
 #include "vtc-pool.h"
 #include "vtc-print.h"
 #include "vtc-verb.h"
 
+/* @limit_rate: bytes per second, 0: no limit */
 static bool
-start_fetch(const VtcTarget *target, uint64_t *ret_job, GError **error)
+start_fetch(const VtcTarget *target, uint64_t limit_rate, uint64_t *ret_job, GError **error)
 {
     g_autoptr(GVariant) reply = NULL;
+    GVariantDict options;
     guint64 job = 0;
+
+    g_variant_dict_init(&options, NULL);
+    if (limit_rate > 0)
+        g_variant_dict_insert(&options, "limit-rate", "t", limit_rate);
 
     if (!vtc_client_call(target->client, "Fetch",
                          g_variant_new("(sss@a{sv})", target->pool->target, target->name,
-                                       target->version,
-                                       g_variant_new_array(G_VARIANT_TYPE("{sv}"), NULL, 0)),
+                                       target->version, g_variant_dict_end(&options)),
                          "(t)", &reply, error))
         return false;
     g_variant_get(reply, "(t)", &job);
@@ -68,9 +74,11 @@ run(const VtcVerb *self, char **argv, GError **error)
     g_auto(VtcHelperOptions) helper = {0};
     g_auto(VtcTarget) target = {0};
     g_autoptr(GVariant) status = NULL;
+    g_autoptr(GError) local = NULL;
     g_auto(GStrv) words = NULL;
     gboolean detach = FALSE, quiet = FALSE, dry_run = FALSE, json = FALSE;
-    uint64_t job = 0;
+    g_autofree char *limit = NULL;
+    uint64_t job = 0, limit_rate = 0;
     const GOptionEntry entries[] = {
         VTC_HELPER_ENTRIES(helper),
         {"detach", 'd', 0, G_OPTION_ARG_NONE, &detach, "Do not wait; see 'virt-template jobs'",
@@ -78,6 +86,8 @@ run(const VtcVerb *self, char **argv, GError **error)
         {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &dry_run,
          "Say what it would take, and fetch nothing", NULL},
         {"json", 'j', 0, G_OPTION_ARG_NONE, &json, "With --dry-run: print JSON", NULL},
+        {"limit-rate", 0, 0, G_OPTION_ARG_STRING, &limit,
+         "Receive at most this per second, e.g. 10M", "RATE"},
         {"quiet", 'q', 0, G_OPTION_ARG_NONE, &quiet, "No progress bar, no summary", NULL},
         {NULL},
     };
@@ -86,11 +96,13 @@ run(const VtcVerb *self, char **argv, GError **error)
         return false;
     if (json && !dry_run)
         return vtc_usage(error, "--json is for --dry-run");
+    if (limit && !vt_rate_parse(limit, &limit_rate, &local))
+        return vtc_usage(error, "--limit-rate: %s", local->message);
     if (!vtc_target_open(&helper, !dry_run, words[0], &target, error))
         return false;
     if (dry_run)
         return print_cost(&target, json, error);
-    if (!start_fetch(&target, &job, error))
+    if (!start_fetch(&target, limit_rate, &job, error))
         return false;
     if (detach) {
         g_print("job %" G_GUINT64_FORMAT "\n", job);

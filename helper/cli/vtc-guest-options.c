@@ -2,12 +2,11 @@
 /* vtc-guest-options.c: the options that say what a guest is to be */
 #include "vtc-guest-options.h"
 
+#include "vt-size.h"
 #include "vt-yaml.h"
 #include "vtc-document.h"
 
 #include <string.h>
-
-#define SIZE_PATTERN "^([1-9][0-9]{0,18})([KMGT]?)$"
 
 void
 vtc_guest_options_clear(VtcGuestOptions *options)
@@ -71,17 +70,7 @@ vtc_guest_entries(VtcGuestOptions *options, const GOptionEntry *more)
 bool
 vtc_guest_size(const char *text, uint64_t *ret, GError **error)
 {
-    static const char units[] = "KMGT";
-    char *end = NULL;
-    guint64 value = g_ascii_strtoull(text, &end, 10);
-    const char *unit = *end ? strchr(units, *end) : NULL;
-    unsigned shift = unit ? 10 * (unsigned)(unit - units + 1) : 0;
-
-    if (!g_regex_match_simple(SIZE_PATTERN, text, G_REGEX_DOLLAR_ENDONLY, 0) ||
-        value > (UINT64_MAX >> shift >> 1))
-        return vtc_usage(error, "size %s: not a size such as 20G", text);
-    *ret = value << shift;
-    return true;
+    return vt_size_parse(text, ret) || vtc_usage(error, "size %s: not a size such as 20G", text);
 }
 
 bool

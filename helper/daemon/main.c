@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* main.c: virttemplated(8): options, sockets, the main loop */
 #include "vt-fs.h"
+#include "vt-size.h"
 #include "vtd-server.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <glib-unix.h>
+#include <limits.h>
 #include <locale.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -19,6 +21,12 @@
 #define DEFAULT_FETCH_USER  "virt-template-fetch"
 #define DEFAULT_UNPACK_USER "virt-template-unpack"
 #define DEFAULT_IDLE_S      120
+/* 4 to 8 fill a link; more only burdens the registry */
+#define DEFAULT_CONNECTIONS 8
+#define CONNECTIONS_MAX     32
+/* Half a minute, enough to change the network; each more doubles that, up to a minute of its own */
+#define DEFAULT_RETRIES 7
+#define RETRIES_MAX     20
 /* sd_listen_fds(3): the first passed descriptor */
 #define LISTEN_FDS_START 3
 
@@ -48,6 +56,9 @@ typedef struct {
     char *unpack_user;
     gboolean insecure;
     gboolean version;
+    char *limit_rate;
+    int connections;
+    int retries;
     int idle;
 } Options;
 
@@ -77,6 +88,14 @@ find_user(const char *name, uid_t *ret_uid, gid_t *ret_gid, GError **error)
 }
 
 static bool
+check_number(const char *option, int number, int least, int most, GError **error)
+{
+    return (number >= least && number <= most) ||
+           vt_throw(error, VT_ERROR_INVALID, "%s %d: not a number from %d to %d", option, number,
+                    least, most);
+}
+
+static bool
 parse_options(int *argc, char ***argv, Options *options, GError **error)
 {
     const GOptionEntry entries[] = {
@@ -95,6 +114,12 @@ parse_options(int *argc, char ***argv, Options *options, GError **error)
          "User of the unpack workers (" DEFAULT_UNPACK_USER ")", "USER"},
         {"worker-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->worker_dir,
          "Directory of fetch-worker and unpack-worker (" VTD_WORKER_DIR ")", "DIR"},
+        {"connections", 0, 0, G_OPTION_ARG_INT, &options->connections,
+         "To one registry at once (8)", "NUMBER"},
+        {"limit-rate", 0, 0, G_OPTION_ARG_STRING, &options->limit_rate,
+         "What all fetches together may receive per second, e.g. 10M", "RATE"},
+        {"retries", 0, 0, G_OPTION_ARG_INT, &options->retries,
+         "How often a registry that fails is asked again (7)", "NUMBER"},
         {"idle", 0, 0, G_OPTION_ARG_INT, &options->idle,
          "End when idle, if systemd passed the sockets; 0: never (120)", "SECONDS"},
         {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Show the version", NULL},
@@ -103,12 +128,16 @@ parse_options(int *argc, char ***argv, Options *options, GError **error)
     g_autoptr(GOptionContext) context = g_option_context_new("- templates for libvirt");
 
     options->idle = DEFAULT_IDLE_S;
+    options->connections = DEFAULT_CONNECTIONS;
+    options->retries = DEFAULT_RETRIES;
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, argc, argv, error))
         return false;
     if (*argc > 1)
         return vt_throw(error, VT_ERROR_INVALID, "unexpected argument '%s'", (*argv)[1]);
-    return options->idle >= 0 || vt_throw(error, VT_ERROR_INVALID, "--idle must not be negative");
+    return check_number("--idle", options->idle, 0, INT_MAX, error) &&
+           check_number("--connections", options->connections, 1, CONNECTIONS_MAX, error) &&
+           check_number("--retries", options->retries, 0, RETRIES_MAX, error);
 }
 
 static void
@@ -116,6 +145,19 @@ set_default(char **option, const char *value)
 {
     if (!*option)
         *option = g_strdup(value);
+}
+
+static bool
+make_shares(Options *options, GError **error)
+{
+    uint64_t rate = 0;
+
+    if (options->limit_rate && !vt_rate_parse(options->limit_rate, &rate, error)) {
+        g_prefix_error(error, "--limit-rate: ");
+        return false;
+    }
+    options->config.workers.shares = vtd_shares_new((unsigned)options->connections, rate);
+    return true;
 }
 
 static bool
@@ -133,6 +175,9 @@ complete_options(Options *options, GError **error)
     workers->auth_file = options->auth_file;
     workers->ca_file = options->ca_file;
     workers->insecure = options->insecure;
+    workers->tries = (unsigned)options->retries + 1;
+    if (!make_shares(options, error))
+        return false;
     return find_user(options->fetch_user, &workers->fetch_uid, &workers->fetch_gid, error) &&
            find_user(options->unpack_user, &workers->unpack_uid, &workers->unpack_gid, error);
 }
@@ -147,6 +192,8 @@ options_clear(Options *options)
     g_free(options->worker_dir);
     g_free(options->fetch_user);
     g_free(options->unpack_user);
+    g_free(options->limit_rate);
+    vtd_shares_free(options->config.workers.shares);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)
 

@@ -145,6 +145,7 @@ start_fetch(VtdDaemon *daemon, VtdPool *pool, VtdJob *job, const VtCatalogEntry 
     fetch->manifest = entry->manifest;
     fetch->manifest_size = entry->manifest_size;
     fetch->capacity = entry->capacity;
+    fetch->limit_rate = job->limit_rate;
     fetch->damaged = damaged_layers(pool);
     *run = (FetchRun){vtd_pool_ref(pool), fetch, job, daemon};
     vtd_job_run(job, &(const VtdJobTask){fetch_body, fetch_ended, run, fetch_run_free});

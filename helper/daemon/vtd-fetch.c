@@ -116,6 +116,7 @@ step_manifest(Run *run, GError **error)
                            error) ||
         !vtd_fetcher_prepare_unpack(run->fetcher, error))
         return false;
+    vtd_fetcher_limit(run->fetcher, fetch->limit_rate);
     vt_pool_partial_sweep(run->pool, PARTIAL_KEPT_S);
     source = vtd_fetcher_source(run->fetcher);
     return source->get_manifest(source, run->repository, vt_digest_format(&fetch->manifest, text),
@@ -433,6 +434,30 @@ plan_layers(Run *run, GArray *requests, GError **error)
     return true;
 }
 
+/* What to do, which the workers do not know */
+static void
+add_hint(GError **error)
+{
+    static const struct {
+        VtError code;
+        const char *hint;
+    } hints[] = {
+        {VT_ERROR_NETWORK, "; what was received is kept for the next attempt"},
+        {VT_ERROR_NOT_FOUND,
+         "; the store has lost a part of this version: use another one, or publish its image as a "
+         "new one with --parent none"},
+    };
+
+    for (gsize i = 0; error && i < G_N_ELEMENTS(hints); i++) {
+        char *before = (*error)->message;
+
+        if (!g_error_matches(*error, VT_ERROR, (int)hints[i].code))
+            continue;
+        (*error)->message = g_strconcat(before, hints[i].hint, NULL);
+        g_free(before);
+    }
+}
+
 static bool
 step_transfer(Run *run, GError **error)
 {
@@ -453,6 +478,7 @@ step_transfer(Run *run, GError **error)
         g_error_matches(local, VT_ERROR, VT_ERROR_INVALID))
         vt_pool_partial_remove(run->pool, index);
     g_propagate_prefixed_error(error, local, "layer %s: ", vt_digest_format(index, text));
+    add_hint(error);
     return false;
 }
 

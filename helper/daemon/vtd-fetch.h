@@ -14,6 +14,7 @@
  * @manifest: digest that the catalog gives
  * @manifest_size: bytes, as the catalog says
  * @capacity: of the virtual disk, bytes, as the catalog says
+ * @limit_rate: bytes per second, 0: no limit
  * @damaged: (element-type VtDigest): layers here that must not be used
  */
 typedef struct {
@@ -26,6 +27,7 @@ typedef struct {
     VtDigest manifest;
     uint64_t manifest_size;
     uint64_t capacity;
+    uint64_t limit_rate;
     GArray *damaged;
     /* what came out */
     VtSeal seal;

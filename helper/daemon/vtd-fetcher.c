@@ -27,6 +27,8 @@ struct VtdFetcher {
     bool ready; /* the worker has answered to its set-up */
     const VtdWorkerConfig *config;
     GCancellable *cancellable;
+    char *host; /* (nullable): the registry */
+    VtdShare share;
     uint64_t requests;
 };
 
@@ -49,16 +51,22 @@ take_reply(VtdFetcher *fetcher, VtdFetchReply *ret, GError **error)
     return true;
 }
 
+/* The answer to its set-up is the first that a worker says */
+static bool
+wait_set_up(VtdFetcher *fetcher, GError **error)
+{
+    VtdFetchReply reply;
+
+    fetcher->ready = fetcher->ready || take_reply(fetcher, &reply, error);
+    return fetcher->ready;
+}
+
 static bool
 call(VtdFetcher *fetcher, const VtdFetchRequest *request, const VtdFds *fds, VtdFetchReply *ret,
      GError **error)
 {
-    VtdFetchReply set_up;
-
-    if (!fetcher->ready && !take_reply(fetcher, &set_up, error))
-        return false;
-    fetcher->ready = true;
-    return vtd_channel_send(fetcher->process.socket_fd, request, sizeof(*request), fds, error) &&
+    return wait_set_up(fetcher, error) &&
+           vtd_channel_send(fetcher->process.socket_fd, request, sizeof(*request), fds, error) &&
            take_reply(fetcher, ret, error);
 }
 
@@ -167,6 +175,7 @@ set_up(VtdFetcher *fetcher, const VtStoreUrl *url, GError **error)
     request.uid = fetcher->config->fetch_uid;
     request.gid = fetcher->config->fetch_gid;
     request.flags = fetcher->config->insecure ? VTD_FETCH_INSECURE : 0;
+    request.tries = fetcher->config->tries;
     return pass_layout(url, &request, &fds, error) &&
            pass_file(fetcher->config->auth_file, VTD_FETCH_HAS_AUTH, &request, &fds, error) &&
            pass_file(fetcher->config->ca_file, VTD_FETCH_HAS_CA, &request, &fds, error) &&
@@ -190,6 +199,7 @@ vtd_fetcher_start(const VtdWorkerConfig *config, const VtStoreUrl *url, GCancell
     fetcher->source = (VtSource){source_manifest, source_blob, source_referrers};
     fetcher->process.socket_fd = fetcher->unpack.socket_fd = -1;
     fetcher->config = config;
+    fetcher->host = g_strdup(url->host);
     fetcher->cancellable = cancellable ? g_object_ref(cancellable) : NULL;
     if (!start_process(config, "fetch-worker", &fetcher->process, error) ||
         !set_up(fetcher, url, error))
@@ -205,6 +215,7 @@ vtd_fetcher_free(VtdFetcher *fetcher)
         return;
     vtd_process_end(&fetcher->unpack);
     vtd_process_end(&fetcher->process);
+    g_free(fetcher->host);
     g_clear_object(&fetcher->cancellable);
     g_free(fetcher);
 }
@@ -213,6 +224,33 @@ VtSource *
 vtd_fetcher_source(VtdFetcher *fetcher)
 {
     return &fetcher->source;
+}
+
+void
+vtd_fetcher_limit(VtdFetcher *fetcher, uint64_t rate)
+{
+    fetcher->share.rate = rate;
+}
+
+bool
+vtd_fetcher_join(VtdFetcher *fetcher, GError **error)
+{
+    if (!fetcher->config->shares || !fetcher->host)
+        return true;
+    /* The worker has no store before, which could have limits */
+    if (!wait_set_up(fetcher, error))
+        return false;
+    fetcher->share.socket_fd = fetcher->process.socket_fd;
+    fetcher->share.host = fetcher->host;
+    vtd_shares_join(fetcher->config->shares, &fetcher->share);
+    return true;
+}
+
+void
+vtd_fetcher_leave(VtdFetcher *fetcher)
+{
+    if (fetcher->config->shares)
+        vtd_shares_leave(fetcher->config->shares, &fetcher->share);
 }
 
 void

@@ -8,6 +8,10 @@
 const VtdWorkerConfig *vtd_fetcher_config(const VtdFetcher *fetcher);
 GCancellable *vtd_fetcher_cancellable(const VtdFetcher *fetcher);
 
+/** vtd_fetcher_join: From now on it has a share of the network, until vtd_fetcher_leave() */
+bool vtd_fetcher_join(VtdFetcher *fetcher, GError **error);
+void vtd_fetcher_leave(VtdFetcher *fetcher);
+
 /** vtd_fetcher_add_ring: @count: of blobs; @fds: the ring, its socket, the table of blobs */
 bool vtd_fetcher_add_ring(VtdFetcher *fetcher, const char *repository, uint32_t count,
                           const VtdFds *fds, GError **error);

@@ -259,6 +259,7 @@ vtd_jobs_add(VtdJobs *jobs, const VtdJobSpec *spec, VtdJob **ret_job, GError **e
     job->jobs = jobs;
     g_mutex_init(&job->lock);
     job->cancellable = g_cancellable_new();
+    job->limit_rate = spec->limit_rate;
     job->waiters = g_ptr_array_new();
     job->row = g_new0(VtDbJob, 1);
     job->row->id = spec->id;

@@ -24,12 +24,14 @@ typedef struct {
  * VtdJob: belongs to the main thread, but for vtd_job_report()
  * @row: what the history keeps
  * @cancellable: ends it
+ * @limit_rate: see #VtdJobSpec
  */
 typedef struct {
     gint references;
     VtdJobs *jobs;
     VtDbJob *row;
     GCancellable *cancellable;
+    uint64_t limit_rate;
     GMutex lock;
     VtdProgress progress;
     GPtrArray *waiters;
@@ -53,6 +55,7 @@ guint vtd_jobs_running(const VtdJobs *jobs);
 /**
  * VtdJobSpec: what is asked for
  * @id: 0, or that of an interrupted job
+ * @limit_rate: of a job that fetches, bytes per second; 0: no limit
  */
 typedef struct {
     uint64_t id;
@@ -61,6 +64,7 @@ typedef struct {
     const char *name;
     const char *version;
     uint32_t owner;
+    uint64_t limit_rate;
 } VtdJobSpec;
 
 /** vtd_jobs_find: Returns: (nullable) (transfer none): the running job that does the same */

@@ -4,6 +4,7 @@
 
 #include "vt-name.h"
 #include "vt-policy-file.h"
+#include "vt-size.h"
 
 #include <limits.h>
 #include <string.h>
@@ -103,18 +104,6 @@ vtd_call_target(VtdCall *call, VtdTarget *ret_target, GError **error)
         return false;
     *ret_target = target;
     return true;
-}
-
-static bool
-check_no_options(VtdCall *call, gsize number, GError **error)
-{
-    g_autoptr(GVariant) options = g_variant_get_child_value(call->arguments, number);
-    g_autofree char *key = NULL;
-
-    if (g_variant_n_children(options) == 0)
-        return true;
-    g_variant_get_child(options, 0, "{sv}", &key, NULL);
-    return vt_throw(error, VT_ERROR_INVALID, "unknown option '%s'", key);
 }
 
 /* ---- pools ---- */
@@ -264,7 +253,7 @@ method_list_pools(VtdCall *call, GError **error)
 /* ---- jobs ---- */
 
 static bool
-start_job(VtdCall *call, const char *kind,
+start_job(VtdCall *call, const char *kind, uint64_t limit_rate,
           bool (*start)(VtdDaemon *, VtdPool *, const VtdJobSpec *, uint64_t *, GError **),
           GError **error)
 {
@@ -275,7 +264,7 @@ start_job(VtdCall *call, const char *kind,
         return false;
     if (!start(call->daemon, target.pool,
                &(const VtdJobSpec){0, kind, target.target, target.name, target.version,
-                                   call->peer_uid},
+                                   call->peer_uid, limit_rate},
                &id, error))
         return false;
     vtd_call_return(call, g_variant_new("(t)", id));
@@ -283,15 +272,37 @@ start_job(VtdCall *call, const char *kind,
 }
 
 static bool
+take_fetch_option(const char *key, GVariant *value, uint64_t *ret_rate, GError **error)
+{
+    if (!g_str_equal(key, "limit-rate"))
+        return vt_throw(error, VT_ERROR_INVALID, "unknown option '%s'", key);
+    if (!g_variant_is_of_type(value, G_VARIANT_TYPE_UINT64))
+        return vt_throw(error, VT_ERROR_INVALID, "option 'limit-rate' is not a number (t)");
+    *ret_rate = g_variant_get_uint64(value);
+    return vt_rate_check(*ret_rate, error);
+}
+
+static bool
 method_fetch(VtdCall *call, GError **error)
 {
-    return check_no_options(call, 3, error) && start_job(call, "fetch", vtd_daemon_fetch, error);
+    g_autoptr(GVariant) options = g_variant_get_child_value(call->arguments, 3);
+    uint64_t limit_rate = 0;
+
+    for (gsize i = 0; i < g_variant_n_children(options); i++) {
+        g_autoptr(GVariant) value = NULL;
+        g_autofree char *key = NULL;
+
+        g_variant_get_child(options, i, "{sv}", &key, &value);
+        if (!take_fetch_option(key, value, &limit_rate, error))
+            return false;
+    }
+    return start_job(call, "fetch", limit_rate, vtd_daemon_fetch, error);
 }
 
 static bool
 method_verify(VtdCall *call, GError **error)
 {
-    return start_job(call, "verify", vtd_daemon_verify, error);
+    return start_job(call, "verify", 0, vtd_daemon_verify, error);
 }
 
 static void

@@ -50,6 +50,7 @@ chain_clear(Chain *chain)
 {
     for (guint i = chain->done; i < chain->started; i++)
         vtd_process_end(&chain->unpackers[i].process);
+    vtd_fetcher_leave(chain->fetcher);
     g_free(chain->unpackers);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Chain, chain_clear)
@@ -227,6 +228,9 @@ vtd_fetcher_unpack_chain(VtdFetcher *fetcher, const VtdUnpackRequest *requests, 
     chain.unpackers = g_new0(Unpacker, count);
     for (guint i = 0; i < count; i++)
         chain.unpackers[i].process.socket_fd = -1;
+    *ret_failed = 0;
+    if (count > 0 && !vtd_fetcher_join(fetcher, error))
+        return false;
     while (chain.done < count) {
         *ret_failed = chain.done;
         if (!start_some(&chain, error) || !take_reports(&chain, ret_failed, error) ||

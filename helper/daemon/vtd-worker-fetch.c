@@ -45,7 +45,8 @@ set_up(Fetch *fetch, const VtdFetchRequest *request, VtdFds *fds, GError **error
                                 .files_max = FILES_MAX};
     g_autoptr(VtStoreUrl) url = NULL;
     g_autofree char *auth = NULL, *ca = NULL;
-    VtStoreOptions options = {.insecure = request->flags & VTD_FETCH_INSECURE, .layout_fd = -1};
+    VtStoreOptions options = {
+        .insecure = request->flags & VTD_FETCH_INSECURE, .tries = request->tries, .layout_fd = -1};
     int next = 0;
 
     if (!vtd_sandbox_enter(&sandbox, error) || !vt_store_url_parse(request->text, &url, error))
@@ -142,6 +143,9 @@ handle(Fetch *fetch, const VtdFetchRequest *request, VtdFds *fds)
         break;
     case VTD_FETCH_STATUS:
         break;
+    case VTD_FETCH_LIMIT:
+        vt_store_limit(fetch->store, request->count, request->limit);
+        return true;
     default:
         return false;
     }

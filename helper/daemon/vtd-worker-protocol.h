@@ -10,12 +10,13 @@
 #define VTD_WORKER_FD 3
 
 typedef enum {
-    VTD_FETCH_SETUP = 1, /* text: store URL; fds: layout or -, credentials or - (flags tell) */
+    VTD_FETCH_SETUP = 1, /* text: store URL; tries; fds: layout, credentials, CA (flags tell) */
     VTD_FETCH_MANIFEST,  /* fds: memfd for the document */
     VTD_FETCH_BLOB,      /* the same; limit */
     VTD_FETCH_REFERRERS, /* the same */
     VTD_FETCH_RING,      /* fds: ring, ring socket, blob table; count */
     VTD_FETCH_STATUS,
+    VTD_FETCH_LIMIT, /* count: connections; limit: bytes per second, 0: none. No reply */
 } VtdFetchOp;
 
 #define VTD_FETCH_INSECURE   1u
@@ -35,7 +36,7 @@ typedef struct {
     uint32_t uid;
     uint32_t gid;
     uint32_t count;
-    uint32_t reserved;
+    uint32_t tries;
     uint64_t limit;
     char text[VTD_TEXT_MAX]; /* repository, or URL */
     char reference[VTD_REFERENCE_MAX];

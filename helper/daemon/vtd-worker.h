@@ -5,6 +5,7 @@
 #include "vt-chain.h"
 #include "vt-source.h"
 #include "vt-store-url.h"
+#include "vtd-shares.h"
 
 #include <gio/gio.h>
 #include <stdint.h>
@@ -18,6 +19,8 @@
  * @auth_file: (nullable): containers-auth.json(5), read by the daemon; need not exist
  * @ca_file: (nullable): PEM of additional CAs, read by the daemon
  * @insecure: accept plain HTTP
+ * @tries: see #VtStoreOptions
+ * @shares: (nullable): limits of all fetchers together
  */
 typedef struct {
     const char *program_dir;
@@ -26,6 +29,8 @@ typedef struct {
     const char *auth_file;
     const char *ca_file;
     bool insecure;
+    unsigned tries;
+    VtdShares *shares;
 } VtdWorkerConfig;
 
 /**
@@ -50,6 +55,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtdFetcher, vtd_fetcher_free)
 
 /** vtd_fetcher_source: Returns: (transfer none): reads documents through the worker */
 VtSource *vtd_fetcher_source(VtdFetcher *fetcher);
+
+/** vtd_fetcher_limit: @rate: bytes per second that it may receive while it unpacks; 0: no limit */
+void vtd_fetcher_limit(VtdFetcher *fetcher, uint64_t rate);
 
 /** vtd_fetcher_count: Asks the worker for the number of its requests; unpacking does not tell */
 void vtd_fetcher_count(VtdFetcher *fetcher);

@@ -2,6 +2,7 @@
 /* vt-http-reply.c: an HTTP answer as a value */
 #include "vt-http.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 void
@@ -16,6 +17,41 @@ vt_http_reply_free(VtHttpReply *reply)
     g_clear_pointer(&reply->body, g_byte_array_unref);
     g_free(reply->problem);
     g_free(reply);
+}
+
+/* All fields that are kept; curl limits a single one to 100 KiB */
+#define HEADERS_MAX 64
+
+static bool
+is_kept(const char *name)
+{
+    static const char *const kept[] = {
+        "content-range", "content-type", "docker-content-digest", "link", "location", "oci-subject",
+        "retry-after",   "range",        "www-authenticate",      NULL};
+
+    return g_strv_contains(kept, name);
+}
+
+void
+vt_http_reply_take_line(VtHttpReply *reply, char *line)
+{
+    char *colon = strchr(line, ':');
+    g_autofree char *name = NULL;
+
+    if (g_str_has_prefix(line, "HTTP/")) {
+        const char *space = strchr(line, ' ');
+
+        reply->status = space ? strtol(space, NULL, 10) : 0;
+        g_ptr_array_set_size(reply->headers, 0);
+        g_byte_array_set_size(reply->body, 0);
+        return;
+    }
+    if (!colon || reply->headers->len >= HEADERS_MAX)
+        return;
+    *colon = '\0';
+    name = g_ascii_strdown(line, -1);
+    if (is_kept(name))
+        g_ptr_array_add(reply->headers, g_strconcat(name, ":", g_strstrip(colon + 1), NULL));
 }
 
 static const char *

@@ -4,6 +4,8 @@
 
 #include "vt-http-ca.h"
 #include "vt-http-header.h"
+#include "vt-http-outcome.h"
+#include "vt-http-rate.h"
 #include "vt-http-scheme.h"
 
 #include <curl/curl.h>
@@ -22,8 +24,6 @@
 #define REDIRECTS_MAX      5L
 /* A registry's error document; the rest of a longer one is not read */
 #define ERROR_BODY_MAX 65536
-/* All fields that are kept; curl limits a single one to 100 KiB */
-#define HEADERS_MAX 64
 /* Stays in the second level cache on its way to the caller */
 #define READ_BUFFER  (64L << 10)
 #define WRITE_BUFFER (512L << 10)
@@ -53,6 +53,7 @@ typedef struct {
  * @scheme_proven: it has answered in it
  * @idle: (element-type CURL): easy handles to be used again, they keep TLS sessions
  * @running: (element-type Transfer)
+ * @paused: (element-type Transfer): of these, those that the limit of the rate keeps waiting
  * @ended: (element-type Transfer): started ones whose @done is to be called
  */
 struct VtHttp {
@@ -64,45 +65,20 @@ struct VtHttp {
     bool scheme_proven;
     GPtrArray *idle;
     GHashTable *running;
+    VtHttpRate rate;
+    GQueue paused;
     GQueue ended;
     uint64_t requests;
 };
 
 /* ---- what curl calls ---- */
 
-static bool
-is_kept(const char *name)
-{
-    static const char *const kept[] = {
-        "content-range", "content-type", "docker-content-digest", "link", "location", "oci-subject",
-        "retry-after",   "range",        "www-authenticate",      NULL};
-
-    return g_strv_contains(kept, name);
-}
-
-/* One line of the head: "HTTP/1.1 206 Partial Content\r\n" or "Name: value\r\n" */
 static size_t
 on_header(char *data, size_t size, size_t count, void *user)
 {
-    VtHttpReply *reply = ((Transfer *)user)->reply;
     g_autofree char *line = g_strndup(data, size * count);
-    char *colon = strchr(line, ':');
-    g_autofree char *name = NULL;
 
-    if (g_str_has_prefix(line, "HTTP/")) {
-        const char *space = strchr(line, ' ');
-
-        reply->status = space ? strtol(space, NULL, 10) : 0;
-        g_ptr_array_set_size(reply->headers, 0);
-        g_byte_array_set_size(reply->body, 0);
-        return size * count;
-    }
-    if (!colon || reply->headers->len >= HEADERS_MAX)
-        return size * count;
-    *colon = '\0';
-    name = g_ascii_strdown(line, -1);
-    if (is_kept(name))
-        g_ptr_array_add(reply->headers, g_strconcat(name, ":", g_strstrip(colon + 1), NULL));
+    vt_http_reply_take_line(((Transfer *)user)->reply, line);
     return size * count;
 }
 
@@ -117,6 +93,21 @@ take_error_body(VtHttpReply *reply, const char *data, size_t length)
 }
 
 static size_t
+give_to_sink(Transfer *transfer, const char *data, size_t length)
+{
+    const VtHttpRequest *request = &transfer->request;
+
+    if (!vt_http_rate_take(&transfer->http->rate, length)) {
+        g_queue_push_tail(&transfer->http->paused, transfer);
+        return CURL_WRITEFUNC_PAUSE;
+    }
+    if (request->sink(request->sink_user, transfer->reply, data, length))
+        return length;
+    transfer->reply->outcome = VT_HTTP_STOPPED;
+    return 0;
+}
+
+static size_t
 on_data(char *data, size_t size, size_t count, void *user)
 {
     Transfer *transfer = user;
@@ -125,12 +116,8 @@ on_data(char *data, size_t size, size_t count, void *user)
 
     if (reply->status < 200 || reply->status > 299)
         return take_error_body(reply, data, length);
-    if (transfer->request.sink) {
-        if (transfer->request.sink(transfer->request.sink_user, reply, data, length))
-            return length;
-        reply->outcome = VT_HTTP_STOPPED;
-        return 0;
-    }
+    if (transfer->request.sink)
+        return give_to_sink(transfer, data, length);
     if (length > transfer->request.limit - MIN(reply->body->len, transfer->request.limit)) {
         reply->outcome = VT_HTTP_TOO_LARGE;
         return 0;
@@ -195,6 +182,16 @@ transfer_free(Transfer *transfer)
     g_free(transfer);
 }
 
+/* A limit of the rate makes no transfer too slow */
+static long
+low_speed(const VtHttp *http)
+{
+    const uint64_t share = http->rate.per_second / (4 * VT_HTTP_CONNECTIONS_MAX);
+
+    return http->rate.per_second == 0 ? LOW_SPEED_BYTES
+                                      : (long)CLAMP(share, 1, (uint64_t)LOW_SPEED_BYTES);
+}
+
 static void
 set_transport(VtHttp *http, Transfer *transfer)
 {
@@ -209,7 +206,7 @@ set_transport(VtHttp *http, Transfer *transfer)
     curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, LOW_SPEED_BYTES);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, low_speed(http));
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
                      transfer->request.body_size ? LOW_SPEED_UPLOAD_S : LOW_SPEED_S);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, READ_BUFFER);
@@ -338,31 +335,6 @@ transfer_new(VtHttp *http, const VtHttpRequest *request)
 
 /* ---- the end of a transfer ---- */
 
-static VtHttpOutcome
-outcome_of(CURLcode code)
-{
-    static const struct {
-        CURLcode code;
-        VtHttpOutcome outcome;
-    } known[] = {
-        {CURLE_OK, VT_HTTP_ANSWERED},
-        {CURLE_COULDNT_RESOLVE_HOST, VT_HTTP_UNREACHABLE},
-        {CURLE_COULDNT_CONNECT, VT_HTTP_UNREACHABLE},
-        {CURLE_OPERATION_TIMEDOUT, VT_HTTP_CUT},
-        {CURLE_PARTIAL_FILE, VT_HTTP_CUT},
-        {CURLE_RECV_ERROR, VT_HTTP_CUT},
-        {CURLE_SEND_ERROR, VT_HTTP_CUT},
-        {CURLE_GOT_NOTHING, VT_HTTP_CUT},
-        {CURLE_PEER_FAILED_VERIFICATION, VT_HTTP_UNTRUSTED},
-    };
-
-    for (gsize i = 0; i < G_N_ELEMENTS(known); i++) {
-        if (code == known[i].code)
-            return known[i].outcome;
-    }
-    return VT_HTTP_REFUSED;
-}
-
 /* A wrong guess; where plain HTTP is not allowed there is no other */
 static bool
 should_try_other(const VtHttp *http, const Transfer *transfer, CURLcode code)
@@ -418,7 +390,7 @@ settle_reply(Transfer *transfer, CURLcode code)
 
     /* What a callback found out stands; of an error answer, the beginning is all we want */
     if (reply->outcome == VT_HTTP_ANSWERED && !(code == CURLE_WRITE_ERROR && reply->status >= 300))
-        reply->outcome = outcome_of(code);
+        reply->outcome = vt_http_outcome(code);
     if (reply->outcome != VT_HTTP_ANSWERED)
         reply->problem =
             g_strdup(*transfer->problem ? transfer->problem : curl_easy_strerror(code));
@@ -443,6 +415,7 @@ end_transfer(VtHttp *http, Transfer *transfer, CURLcode code)
         return;
     }
     settle_scheme(http, transfer);
+    g_queue_remove(&http->paused, transfer);
     settle_reply(transfer, code);
     release_easy(http, transfer);
     g_hash_table_remove(http->running, transfer);
@@ -453,21 +426,41 @@ end_transfer(VtHttp *http, Transfer *transfer, CURLcode code)
 
 /* ---- moving data ---- */
 
+/* In turn, as far as the limit goes: each takes some KiB or waits again, behind the others */
+static void
+resume_paused(VtHttp *http)
+{
+    for (guint left = g_queue_get_length(&http->paused);
+         left > 0 && vt_http_rate_wait_ms(&http->rate) == 0; left--) {
+        Transfer *transfer = g_queue_pop_head(&http->paused);
+
+        curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
+    }
+}
+
+/* Until something happens, at most @timeout_ms */
+static void
+wait_for_data(VtHttp *http, struct curl_waitfd *extra, unsigned count, int timeout_ms)
+{
+    if (!g_queue_is_empty(&http->paused))
+        timeout_ms = MIN(timeout_ms, MAX(vt_http_rate_wait_ms(&http->rate), 1));
+    curl_multi_poll(http->multi, extra, count, timeout_ms, NULL);
+}
+
 static void
 move(VtHttp *http)
 {
     int running = 0, left = 0;
     CURLMsg *message;
 
+    resume_paused(http);
     curl_multi_perform(http->multi, &running);
     while ((message = curl_multi_info_read(http->multi, &left))) {
         char *transfer = NULL;
-        CURLcode code = message->data.result;
 
-        if (message->msg != CURLMSG_DONE)
-            continue;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
-        end_transfer(http, (Transfer *)transfer, code);
+        if (message->msg == CURLMSG_DONE)
+            end_transfer(http, (Transfer *)transfer, message->data.result);
     }
 }
 
@@ -481,7 +474,7 @@ vt_http_perform(VtHttp *http, const VtHttpRequest *request)
         move(http);
         if (transfer->ended)
             break;
-        curl_multi_poll(http->multi, NULL, 0, POLL_MS, NULL);
+        wait_for_data(http, NULL, 0, POLL_MS);
     }
     reply = g_steal_pointer(&transfer->reply);
     transfer_free(transfer);
@@ -512,7 +505,7 @@ vt_http_pause(VtHttp *http, int timeout_ms)
 
     while (left_until(deadline) > 0) {
         move(http);
-        curl_multi_poll(http->multi, NULL, 0, left_until(deadline), NULL);
+        wait_for_data(http, NULL, 0, left_until(deadline));
     }
 }
 
@@ -526,7 +519,7 @@ vt_http_dispatch(VtHttp *http, int extra_fd, int timeout_ms)
         move(http);
         if (!g_queue_is_empty(&http->ended) || extra.revents || left_until(deadline) == 0)
             break;
-        curl_multi_poll(http->multi, &extra, extra_fd >= 0 ? 1 : 0, left_until(deadline), NULL);
+        wait_for_data(http, &extra, extra_fd >= 0 ? 1 : 0, left_until(deadline));
     }
     for (guint left = g_queue_get_length(&http->ended); left > 0; left--) {
         Transfer *transfer = g_queue_pop_head(&http->ended);
@@ -542,6 +535,20 @@ uint64_t
 vt_http_requests(const VtHttp *http)
 {
     return http->requests;
+}
+
+bool
+vt_http_has_answered(const VtHttp *http)
+{
+    return http->scheme_proven;
+}
+
+void
+vt_http_limit(VtHttp *http, unsigned connections, uint64_t rate)
+{
+    curl_multi_setopt(http->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)connections);
+    if (rate != http->rate.per_second)
+        vt_http_rate_set(&http->rate, rate);
 }
 
 bool
@@ -582,6 +589,7 @@ vt_http_free(VtHttp *http)
         transfer_free(transfer);
     }
     g_hash_table_unref(http->running);
+    g_queue_clear(&http->paused);
     g_queue_clear_full(&http->ended, (GDestroyNotify)transfer_free);
     g_ptr_array_unref(http->idle);
     curl_multi_cleanup(http->multi);

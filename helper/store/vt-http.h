@@ -7,7 +7,8 @@
 #include <stdint.h>
 
 /* performance.md: 4 to 8 ranges in flight fill a link; more only burdens the registry */
-#define VT_HTTP_CONNECTIONS 8
+#define VT_HTTP_CONNECTIONS     8
+#define VT_HTTP_CONNECTIONS_MAX 32
 
 /**
  * VtHttp: connections to one host, and where it redirects to
@@ -35,6 +36,16 @@ typedef struct {
 bool vt_http_new(const VtHttpOptions *options, VtHttp **ret_http, GError **error);
 void vt_http_free(VtHttp *http);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtHttp, vt_http_free)
+
+/**
+ * vt_http_limit:
+ * @connections: at once, to one host
+ * @rate: bytes per second that the sinks of all requests together get; 0: no limit
+ */
+void vt_http_limit(VtHttp *http, unsigned connections, uint64_t rate);
+
+/** vt_http_has_answered: Returns: whether the host was there at least once */
+bool vt_http_has_answered(const VtHttp *http);
 
 /** vt_http_requests: Returns: requests that were sent, each redirect counted */
 uint64_t vt_http_requests(const VtHttp *http);
@@ -85,6 +96,10 @@ typedef struct {
 } VtHttpReply;
 void vt_http_reply_free(VtHttpReply *reply);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtHttpReply, vt_http_reply_free)
+
+/** vt_http_reply_take_line: @line: of the head, "HTTP/1.1 206 Partial Content\r\n" or
+ *  "Name: value\r\n"; changed */
+void vt_http_reply_take_line(VtHttpReply *reply, char *line);
 
 /** vt_http_reply_header: Returns: (nullable) (transfer none): value of the first field @name */
 const char *vt_http_reply_header(const VtHttpReply *reply, const char *name);

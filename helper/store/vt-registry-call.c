@@ -32,14 +32,19 @@ registry_message(const VtHttpReply *reply)
 static bool
 throw_outcome(const VtHttpReply *reply, GError **error)
 {
+    static const char *const hints[] = {
+        [VT_HTTP_UNREACHABLE] = "; check the network, and that the registry runs",
+        [VT_HTTP_CUT] = "; check the network, then try again",
+        [VT_HTTP_UNTRUSTED] =
+            "; put the registry's CA into /etc/containers/certs.d/HOST:PORT/ca.crt",
+        [VT_HTTP_REFUSED] = NULL,
+    };
+
     if (reply->outcome == VT_HTTP_TOO_LARGE)
         return vt_throw(error, VT_ERROR_TOO_LARGE, "%s %s: the answer is larger than allowed",
                         reply->method, reply->url);
     return vt_throw(error, VT_ERROR_NETWORK, "%s %s: %s%s", reply->method, reply->url,
-                    reply->problem,
-                    reply->outcome == VT_HTTP_UNTRUSTED
-                        ? "; put the registry's CA into /etc/containers/certs.d/HOST:PORT/ca.crt"
-                        : "");
+                    reply->problem, hints[reply->outcome] ? hints[reply->outcome] : "");
 }
 
 bool
@@ -71,11 +76,13 @@ vt_registry_throw(const VtHttpReply *reply, GError **error)
                     reply->status, said);
 }
 
-bool
-vt_registry_is_passing(const VtHttpReply *reply)
+static bool
+is_passing(const VtRegistry *registry, const VtHttpReply *reply)
 {
     static const long passing[] = {429, 500, 502, 503, 504};
 
+    if (reply->outcome == VT_HTTP_UNREACHABLE)
+        return vt_http_has_answered(registry->http);
     if (reply->outcome != VT_HTTP_ANSWERED)
         return reply->outcome == VT_HTTP_CUT;
     for (gsize i = 0; i < G_N_ELEMENTS(passing); i++) {
@@ -85,14 +92,35 @@ vt_registry_is_passing(const VtHttpReply *reply)
     return false;
 }
 
-int
-vt_registry_wait_ms(const VtHttpReply *reply, unsigned attempt)
+/* What the registry asks for, else longer each time; not the same for all hosts that saw it fail */
+static int
+wait_ms(int asked_s, unsigned attempt)
 {
-    int asked = vt_retry_after_parse(vt_http_reply_header(reply, "retry-after"));
+    int wait = MIN(VT_REGISTRY_WAIT_MS << MIN(attempt - 1, 10), VT_REGISTRY_WAIT_MAX_MS);
 
-    if (asked >= 0)
-        return (int)MIN((gint64)asked * 1000, VT_REGISTRY_WAIT_MAX_MS);
-    return MIN(VT_REGISTRY_WAIT_MS << MIN(attempt - 1, 10), VT_REGISTRY_WAIT_MAX_MS);
+    return (asked_s >= 0 ? asked_s * 1000 : wait) + g_random_int_range(0, wait / 4 + 1);
+}
+
+bool
+vt_registry_pause(const VtRegistry *registry, const VtHttpReply *reply, unsigned attempt,
+                  int *ret_wait_ms, GError **error)
+{
+    int asked_s = vt_retry_after_parse(vt_http_reply_header(reply, "retry-after"));
+
+    if (!is_passing(registry, reply))
+        return vt_registry_throw(reply, error);
+    if (asked_s > VT_REGISTRY_WAIT_MAX_MS / 1000) {
+        vt_registry_throw(reply, error);
+        g_prefix_error(error, "the registry wants to be left alone for %d s: ", asked_s);
+        return false;
+    }
+    if (attempt >= registry->tries) {
+        vt_registry_throw(reply, error);
+        g_prefix_error(error, "given up after %u attempts: ", attempt);
+        return false;
+    }
+    *ret_wait_ms = wait_ms(asked_s, attempt);
+    return true;
 }
 
 bool
@@ -138,6 +166,7 @@ vt_registry_send(VtRegistry *registry, const char *repository, const VtHttpReque
 {
     for (unsigned attempt = 1;; attempt++) {
         g_autoptr(VtHttpReply) reply = NULL;
+        int pause_ms;
 
         if (!vt_registry_ask(registry, repository, request, &reply, error))
             return false;
@@ -145,9 +174,9 @@ vt_registry_send(VtRegistry *registry, const char *repository, const VtHttpReque
             *ret_reply = g_steal_pointer(&reply);
             return true;
         }
-        if (attempt == VT_REGISTRY_TRIES || !vt_registry_is_passing(reply))
-            return vt_registry_throw(reply, error);
-        vt_http_pause(registry->http, vt_registry_wait_ms(reply, attempt));
+        if (!vt_registry_pause(registry, reply, attempt, &pause_ms, error))
+            return false;
+        vt_http_pause(registry->http, pause_ms);
     }
 }
 

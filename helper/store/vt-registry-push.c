@@ -99,15 +99,16 @@ vt_registry_put_blob(VtStore *store, const VtStoreBlob *blob, const VtDigest *di
     /* A cut upload begins anew: what the registry has of it, it does not say reliably */
     for (unsigned attempt = 1; !has; attempt++) {
         g_autoptr(VtHttpReply) reply = NULL;
+        int pause_ms;
 
         if (!upload(registry, blob, &reply, error))
             return false;
         has = vt_registry_is_success(reply);
         if (has)
             break;
-        if (attempt == VT_REGISTRY_TRIES || !vt_registry_is_passing(reply))
-            return vt_registry_throw(reply, error);
-        vt_http_pause(registry->http, vt_registry_wait_ms(reply, attempt));
+        if (!vt_registry_pause(registry, reply, attempt, &pause_ms, error))
+            return false;
+        vt_http_pause(registry->http, pause_ms);
     }
     if (blob->progress)
         blob->progress(blob->user, blob->size);

@@ -11,8 +11,9 @@
 
 /*
  * Theory of operation. Each range is a job: one GET with `Range: bytes=A-B`. Up to
- * VT_HTTP_CONNECTIONS jobs run, the others wait. A job that is cut asks for the rest of its range
- * after a pause.
+ * vt_store_connections() jobs run, the others wait. A job that is cut asks for the rest of its
+ * range after a pause, longer each time unless it got something; if the registry said how long, all
+ * wait.
  *
  * A server that does not know Range, or a proxy that is just filling its cache, answers 200 with
  * the whole blob. The first job to which this happens writes that answer into a spool file; the
@@ -20,7 +21,8 @@
  * since the next ranges are mostly of the same blobs.
  */
 
-#define RANGE_TRIES 5
+/* Less than this is not progress: a server that gives a byte and hangs up will not get better */
+#define PROGRESS_BYTES (64u << 10)
 /* Each may be as large as a blob */
 #define SPOOLS_MAX 2
 
@@ -33,7 +35,7 @@ typedef struct {
 
 /**
  * Job:
- * @have: bytes of the range that are in its buffer
+ * @have: bytes of the range that are in its buffer; @asked_from: and when the request was sent
  * @begun: the head of the present answer was checked
  * @spool: (nullable): what the job is filling
  * @wants_spool: the answer was the whole blob, which another job is filling
@@ -44,6 +46,7 @@ typedef struct {
     VtRegistry *registry;
     VtRange *range;
     uint32_t have;
+    uint32_t asked_from;
     bool begun;
     Spool *spool;
     bool wants_spool;
@@ -59,12 +62,14 @@ typedef struct {
  * @jobs: (element-type Job): all
  * @waiting: (element-type Job): those that do not run
  * @spools: (element-type Spool): the oldest first
+ * @not_before: the registry wants no request before this time
  */
 struct VtRangeQueue {
     GHashTable *jobs;
     GQueue waiting;
     unsigned running;
     GPtrArray *spools;
+    gint64 not_before;
 };
 
 /* ---- spool files ---- */
@@ -273,19 +278,26 @@ renew_authorization(Job *job, const VtHttpReply *reply)
 static void
 try_again(Job *job, const VtHttpReply *reply)
 {
+    VtRangeQueue *queue = job->registry->ranges;
     GError *error = NULL;
+    int pause_ms = 0;
 
     if (job->spool) {
         job->spool->have = 0;
         if (ftruncate(job->spool->fd, 0) < 0 || lseek(job->spool->fd, 0, SEEK_SET) < 0)
             vt_throw_errno(&error, errno, "cannot empty a spool file");
     }
-    if (!error && job->attempt >= RANGE_TRIES)
-        vt_registry_throw(reply, &error);
-    if (error)
+    if (job->have >= job->asked_from + PROGRESS_BYTES)
+        job->attempt = 1;
+    if (!error)
+        vt_registry_pause(job->registry, reply, job->attempt, &pause_ms, &error);
+    if (error) {
         end_job(job, error);
-    else
-        wait_again(job, vt_registry_wait_ms(reply, job->attempt));
+        return;
+    }
+    wait_again(job, pause_ms);
+    if (vt_http_reply_header(reply, "retry-after"))
+        queue->not_before = MAX(queue->not_before, job->not_before);
 }
 
 static bool
@@ -322,12 +334,7 @@ finish_answer(Job *job, VtHttpReply *reply)
             reply->outcome = VT_HTTP_CUT;
             reply->problem = g_strdup("the answer ends too early");
         }
-        if (vt_registry_is_passing(reply) || reply->outcome == VT_HTTP_UNREACHABLE) {
-            try_again(job, reply);
-        } else {
-            vt_registry_throw(reply, &error);
-            end_job(job, error);
-        }
+        try_again(job, reply);
     }
 }
 
@@ -367,6 +374,7 @@ start_job(Job *job)
 
     job->begun = false;
     job->wants_spool = false;
+    job->asked_from = job->have;
     job->attempt++;
     g_free(job->used);
     job->used = g_strdup(authorization);
@@ -388,8 +396,9 @@ is_spooled(Job *job, bool *ret_served)
 
 /* Starts what may start. Returns: milliseconds until the next one may, at most @timeout_ms */
 static int
-start_due(VtRangeQueue *queue, int timeout_ms)
+start_due(VtRegistry *registry, int timeout_ms)
 {
+    VtRangeQueue *queue = registry->ranges;
     gint64 now = g_get_monotonic_time();
 
     for (GList *at = queue->waiting.head, *next; at; at = next) {
@@ -397,13 +406,15 @@ start_due(VtRangeQueue *queue, int timeout_ms)
         bool served = false;
 
         next = at->next;
-        if (job->not_before > now) {
-            timeout_ms = (int)MIN(timeout_ms, (job->not_before - now) / 1000 + 1);
+        const gint64 due = MAX(job->not_before, queue->not_before);
+
+        if (due > now) {
+            timeout_ms = (int)MIN(timeout_ms, (due - now) / 1000 + 1);
             continue;
         }
         if (is_spooled(job, &served) && !served)
             continue;
-        if (!served && queue->running >= VT_HTTP_CONNECTIONS)
+        if (!served && queue->running >= registry->store.connections)
             continue;
         g_queue_delete_link(&queue->waiting, at);
         if (!served)
@@ -422,19 +433,26 @@ vt_registry_read_range(VtStore *store, VtRange *range)
     job->range = range;
     g_hash_table_add(registry->ranges->jobs, job);
     g_queue_push_tail(&registry->ranges->waiting, job);
-    start_due(registry->ranges, 0);
+    start_due(registry, 0);
 }
 
 void
 vt_registry_dispatch(VtStore *store, int extra_fd, int timeout_ms)
 {
     VtRegistry *registry = (VtRegistry *)store;
-    int wait_ms = start_due(registry->ranges, timeout_ms);
+    int wait_ms = start_due(registry, timeout_ms);
 
     if (g_queue_is_empty(&store->ended))
         vt_http_dispatch(registry->http, extra_fd, wait_ms);
-    start_due(registry->ranges, 0);
+    start_due(registry, 0);
     store->requests = vt_http_requests(registry->http);
+}
+
+void
+vt_registry_limit(VtStore *store, unsigned connections, uint64_t rate)
+{
+    store->connections = CLAMP(connections, 1, VT_HTTP_CONNECTIONS_MAX);
+    vt_http_limit(((VtRegistry *)store)->http, store->connections, rate);
 }
 
 VtRangeQueue *

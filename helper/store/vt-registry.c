@@ -207,6 +207,7 @@ static const VtStoreOps registry_ops = {
     .free = registry_free,
     .read_range = vt_registry_read_range,
     .dispatch = vt_registry_dispatch,
+    .limit = vt_registry_limit,
     .has_blob = vt_registry_has_blob,
     .blob_begin = vt_registry_blob_begin,
     .put_blob = vt_registry_put_blob,
@@ -251,6 +252,7 @@ vt_registry_open(const VtStoreUrl *url, const VtStoreOptions *options, VtStore *
     store->source.get_referrers = get_referrers;
     store->writable = options->writable;
     store->connections = VT_HTTP_CONNECTIONS;
+    registry->tries = options->tries > 0 ? options->tries : VT_REGISTRY_TRIES;
     registry->host = g_strdup(url->host);
     registry->ranges = vt_range_queue_new();
     registry->authorizations = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,

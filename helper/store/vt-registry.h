@@ -5,10 +5,10 @@
 #include "vt-http.h"
 #include "vt-store-ops.h"
 
-/* Attempts at one document, and for one range */
-#define VT_REGISTRY_TRIES 4
+/* Attempts at one document, and at one range: half a minute in all, enough to change the network */
+#define VT_REGISTRY_TRIES 8
 /* A registry that wants more patience than this is out of service */
-#define VT_REGISTRY_WAIT_MAX_MS 30000
+#define VT_REGISTRY_WAIT_MAX_MS 60000
 /* Doubled with each attempt */
 #define VT_REGISTRY_WAIT_MS 250
 
@@ -18,6 +18,7 @@ typedef struct VtRangeQueue VtRangeQueue;
  * VtRegistry:
  * @host: `host[:port]`
  * @auth_file: (nullable): as it was when the store was opened
+ * @tries: see #VtStoreOptions
  * @authorizations: (element-type utf8 VtAuthorization): by repository
  */
 typedef struct {
@@ -25,6 +26,7 @@ typedef struct {
     VtHttp *http;
     char *host;
     GBytes *auth_file;
+    unsigned tries;
     GHashTable *authorizations;
     VtRangeQueue *ranges;
 } VtRegistry;
@@ -57,11 +59,16 @@ bool vt_registry_is_success(const VtHttpReply *reply);
 /** vt_registry_throw: Sets what @reply, which is not a success, means. Returns: false */
 bool vt_registry_throw(const VtHttpReply *reply, GError **error);
 
-/** vt_registry_is_passing: Returns: whether it makes sense to ask again after @reply */
-bool vt_registry_is_passing(const VtHttpReply *reply);
-
-/** vt_registry_wait_ms: Returns: how long to wait before attempt @attempt (from 1), after @reply */
-int vt_registry_wait_ms(const VtHttpReply *reply, unsigned attempt);
+/**
+ * vt_registry_pause:
+ * @attempt: the number of the one that @reply ended, from 1
+ * @ret_wait_ms: (out): how long to wait before the next one
+ * @error: (nullable): why @reply is the last word
+ *
+ * A registry that could be reached before is asked again when it cannot be reached.
+ */
+bool vt_registry_pause(const VtRegistry *registry, const VtHttpReply *reply, unsigned attempt,
+                       int *ret_wait_ms, GError **error);
 
 /**
  * vt_registry_resolve:
@@ -100,3 +107,4 @@ VtRangeQueue *vt_range_queue_new(void);
 void vt_range_queue_free(VtRangeQueue *queue);
 void vt_registry_read_range(VtStore *store, VtRange *range);
 void vt_registry_dispatch(VtStore *store, int extra_fd, int timeout_ms);
+void vt_registry_limit(VtStore *store, unsigned connections, uint64_t rate);

@@ -37,6 +37,8 @@ typedef struct {
     /** read_range: @range: (transfer full): goes to vt_store_range_ended() at the end */
     void (*read_range)(VtStore *store, VtRange *range);
     void (*dispatch)(VtStore *store, int extra_fd, int timeout_ms);
+    /** limit: (nullable) */
+    void (*limit)(VtStore *store, unsigned connections, uint64_t rate);
     bool (*has_blob)(VtStore *store, const char *repository, const VtDigest *digest, bool *ret_has,
                      GError **error);
     bool (*blob_begin)(VtStore *store, int *ret_fd, GError **error);

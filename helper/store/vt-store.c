@@ -37,6 +37,13 @@ vt_store_source(VtStore *store)
     return &store->source;
 }
 
+void
+vt_store_limit(VtStore *store, unsigned connections, uint64_t rate)
+{
+    if (store->ops->limit)
+        store->ops->limit(store, connections, rate);
+}
+
 unsigned
 vt_store_connections(const VtStore *store)
 {

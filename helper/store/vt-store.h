@@ -19,6 +19,7 @@ typedef struct VtStore VtStore;
  * @ca_file: (nullable): PEM file of additional CAs
  * @auth_file: (nullable): containers-auth.json(5) with credentials
  * @writable: the store will be pushed to
+ * @tries: how often one thing is asked for that a cut or a busy registry keeps from us; 0: 8
  * @layout_fd: O_PATH or O_DIRECTORY fd of the layout, or -1 to open the URL's path; not consumed
  */
 typedef struct {
@@ -26,6 +27,7 @@ typedef struct {
     const char *ca_file;
     const char *auth_file;
     bool writable;
+    unsigned tries;
     int layout_fd;
 } VtStoreOptions;
 
@@ -84,10 +86,10 @@ typedef struct {
  * vt_store_start_range:
  * @range: copied, but for the buffer
  *
- * Starts reading a range. Several ranges run at once, over at most 8 connections; @done is called
- * from vt_store_dispatch(). The content is not verified.
- * Cut transfers are resumed where they stopped, a few times; servers that ignore Range are served
- * by reading the blob once.
+ * Starts reading a range. Several ranges run at once, over at most vt_store_connections(); @done is
+ * called from vt_store_dispatch(). The content is not verified. Cut transfers are resumed where
+ * they stopped, after pauses that grow; servers that ignore Range are served by reading the blob
+ * once.
  */
 void vt_store_start_range(VtStore *store, const VtStoreRange *range);
 
@@ -111,6 +113,15 @@ vt_store_read_range(VtStore *store, const char *repository, const char *digest, 
  * @extra_fd is readable, or after @timeout_ms; now and then earlier.
  */
 void vt_store_dispatch(VtStore *store, int extra_fd, int timeout_ms);
+
+/**
+ * vt_store_limit:
+ * @connections: to one host, at least 1
+ * @rate: bytes per second that all ranges together may receive; 0: no limit
+ *
+ * From now on; a store that is a directory has no use for it.
+ */
+void vt_store_limit(VtStore *store, unsigned connections, uint64_t rate);
 
 /** vt_store_connections: Returns: ranges that can run at once; more of them wait */
 unsigned vt_store_connections(const VtStore *store);

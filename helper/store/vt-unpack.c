@@ -417,9 +417,12 @@ begin(Unpacker *unpacker)
 static bool
 take_ready(Unpacker *unpacker, short events, GError **error)
 {
+    uint8_t byte;
+
     if (events == 0 || unpacker->begun)
         return true;
-    if (!(events & POLLIN) || (events & POLLHUP))
+    /* Taken, for what is left unread in a socket is an error at its other end */
+    if (TEMP_FAILURE_RETRY(read(unpacker->job->ready_fd, &byte, 1)) != 1)
         return vt_throw(error, VT_ERROR_FAILED, "the layer below was not completed");
     begin(unpacker);
     return true;

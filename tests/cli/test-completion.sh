@@ -74,6 +74,8 @@ completes key generate --type = ''
 offers ' p256 p384 rsa3072 ed25519 '
 completes prepare --operations = mach
 offers '^ machine-id $'
+completes pull --lim
+offers '^ --limit-rate= $'
 completes prepare --w
 offers '^ --with= $'
 completes provision --secr

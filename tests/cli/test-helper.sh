@@ -42,6 +42,21 @@ for _ in {1..100}; do
     sleep 0.1
 done
 
+# ---- options of the daemon ----
+
+# no_daemon MESSAGE OPTION...
+no_daemon() {
+    local message=$1
+    shift
+    if "$DAEMON" --run-dir refused "$@" 2>stderr; then not_ok "virttemplated $* was accepted"; fi
+    grep -qE -- "$message" stderr || not_ok "virttemplated $*: $(cat stderr)"
+}
+no_daemon '--connections 0: not a number from 1 to 32' --connections 0
+no_daemon '--connections 33: not a number from 1 to 32' --connections 33
+no_daemon '--retries -1: not a number from 0 to 20' --retries=-1
+no_daemon "--limit-rate: 'much' is not a rate such as 10M" --limit-rate much
+no_daemon '--limit-rate: a rate of 5 bytes per second is too low' --limit-rate 5
+
 # ---- pools ----
 
 refused 3 'knows no pool' list
@@ -60,6 +75,11 @@ refused 3 "'nope'" info nope
 refused 3 '3\.0\.0' pull debian@3.0.0
 refused 3 'fetch it first|not on this host|not here' verify debian@1.0.0
 refused 2 '--json is for --dry-run' pull --json debian@1.0.0
+for rate in fast 0 10X -1 1.5M ''; do
+    refused 2 "--limit-rate: '$rate' is not a rate such as 10M" pull --limit-rate="$rate" debian@1.0.0
+done
+refused 2 '--limit-rate: a rate of 1024 bytes per second is too low: the least is 16K' \
+    pull --limit-rate 1K debian@1.0.0
 succeeds pull --dry-run debian@1.0.0
 grep -qE '^debian@1\.0\.0: [0-9.]+ MiB to fetch; its layers take 0 B of this disk, and about 28\.6 MiB more$' stdout ||
     not_ok 'the sum of a dry run'
@@ -67,7 +87,7 @@ grep -qE '^[0-9a-f]{12} +- +no +[0-9.]+ MiB +about 28\.6 MiB +debian@1\.1\.0$' s
     not_ok 'the layers of a dry run'
 [ -z "$(find pool -name '*.qcow2' -o -name .layers)" ] || not_ok 'a dry run leaves something behind'
 refused 3 '3\.0\.0' pull --dry-run debian@3.0.0
-succeeds pull debian@1.0.0
+succeeds pull --limit-rate 100M debian@1.0.0
 grep -q 'received .* verified$' stdout || not_ok 'pull does not say what it did'
 [ ! -s stderr ] || not_ok 'a progress bar without a terminal'
 qemu-img compare -q -f raw -F qcow2 disk.raw file:pool/debian@1.0.0.qcow2 ||

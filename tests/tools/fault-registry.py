@@ -112,6 +112,12 @@ class Handler(BaseHTTPRequestHandler):
     def blob_cutalways(self, first, last):
         self.partial(first, last, length=1)
 
+    def blob_cutoften(self, first, last):
+        self.partial(first, last, length=96 << 10)
+
+    def blob_busyforever(self, first, last):
+        self.error(429, 'TOOMANYREQUESTS', [('Retry-After', '3600')])
+
     def blob_busy(self, first, last):
         if count(('busy', last)) == 1:
             self.error(429, 'TOOMANYREQUESTS', [('Retry-After', '1')])
@@ -170,6 +176,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def manifest_busyalways(self):
         self.error(503, 'UNAVAILABLE', [('Retry-After', '0')])
+
+    def manifest_busyforever(self):
+        self.error(503, 'UNAVAILABLE', [('Retry-After', '3600')])
 
     def manifest_cut(self):
         self.send_response(200)

@@ -19,7 +19,7 @@ setup(Fixture *f, gconstpointer data)
     g_autofree char *script =
         g_test_build_filename(G_TEST_DIST, "tools", "fault-registry.py", NULL);
     g_autofree char *command = NULL, *ports = NULL, *auth = NULL;
-    VtStoreOptions options = {.writable = true, .layout_fd = -1};
+    VtStoreOptions options = {.writable = true, .tries = 5, .layout_fd = -1};
 
     servers_begin(&f->servers);
     command = g_strconcat("/usr/bin/python3 ", script, " ", f->servers.dir, NULL);
@@ -180,7 +180,8 @@ static const struct {
     {"norangeheader", VT_ERROR_NETWORK, "Content-Range ''"},
     {"norangelong", VT_ERROR_CORRUPT, "more than"},
     {"toolong", VT_ERROR_NETWORK, "more bytes than"},
-    {"cutalways", VT_ERROR_NETWORK, "/v2/cutalways/blobs/sha256:"},
+    {"cutalways", VT_ERROR_NETWORK, "given up after 5 attempts: GET http://127.0.0.1:"},
+    {"busyforever", VT_ERROR_NETWORK, "wants to be left alone for 3600 s: GET http://127.0.0.1:"},
     {"short", VT_ERROR_CORRUPT, "416"},
     {"gone", VT_ERROR_NOT_FOUND, "BLOB_UNKNOWN: as ordered"},
     {"loop", VT_ERROR_NETWORK, "redirects"},
@@ -201,6 +202,55 @@ test_fatal(Fixture *f, gconstpointer data)
         g_clear_error(&end.error);
     }
     g_assert_cmpuint(log_count(f, "/v2/cutalways/"), ==, 5);
+    g_assert_cmpuint(log_count(f, "/v2/busyforever/"), ==, 1);
+}
+
+static void
+start_whole(Fixture *f, const char *repository, RangeEnd *end)
+{
+    char digest[VT_DIGEST_STRING_MAX];
+
+    digest_for(repository, digest);
+    vt_store_read_range(f->store, repository, digest, BLOB_SIZE, 0, BLOB_SIZE, f->buffer,
+                        on_range_end, end);
+}
+
+/* A network that is cut more often than there are tries, and is of use each time */
+static void
+test_progress(Fixture *f, gconstpointer data)
+{
+    RangeEnd end = {0};
+
+    start_whole(f, "cutoften", &end);
+    wait_for_ranges(f->store, &end, 1);
+    g_assert_no_error(end.error);
+    assert_content(f, BLOB_SIZE);
+    g_assert_cmpuint(log_count(f, "/v2/cutoften/"), ==, 11);
+}
+
+/* Four ranges together are no quicker than one; nothing is lost when they wait for each other */
+static void
+test_limit(Fixture *f, gconstpointer data)
+{
+    RangeEnd end = {0};
+    gint64 begun, elapsed;
+
+    vt_store_limit(f->store, 2, 512u << 10);
+    g_assert_cmpuint(vt_store_connections(f->store), ==, 2);
+    begun = g_get_monotonic_time();
+    start_ranges(f, "good", 8, &end);
+    wait_for_ranges(f->store, &end, 8);
+    elapsed = g_get_monotonic_time() - begun;
+    g_assert_no_error(end.error);
+    assert_content(f, 8 * RANGE_SIZE);
+    g_test_message("%" G_GINT64_FORMAT " us", elapsed);
+    g_assert_cmpint(elapsed, >, 700000);
+    vt_store_limit(f->store, 8, 0);
+    end = (RangeEnd){0};
+    start_whole(f, "good", &end);
+    wait_for_ranges(f->store, &end, 1);
+    g_assert_no_error(end.error);
+    assert_content(f, BLOB_SIZE);
 }
 
 static void
@@ -244,6 +294,7 @@ static const struct {
     {"absent", VT_ERROR_NOT_FOUND, "HTTP 404: MANIFEST_UNKNOWN: as ordered"},
     {"endless", VT_ERROR_TOO_LARGE, "larger"},
     {"endlesserror", VT_ERROR_NETWORK, "HTTP 400"},
+    {"busyforever", VT_ERROR_NETWORK, "wants to be left alone for 3600 s"},
     {"busyalways", VT_ERROR_NETWORK, "HTTP 503: UNAVAILABLE"},
     {"cut", VT_ERROR_NETWORK, "/v2/cut/manifests/1"},
     {"denied", VT_ERROR_NETWORK, "HTTP 403: DENIED"},
@@ -375,6 +426,8 @@ static const struct {
     {"whole", test_whole},
     {"redirect-drops-credentials", test_redirect_drops_credentials},
     {"fatal", test_fatal},
+    {"progress", test_progress},
+    {"limit", test_limit},
     {"nobody-there", test_nobody_there},
     {"free-early", test_free_early},
     {"manifests", test_manifests},
