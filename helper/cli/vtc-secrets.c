@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define STDIN "-"
 
@@ -41,22 +43,49 @@ vtc_secrets_read(FILE *file, const char *what, json_t **ret_secrets, GError **er
 
 /* ---- files ---- */
 
-static bool
-open_file(const char *path, FILE **ret_file, GError **error)
-{
-    FILE *file = g_str_equal(path, STDIN) ? stdin : fopen(path, "re");
-
-    if (!file)
-        return vtc_usage(error, "--secrets %s: %s", path, g_strerror(errno));
-    *ret_file = file;
-    return true;
-}
-
 static void
 close_file(FILE *file)
 {
     if (file != stdin)
         fclose(file);
+}
+
+/* What is in a pipe, nobody else can open */
+static bool
+check_private(FILE *file, const char *path, GError **error)
+{
+    struct stat st;
+
+    if (fstat(fileno(file), &st) < 0)
+        return vt_throw_errno(error, errno, "--secrets %s", path);
+    if (!S_ISREG(st.st_mode))
+        return true;
+    if (st.st_uid != geteuid() && st.st_uid != 0)
+        return vt_throw(error, VT_ERROR_DENIED,
+                        "--secrets %s: it belongs to user %u, who can read and change it: "
+                        "'chown' it to who runs this, or send it through a pipe ('-')",
+                        path, st.st_uid);
+    return (st.st_mode & (S_IRWXG | S_IRWXO)) == 0 ||
+           vt_throw(error, VT_ERROR_DENIED,
+                    "--secrets %s: its mode %04o lets others than its owner use it: 'chmod 600' "
+                    "it, and take new secrets if somebody may have read these",
+                    path, st.st_mode & 07777);
+}
+
+static bool
+open_file(const char *path, FILE **ret_file, GError **error)
+{
+    const bool is_stdin = g_str_equal(path, STDIN);
+    FILE *file = is_stdin ? stdin : fopen(path, "re");
+
+    if (!file)
+        return vtc_usage(error, "--secrets %s: %s", path, g_strerror(errno));
+    if (!is_stdin && !check_private(file, path, error)) {
+        close_file(file);
+        return false;
+    }
+    *ret_file = file;
+    return true;
 }
 
 static const char *

@@ -15,12 +15,15 @@
  */
 bool vtc_secrets_read(FILE *file, const char *what, json_t **ret_secrets, GError **error);
 
-/** vtc_secrets_load: vtc_secrets_read() of the file @path; `-` is the standard input */
+/**
+ * vtc_secrets_load: vtc_secrets_read() of the file @path; `-` is the standard input
+ * @error: %VT_ERROR_DENIED: a file that is neither the caller's nor root's, or that others can use
+ */
 bool vtc_secrets_load(const char *path, json_t **ret_secrets, GError **error);
 
 /**
  * vtc_secrets_load_members:
- * @path: YAML: for each of several members of an application its secrets
+ * @path: as for vtc_secrets_load(): for each of several members of an application its secrets
  * @ret_members: (out) (transfer full): an object of objects of strings
  */
 bool vtc_secrets_load_members(const char *path, json_t **ret_members, GError **error);

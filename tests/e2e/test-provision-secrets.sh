@@ -113,6 +113,37 @@ refused "key of secret number 1 is not" provision web --secrets - <<<"$CANARY x:
 refused "the secret 'anna' is not a hash" provision web "${anna[@]}" --secrets - < <(
     printf 'token: "%s"\nanna: "%s"\n' "$CANARY" "$CANARY")
 
+step "nor are files that others can use, but pipes are"
+# denied WHY COMMAND...: the file, after the command that names it last
+denied() {
+    local why=$1
+    install -m 0600 <(given) given.yaml
+    "${@:2}" given.yaml
+    expect_fail "--secrets given.yaml: $why" provision web "${anna[@]}" --secrets given.yaml
+    assert_no_match "$CANARY" "$output"
+    rm given.yaml
+    nothing_left
+}
+for mode in 0604 0640 0602 0620 0644 0666; do
+    denied "its mode $mode lets others than its owner use it: 'chmod 600' it" chmod $mode
+done
+denied "it belongs to user $(id -u nobody), who can read and change it: 'chown' it" chown nobody
+ln -s given.yaml link.yaml
+install -m 0644 <(given) given.yaml
+expect_fail '--secrets link.yaml: its mode 0644' provision web "${anna[@]}" --secrets link.yaml
+chmod 600 given.yaml
+provision web "${anna[@]}" --secrets link.yaml
+rm given.yaml link.yaml
+remove_web() {
+    virt-template instance secrets $POOL/web-seed.iso "$(virsh domuuid web)" --remove
+    virsh undefine web
+    virsh vol-delete web.qcow2 default
+    nothing_left
+}
+remove_web
+provision web "${anna[@]}" --secrets <(given)
+remove_web
+
 step "the XML needs none of them, and shows none"
 (umask 077 && given >given.yaml)
 provision web "${anna[@]}" --dry-run >dry.xml
@@ -277,6 +308,9 @@ refused "the secret 'anna' is not a string" up --secrets - <<<"db: {anna: 1}"
 refused "web: there is no secret 'bob': |web: --set: there is no secret 'bob'" up --secrets - \
     < <(shop | sed '/^web/d')
 shop | sed "s/bob: .*/bob: '$CANARY'}/" >wrong.yaml
+chmod 644 wrong.yaml
+expect_fail '--secrets wrong.yaml: its mode 0644' up --secrets wrong.yaml
+chmod 600 wrong.yaml
 expect_fail "the secret 'bob' is not a hash" up --secrets wrong.yaml
 rm wrong.yaml
 nothing_left

@@ -142,12 +142,19 @@ test_set(void)
 typedef bool (*Loader)(const char *path, json_t **ret, GError **error);
 
 static void
+write_private(const char *path, const char *text)
+{
+    g_assert_true(
+        g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, NULL));
+}
+
+static void
 refuses(Loader load_file, const char *path, const char *text, const char *message)
 {
     json_t *loaded = NULL;
     g_autoptr(GError) error = NULL;
 
-    g_assert_true(g_file_set_contents(path, text, -1, NULL));
+    write_private(path, text);
     g_assert_false(load_file(path, &loaded, &error));
     g_assert_null(loaded);
     if (!strstr(error->message, message))
@@ -162,7 +169,7 @@ test_files(void)
     g_autofree char *path = g_build_filename(dir, "secrets.yaml", NULL);
     json_auto_t *secrets = NULL, *members = NULL;
     json_t *none = NULL;
-    g_autoptr(GError) error = NULL;
+    g_autoptr(GError) error = NULL, denied = NULL;
 
     g_assert_false(vtc_secrets_load(path, &none, &error));
     g_assert_error(error, VTC_ERROR, VTC_ERROR_USAGE);
@@ -173,12 +180,15 @@ test_files(void)
     refuses(vtc_secrets_load_members, path, "db: {token: 1}", "'token' is not a string");
     refuses(vtc_secrets_load_members, path, "- " CANARY, "not a mapping");
 
-    g_assert_true(g_file_set_contents(path, "token: x\n", -1, NULL));
+    write_private(path, "token: x\n");
     g_assert_true(vtc_secrets_load(path, &secrets, NULL));
     g_assert_cmpstr(json_string_value(json_object_get(secrets, "token")), ==, "x");
-    g_assert_true(g_file_set_contents(path, "db: {token: x}\n", -1, NULL));
+    write_private(path, "db: {token: x}\n");
     g_assert_true(vtc_secrets_load_members(path, &members, NULL));
     g_assert_cmpuint(json_object_size(json_object_get(members, "db")), ==, 1);
+    g_assert_cmpint(chmod(path, 0640), ==, 0);
+    g_assert_false(vtc_secrets_load(path, &none, &denied));
+    g_assert_error(denied, VT_ERROR, VT_ERROR_DENIED);
     g_assert_cmpint(g_unlink(path), ==, 0);
     g_assert_cmpint(g_rmdir(dir), ==, 0);
 }
