@@ -388,9 +388,10 @@ make_domain(VtcSession *session, const char *name, const char *disk, bool start,
          send_secrets(session, domain, session->provision->secrets, error);
     if (ok && start && virDomainCreate(domain) < 0)
         ok = vtc_host_throw(error, VT_ERROR_FAILED, "cannot start the domain", name);
+    /* Killed at any point, this leaves no secrets without a domain, of which nobody would know */
     if (!ok) {
-        virDomainUndefineFlags(domain, VIR_DOMAIN_UNDEFINE_NVRAM);
         forget_secrets(session, domain);
+        virDomainUndefineFlags(domain, VIR_DOMAIN_UNDEFINE_NVRAM);
     }
     virDomainFree(domain);
     return ok;

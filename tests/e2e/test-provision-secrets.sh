@@ -259,6 +259,32 @@ cat many.log
 assert_eq $status 130 'exit status'
 nothing_left
 
+step "killed at any point, it leaves none that belong to no domain"
+seen=
+for delay in 0.1 0.15 0.2 0.25 0.3 0.35 0.4 0.5 0.6 0.7; do
+    virt-template provision debian@1.0.0 killed "${wrong[@]}" --count 20 --start --secrets - \
+        <<<"token: '$CANARY'" >killed.log 2>&1 &
+    pid=$!
+    sleep $delay
+    kill -KILL $pid || fail "it is too fast for this step: $(cat killed.log)"
+    wait $pid || :  # it was killed
+    # What it asked of virttemplated before that may still be done
+    virt-template list --pool templates >killed.log
+    for file in "$POOL"/.seeds/*.secrets; do
+        [ -e "$file" ] || continue
+        seen=yes uuid=${file%.secrets}
+        uuid=${uuid##*.}
+        virsh domname "$uuid" || fail "$file belongs to no domain"
+        seed=${file%."$uuid".secrets}
+        virt-template instance secrets "${seed/.seeds\//}" "$uuid" --remove
+    done
+    virsh list --all --name | sed '/^$/d' | xargs -r -n 1 virsh undefine
+    virsh pool-refresh default
+    virsh vol-list default | sed -n 's/^ \(killed[^ ]*\).*/\1/p' | xargs -r -n 1 virsh vol-delete --pool default
+done
+nothing_left
+[ -n "$seen" ] || fail "it was never killed while there were secrets"
+
 step "only root can give secrets, and only with the virttemplated of the same host"
 chmod 755 .
 chmod 666 /run/libvirt/libvirt-sock
