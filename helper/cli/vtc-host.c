@@ -2,6 +2,8 @@
 /* vtc-host.c: a connection to libvirt, and what is asked of domains and volumes by name */
 #include "vtc-host.h"
 
+#include "vtc-arp.h"
+
 #include <libvirt/virterror.h>
 #include <libxml/parser.h>
 #include <string.h>
@@ -164,6 +166,14 @@ vtc_host_remove_volume(virStoragePoolPtr pool, const char *volume, GError **erro
 
 /* ---- addresses ---- */
 
+/* Loopback and link-local are no use to anybody else */
+static bool
+is_of_use(const char *address)
+{
+    return !g_str_has_prefix(address, "127.") && strcmp(address, "::1") != 0 &&
+           !g_str_has_prefix(address, "fe80:") && !g_str_has_prefix(address, "169.254.");
+}
+
 static char *
 pick_address(virDomainInterfacePtr *interfaces, int count)
 {
@@ -171,17 +181,55 @@ pick_address(virDomainInterfacePtr *interfaces, int count)
 
     for (int i = 0; i < count; i++) {
         for (unsigned j = 0; j < interfaces[i]->naddrs && !found; j++) {
-            const char *address = interfaces[i]->addrs[j].addr;
-
-            /* loopback and link-local are no use to anybody else */
-            if (!g_str_has_prefix(address, "127.") && strcmp(address, "::1") != 0 &&
-                !g_str_has_prefix(address, "fe80:") && !g_str_has_prefix(address, "169.254."))
-                found = g_strdup(address);
+            if (is_of_use(interfaces[i]->addrs[j].addr))
+                found = g_strdup(interfaces[i]->addrs[j].addr);
         }
         virDomainInterfaceFree(interfaces[i]);
     }
     free(interfaces);
     return found;
+}
+
+/* <domain>...<devices><interface type='network'><mac address='52:54:00:00:00:08'/> */
+static GPtrArray *
+list_macs(virDomainPtr domain)
+{
+    GPtrArray *macs = g_ptr_array_new_with_free_func(g_free);
+    char *xml = virDomainGetXMLDesc(domain, 0);
+    xmlDoc *document =
+        xml ? xmlReadMemory(xml, (int)strlen(xml), NULL, NULL, XML_PARSE_NONET) : NULL;
+    const xmlNode *devices = child_of(document ? xmlDocGetRootElement(document) : NULL, "devices");
+
+    for (const xmlNode *node = devices ? devices->children : NULL; node; node = node->next) {
+        const xmlNode *mac =
+            strcmp((const char *)node->name, "interface") == 0 ? child_of(node, "mac") : NULL;
+        xmlChar *address = mac ? xmlGetNoNsProp(mac, (const xmlChar *)"address") : NULL;
+
+        if (address)
+            g_ptr_array_add(macs, g_ascii_strdown((const char *)address, -1));
+        xmlFree(address);
+    }
+    xmlFreeDoc(document);
+    free(xml);
+    return macs;
+}
+
+/* For a libvirt that cannot read the table */
+static char *
+pick_arp(virConnectPtr connection, virDomainPtr domain)
+{
+    g_autofree char *table = NULL;
+    g_autoptr(GPtrArray) macs = NULL, found = NULL;
+
+    if (vtc_host_is_remote(connection) || !g_file_get_contents(VTC_ARP_TABLE, &table, NULL, NULL))
+        return NULL;
+    macs = list_macs(domain);
+    found = vtc_arp_find(table, macs);
+    for (guint i = 0; i < found->len; i++) {
+        if (is_of_use(found->pdata[i]))
+            return g_strdup(found->pdata[i]);
+    }
+    return NULL;
 }
 
 bool
@@ -199,6 +247,8 @@ vtc_host_address(virConnectPtr connection, const char *name, char **ret_address,
 
         if (count >= 0)
             *ret_address = pick_address(interfaces, count);
+        else if (sources[i] == VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP)
+            *ret_address = pick_arp(connection, domain);
     }
     if (domain)
         virDomainFree(domain);
