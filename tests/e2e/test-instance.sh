@@ -58,7 +58,7 @@ echo "$KEY" >anna.pub
 echo 'hello: "world"' >motd
 provision web --size 1G --set hostname=web.example --set user=anna --set sudo=yes \
     --set ssh-key=@anna.pub --set package=nginx --set file=/etc/motd:motd \
-    --set 'command=echo "a: b" > /run/x # {}[]!&*' --set timezone=Europe/Berlin
+    --set $'command=echo "a: b" > /run/x\n- b: # {}[]!&*' --set timezone=Europe/Berlin
 assert_eq "$(qemu-img info --output=json /var/lib/libvirt/images/default/web.qcow2 |
     jq '."virtual-size"')" 1073741824
 [ ! -e "$POOL/web-seed.iso" ]
@@ -76,7 +76,8 @@ anna
 $KEY
 hello: \"world\"
 
-echo \"a: b\" > /run/x # {}[]!&*"
+echo \"a: b\" > /run/x
+- b: # {}[]!&*"
 first=$(user_data web | jq -r .random_seed.data)
 
 step "the seed is gone when the domain has ended, and the instance stays the same"
@@ -129,7 +130,9 @@ virsh destroy web
 step "refused values leave nothing behind"
 expect_fail 'known keys:' provision bad --set hostnam=x
 expect_fail 'not an SSH public key' provision bad --set user=anna --set 'ssh-key=no key'
-expect_fail 'interface' provision bad --set address=192.0.2.5/24
+expect_fail 'the domain has 0 interfaces' provision bad --set address=192.0.2.5/24
+expect_fail '192.0.2.6/24 and 192.0.2.5/24 are in one subnet' virt-template provision debian@1.0.0 bad \
+    --virt-type qemu --memory 64 --network any --set address=192.0.2.5/24 --set address=192.0.2.6/24
 nothing_left bad
 expect_fail "no running pool has the template 'nope'" virt-template provision nope bad
 
@@ -138,6 +141,14 @@ step "user-data that is too much, or no text, is refused before anything is made
 expect_fail 'user-data large: has 10485774 bytes, at most 1048576' provision bad --user-data large
 printf '#!/bin/sh\ntrue\0false\n' >nul
 expect_fail 'user-data nul: .*NUL' provision bad --user-data nul
+# Ten times ten times ... of a word
+{
+    printf '#cloud-config\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n'
+    for i in 1 2 3 4 5 6 7 8 9; do
+        echo "a$i: &a$i [$(printf "*a$((i - 1)), %.0s" 1 2 3 4 5 6 7 8 9)*a$((i - 1))]"
+    done
+} >laughs
+expect_fail '<user-data>: more than 100000 values with its aliases' provision bad --user-data laughs
 nothing_left bad
 
 step "many at once, or none"
@@ -182,8 +193,22 @@ assert_match 'cloudinit.iso' "$(virsh domblklist own)"
 assert_match "$POOL/debian@1.0.0.qcow2" "$(virsh dumpxml own)"
 virsh destroy own
 
-step "for a foreign domain the hook opens nothing and starts nothing"
+step "for a foreign domain the hook opens nothing, starts nothing, changes nothing, and costs less than 5 ms"
 hook=/etc/libvirt/hooks/qemu.d/virt-template
+# state: all files that it could touch
+state() {
+    find /var/lib/libvirt/images /etc/libvirt /run/libvirt -type f -printf '%p %s %T@\n' | sort
+}
+state >before
+# Of a processor's time: what else this machine does is not its business
+RUNS=100 TIMEFORMAT='%U %S'
+{ time for ((i = 0; i < RUNS; i++)); do
+    "$hook" plain prepare begin - <plain.xml
+    "$hook" plain release end - <plain.xml
+done; } 2>hook-time
+awk -v runs=$((2 * RUNS)) '{ms = ($1 + $2) * 1e3 / runs; print ms " ms"; exit ms > 5}' hook-time ||
+    fail "the hook needs longer than 5 ms"
+cmp before <(state)
 strace -f -o trace -e trace=connect,execve,openat "$hook" plain prepare begin - <plain.xml
 assert_eq "$(grep -c execve trace)" 1
 assert_no_match connect "$(cat trace)"
