@@ -104,6 +104,8 @@ ROWS = {
         'copy': ('virt-install --import of a full copy, not started', 'ours <= 50 ms')}),
     'boot': ('provision --start, until SSH answers, TCG', 's', {
         'import': ('virt-install --import of a full copy', '')}),
+    'boot-cpu': ('CPU of QEMU until then', 's', {
+        'import': ('virt-install --import of a full copy', '')}),
 }
 
 
