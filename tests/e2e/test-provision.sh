@@ -93,6 +93,10 @@ assert_eq "$(of web.xml //disk[2]/@device) $(of web.xml //disk[2]/target/@bus)" 
 assert_eq "$(of web.xml //clock/@offset) $(of web.xml '//timer[@name="hypervclock"]/@present')" \
     'localtime yes'
 assert_eq "$(of web.xml '//hyperv/spinlocks/@retries')" 8191
+for machine in q35 pc pc-i440fx-7.2; do
+    domain_xml web --hardware machine=$machine >plain.xml
+    assert_eq "$(of plain.xml '//timer[@name="hpet"]/@present') $(of plain.xml 'count(//timer)')" 'no 3'
+done
 assert_eq "$(of web.xml //interface[1]/source/@network) $(of web.xml //interface[1]/model/@type) \
 $(of web.xml //interface[1]/mac/@address)" 'default e1000e 52:54:00:aa:00:01'
 assert_eq "$(of web.xml //interface[2]/source/@bridge) $(of web.xml //interface[2]/model/@type)" \
