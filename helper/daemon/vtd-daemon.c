@@ -3,7 +3,6 @@
 #include "vtd-daemon.h"
 
 #include "vtd-fetch.h"
-#include "vtd-verify.h"
 
 #include <string.h>
 
@@ -251,76 +250,6 @@ vtd_daemon_fetch(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec, uint6
         vtd_job_report(job, &(const VtdProgress){.phase = "catalog"});
         vtd_pool_refresh(pool, looked_up, lookup);
     }
-    return true;
-}
-
-/* ---- verify ---- */
-
-typedef struct {
-    VtdPool *pool;
-    VtdVerify *verify;
-} VerifyRun;
-
-static void
-verify_run_free(gpointer data)
-{
-    VerifyRun *run = data;
-
-    vtd_pool_unref(run->pool);
-    vtd_verify_free(run->verify);
-    g_free(run);
-}
-
-static bool
-verify_body(VtdJob *job, void *user, GError **error)
-{
-    return vtd_verify_run(job, ((VerifyRun *)user)->verify, error);
-}
-
-/* Nobody gets a clone of what is known to be damaged */
-static void
-verify_ended(void *user, const GError *error)
-{
-    const VerifyRun *run = user;
-    const VtdVerify *verify = run->verify;
-
-    /* those before the one that is damaged are not */
-    for (guint i = 0; i < verify->verified; i++)
-        vtd_pool_damage(run->pool, &g_array_index(verify->layers, VtDigest, i), NULL);
-    if (g_error_matches(error, VT_ERROR, VT_ERROR_CORRUPT))
-        vtd_pool_damage(run->pool, &g_array_index(verify->layers, VtDigest, verify->verified),
-                        error->message);
-}
-
-bool
-vtd_daemon_verify(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec, uint64_t *ret_job,
-                  GError **error)
-{
-    g_autoptr(VtPool) files = NULL;
-    VtdJobSpec exact = *spec;
-    VerifyRun *run;
-    VtdLocal local;
-    VtdJob *job;
-
-    if (!vt_pool_open(pool->settings->target, &files, error) ||
-        !vtd_pool_local(pool, files, spec->name, spec->version, &local, error))
-        return false;
-    exact.version = local.entry->version;
-    job = vtd_jobs_find(daemon->jobs, &exact);
-    if (job) {
-        *ret_job = job->row->id;
-        return true;
-    }
-    if (!vtd_jobs_add(daemon->jobs, &exact, &job, error))
-        return false;
-    *ret_job = job->row->id;
-    job->row->path = vt_pool_version_path(files, spec->name, exact.version);
-    run = g_new0(VerifyRun, 1);
-    *run = (VerifyRun){vtd_pool_ref(pool), g_new0(VtdVerify, 1)};
-    *run->verify =
-        (VtdVerify){g_strdup(spec->target), g_strdup(spec->name), g_strdup(exact.version),
-                    .layers = g_array_copy((GArray *)local.layers)};
-    vtd_job_run(job, &(const VtdJobTask){verify_body, verify_ended, run, verify_run_free});
     return true;
 }
 

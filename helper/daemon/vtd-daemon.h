@@ -50,7 +50,11 @@ bool vtd_daemon_forget(VtdDaemon *daemon, const char *target, GError **error);
  */
 bool vtd_daemon_fetch(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec, uint64_t *ret_job,
                       GError **error);
+
+/* vtd-daemon-verify.c; the same arguments */
 bool vtd_daemon_verify(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec, uint64_t *ret_job,
+                       GError **error);
+bool vtd_daemon_repair(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec, uint64_t *ret_job,
                        GError **error);
 
 /** vtd_daemon_count_clone: Remembers, and writes it to the database later */

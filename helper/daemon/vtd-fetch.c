@@ -260,8 +260,8 @@ check_damage(const Run *run, const VtDigest *index, GError **error)
     for (guint i = 0; i < run->fetch->damaged->len; i++) {
         if (vt_digest_equal(&g_array_index(run->fetch->damaged, VtDigest, i), index))
             return vt_throw(error, VT_ERROR_CORRUPT,
-                            "the copy of its layer %s on this host is damaged: evict the other "
-                            "versions that have it and fetch again",
+                            "the copy of its layer %s on this host is damaged: 'virt-template "
+                            "verify --repair' of a version that has it mends it",
                             vt_digest_format(index, text));
     }
     return true;

@@ -124,8 +124,11 @@ row_status(const VtDbJob *row, const char *phase)
         g_variant_dict_insert(&dict, "error", "s", row->error ? row->error : "");
         g_variant_dict_insert(&dict, "message", "s", row->message ? row->message : "");
     }
-    if (g_strcmp0(row->state, "done") == 0)
+    if (g_strcmp0(row->state, "done") == 0) {
         g_variant_dict_insert(&dict, "path", "s", row->path ? row->path : "");
+        if (row->message && *row->message)
+            g_variant_dict_insert(&dict, "message", "s", row->message);
+    }
     return g_variant_dict_end(&dict);
 }
 

@@ -305,6 +305,12 @@ method_verify(VtdCall *call, GError **error)
     return start_job(call, "verify", 0, vtd_daemon_verify, error);
 }
 
+static bool
+method_repair(VtdCall *call, GError **error)
+{
+    return start_job(call, "repair", 0, vtd_daemon_repair, error);
+}
+
 static void
 job_told(void *user, GVariant *status)
 {
@@ -370,6 +376,7 @@ static const VtdMethod methods[] = {
     {"Compare", false, vtd_method_compare},
     {"Fetch", true, method_fetch},
     {"Verify", true, method_verify},
+    {"Repair", true, method_repair},
     {"JobWait", false, method_job_wait},
     {"ListJobs", false, method_list_jobs},
     {"CancelJob", true, method_cancel_job},

@@ -65,9 +65,18 @@ bool
 vtd_pool_throw_damage(const char *name, const char *version, const char *reason, GError **error)
 {
     return vt_throw(error, VT_ERROR_CORRUPT,
-                    "the copy of %s@%s on this host is damaged: evict it and fetch it again; "
-                    "clones that need it read the damaged data and must be moved away first (%s)",
-                    name, version, reason);
+                    "the copy of %s@%s on this host is damaged: 'virt-template verify --repair "
+                    "%s@%s' mends it; clones that need it read the damaged data until then (%s)",
+                    name, version, name, version, reason);
+}
+
+void
+vtd_pool_end_repair(const VtdPool *pool)
+{
+    g_autoptr(VtPool) files = NULL;
+
+    if (vt_pool_open(pool->settings->target, &files, NULL))
+        vt_pool_recover(files);
 }
 
 void

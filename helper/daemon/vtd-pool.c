@@ -133,6 +133,7 @@ vtd_pool_new(const VtdConfig *config, VtDb *db, VtPoolSettings *settings)
     pool->cancellable = g_cancellable_new();
     load_catalog(pool);
     vtd_pool_load_damage(pool);
+    vtd_pool_end_repair(pool);
     return pool;
 }
 
@@ -412,16 +413,16 @@ check_layers(VtPool *files, const char *name, const char *version, const GArray 
 
         if (!vt_pool_has_layer(files, layer))
             return vt_throw(error, VT_ERROR_CORRUPT,
-                            "layer %s, which %s@%s is made over, was removed from '%s': evict it "
-                            "and fetch it again",
+                            "layer %s, which %s@%s is made over, was removed from '%s': "
+                            "'virt-template verify --repair' fetches it again",
                             vt_digest_format(layer, text), name, version, vt_pool_target(files));
     }
     return true;
 }
 
 bool
-vtd_pool_local(VtdPool *pool, VtPool *files, const char *name, const char *version,
-               VtdLocal *ret_local, GError **error)
+vtd_pool_kept(VtdPool *pool, VtPool *files, const char *name, const char *version,
+              VtdLocal *ret_local, GError **error)
 {
     VtSubject subject = {.url = pool->url, .name = name, .named_by_catalog = true};
     const VtCatalogEntry *entry;
@@ -440,10 +441,21 @@ vtd_pool_local(VtdPool *pool, VtPool *files, const char *name, const char *versi
         vtd_pool_refuse(pool, &entry->manifest, kept->verdict->refusal->message);
         return false;
     }
-    if (!check_layers(files, name, entry->version, kept->layers, error))
-        return false;
     *ret_local =
         (VtdLocal){entry, kept->layers, kept->config, kept->size, kept->verdict->signed_by};
+    return true;
+}
+
+bool
+vtd_pool_local(VtdPool *pool, VtPool *files, const char *name, const char *version,
+               VtdLocal *ret_local, GError **error)
+{
+    VtdLocal local;
+
+    if (!vtd_pool_kept(pool, files, name, version, &local, error) ||
+        !check_layers(files, name, local.entry->version, local.layers, error))
+        return false;
+    *ret_local = local;
     return true;
 }
 

@@ -123,6 +123,10 @@ bool vtd_pool_use(VtdPool *pool, VtPool *files, const char *name, const char *ve
 bool vtd_pool_local(VtdPool *pool, VtPool *files, const char *name, const char *version,
                     VtdLocal *ret_local, GError **error);
 
+/** vtd_pool_kept: The same, whatever files there are but the version's, to repair them */
+bool vtd_pool_kept(VtdPool *pool, VtPool *files, const char *name, const char *version,
+                   VtdLocal *ret_local, GError **error);
+
 /** vtd_pool_config: The kept config document of a version, with the digest that its manifest says
  */
 bool vtd_pool_config(VtPool *files, const VtdLocal *local, GBytes **ret_bytes, GError **error);
@@ -139,6 +143,8 @@ const char *vtd_pool_damage_of(VtdPool *pool, VtPool *files, const char *name, c
 /** vtd_pool_throw_damage: %VT_ERROR_CORRUPT that says what to do */
 bool vtd_pool_throw_damage(const char *name, const char *version, const char *reason,
                            GError **error);
+/** vtd_pool_end_repair: Ends one that was interrupted; see vt_pool_recover() */
+void vtd_pool_end_repair(const VtdPool *pool);
 /** vtd_pool_prune_damage: Forgets the damage of layers that were removed */
 void vtd_pool_prune_damage(VtdPool *pool, VtPool *files);
 

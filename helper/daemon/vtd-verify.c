@@ -1,143 +1,184 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vtd-verify.c: a template that is here is verified again
- *
- * The lowest layer comes first: what a layer has from those below it is compared with them.
- */
+/* vtd-verify.c: a template that is here is verified again */
 #include "vtd-verify.h"
 
 #include "vt-fs.h"
-#include "vt-index.h"
-#include "vt-pool.h"
 #include "vt-sha256.h"
-#include "vt-unpack.h"
 
-typedef struct {
-    VtdJob *job;
-    const VtdVerify *verify;
-    VtPool *pool;
-    GArray *below; /* (element-type VtAncestor): of the present layer, its parent first */
-    VtdProgress progress;
-    uint64_t done; /* bytes of the layers before the present one */
-} Run;
-
-static void
-clear_ancestor(gpointer data)
+void
+vtd_verify_init(VtdVerify *verify, const VtdJobSpec *spec, const GArray *layers)
 {
-    VtAncestor *ancestor = data;
-
-    vt_close_fd(&ancestor->fd);
-    g_clear_pointer(&ancestor->index, g_bytes_unref);
+    *verify = (VtdVerify){.target = g_strdup(spec->target),
+                          .name = g_strdup(spec->name),
+                          .version = g_strdup(spec->version),
+                          .layers = g_array_copy((GArray *)layers),
+                          .states = g_new0(VtLayerState, layers->len)};
 }
 
-static void
-run_clear(Run *run)
+void
+vtd_verify_clear(VtdVerify *verify)
 {
-    vt_pool_free(run->pool);
-    g_clear_pointer(&run->below, g_array_unref);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Run, run_clear)
-
-static bool
-on_verified(void *user, uint64_t done, uint64_t total)
-{
-    Run *run = user;
-
-    run->progress.done = run->done + done;
-    vtd_job_report(run->job, &run->progress);
-    return !g_cancellable_is_cancelled(run->job->cancellable);
+    for (guint i = 0; verify->layers && i < verify->layers->len; i++)
+        vt_layer_state_clear(&verify->states[i]);
+    g_free(verify->target);
+    g_free(verify->name);
+    g_free(verify->version);
+    g_free(verify->states);
+    g_clear_pointer(&verify->layers, g_array_unref);
 }
 
-static bool
-read_index(const Run *run, const VtDigest *digest, GBytes **ret_bytes, GError **error)
+static const VtDigest *
+digest_at(const VtdVerify *verify, guint number)
+{
+    return &g_array_index(verify->layers, VtDigest, number);
+}
+
+/* ---- the files ---- */
+
+/* The kept index, if it is what the manifest names */
+static GBytes *
+read_index(VtPool *pool, const VtDigest *digest)
 {
     g_autoptr(GBytes) bytes = NULL;
-    char text[VT_DIGEST_STRING_MAX];
     VtDigest actual;
 
-    if (!vt_pool_read_index(run->pool, digest, &bytes, error))
-        return false;
+    if (!vt_pool_read_index(pool, digest, &bytes, NULL))
+        return NULL;
     vt_sha256_bytes(bytes, actual.bytes);
-    if (!vt_digest_equal(&actual, digest))
-        return vt_throw(error, VT_ERROR_CORRUPT, "the kept index of layer %s is damaged",
-                        vt_digest_format(digest, text));
-    *ret_bytes = g_steal_pointer(&bytes);
+    return vt_digest_equal(&actual, digest) ? g_steal_pointer(&bytes) : NULL;
+}
+
+bool
+vtd_chain_open(VtdVerify *verify, VtdChain *ret_chain, GError **error)
+{
+    VtdChain chain = {.verify = verify};
+
+    if (!vt_pool_open(verify->target, &chain.pool, error))
+        return false;
+    chain.layers = g_new0(VtVerifyLayer, verify->layers->len);
+    for (guint i = 0; i < verify->layers->len; i++) {
+        VtVerifyLayer *layer = &chain.layers[i];
+
+        layer->fd = -1;
+        layer->index = read_index(chain.pool, digest_at(verify, i));
+        if (vt_pool_has_layer(chain.pool, digest_at(verify, i)) &&
+            !vt_pool_open_layer(chain.pool, digest_at(verify, i), &layer->fd, error)) {
+            vtd_chain_clear(&chain);
+            return false;
+        }
+        if (i > 0)
+            layer->backing = vt_pool_layer_path(chain.pool, digest_at(verify, i - 1));
+    }
+    *ret_chain = chain;
     return true;
 }
 
-/* What there is to read in all; an index that cannot be read fails when it is its turn */
-static uint64_t
-count_bytes(const Run *run)
+void
+vtd_chain_clear(VtdChain *chain)
 {
-    uint64_t total = 0;
-
-    for (guint i = 0; i < run->verify->layers->len; i++) {
-        g_autoptr(GBytes) bytes = NULL;
-        g_autoptr(VtIndex) index = NULL;
-
-        if (read_index(run, &g_array_index(run->verify->layers, VtDigest, i), &bytes, NULL) &&
-            vt_index_parse(bytes, &index, NULL))
-            total += index->literal_blocks * VT_INDEX_BLOCK_SIZE;
+    for (guint i = 0; chain->layers && i < chain->verify->layers->len; i++) {
+        vt_close_fd(&chain->layers[i].fd);
+        g_clear_pointer(&chain->layers[i].index, g_bytes_unref);
+        g_free((char *)chain->layers[i].backing);
     }
-    return total;
+    g_free(chain->layers);
+    vt_pool_free(chain->pool);
 }
 
-static bool
-verify_layer(Run *run, guint number, GError **error)
-{
-    const GArray *layers = run->verify->layers;
-    const VtDigest *digest = &g_array_index(layers, VtDigest, number);
-    g_autofree char *backing =
-        number > 0 ? vt_pool_layer_path(run->pool, &g_array_index(layers, VtDigest, number - 1))
-                   : NULL;
-    VtVerifyJob job = {.ancestors = (const VtAncestor *)(void *)run->below->data,
-                       .ancestor_count = run->below->len,
-                       .backing = backing,
-                       .progress = on_verified,
-                       .user = run};
-    VtAncestor layer = {.fd = -1};
-    bool ok;
+/* ---- the check ---- */
 
-    ok = read_index(run, digest, &layer.index, error) &&
-         vt_pool_open_layer(run->pool, digest, &layer.fd, error);
-    job.index = layer.index;
-    job.layer_fd = layer.fd;
-    ok = ok && vt_unpack_verify(&job, error);
-    g_array_prepend_val(run->below, layer);
-    run->done = run->progress.done;
-    return ok;
+typedef struct {
+    VtdJob *job;
+    VtdProgress *progress;
+} Watch;
+
+static bool
+on_checked(void *user, uint64_t done, uint64_t total)
+{
+    const Watch *watch = user;
+
+    watch->progress->done = done;
+    watch->progress->total = total;
+    vtd_job_report(watch->job, watch->progress);
+    return !g_cancellable_is_cancelled(watch->job->cancellable);
+}
+
+/* What is missing; without it, nothing else can be checked */
+static bool
+find_missing(const VtdChain *chain)
+{
+    bool any = false;
+
+    for (guint i = 0; i < chain->verify->layers->len; i++) {
+        const VtVerifyLayer *layer = &chain->layers[i];
+        VtLayerState *state = &chain->verify->states[i];
+
+        vt_layer_state_clear(state);
+        if (layer->index && layer->fd >= 0)
+            continue;
+        state->damaged = 1;
+        state->reason =
+            g_strdup(layer->index ? "its file was removed" : "its kept index is damaged");
+        any = true;
+    }
+    return any;
+}
+
+bool
+vtd_chain_check(const VtdChain *chain, VtdJob *job, VtdProgress *progress, GError **error)
+{
+    Watch watch = {job, progress};
+    const VtVerifyJob verify = {.layers = chain->layers,
+                                .count = chain->verify->layers->len,
+                                .progress = on_checked,
+                                .user = &watch};
+    g_autoptr(GError) local = NULL;
+
+    progress->phase = "verify";
+    chain->verify->checked = false;
+    if (find_missing(chain))
+        return true;
+    chain->verify->checked = vt_verify_chain(&verify, chain->verify->states, &local);
+    if (chain->verify->checked)
+        return true;
+    if (!g_cancellable_set_error_if_cancelled(job->cancellable, error))
+        g_propagate_error(error, g_steal_pointer(&local));
+    return false;
+}
+
+bool
+vtd_verify_throw(const VtdVerify *verify, GError **error)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    char digest[VT_DIGEST_STRING_MAX];
+
+    for (guint i = 0; i < verify->layers->len; i++) {
+        const VtLayerState *state = &verify->states[i];
+
+        if (state->damaged == 0)
+            continue;
+        g_string_append_printf(text, "%s layer %u of %u (%s): %s", text->len > 0 ? ";" : "", i + 1,
+                               verify->layers->len, vt_digest_format(digest_at(verify, i), digest),
+                               state->reason);
+        if (state->damaged > 1)
+            g_string_append_printf(text, ", and %" G_GUINT64_FORMAT " more places",
+                                   state->damaged - 1);
+    }
+    return text->len == 0 || vt_throw(error, VT_ERROR_CORRUPT, "%s@%s is damaged:%s", verify->name,
+                                      verify->version, text->str);
 }
 
 bool
 vtd_verify_run(VtdJob *job, VtdVerify *verify, GError **error)
 {
-    g_auto(Run) run = {.job = job, .verify = verify, .progress = {.phase = "verify"}};
+    g_auto(VtdChain) chain = {0};
+    VtdProgress progress = {0};
 
-    run.below = g_array_new(FALSE, FALSE, sizeof(VtAncestor));
-    g_array_set_clear_func(run.below, clear_ancestor);
-    if (!vt_pool_open(verify->target, &run.pool, error))
-        return false;
-    run.progress.total = count_bytes(&run);
-    for (verify->verified = 0; verify->verified < verify->layers->len; verify->verified++) {
-        g_autoptr(GError) local = NULL;
-
-        if (verify_layer(&run, verify->verified, &local))
-            continue;
-        if (!g_cancellable_set_error_if_cancelled(job->cancellable, error))
-            g_propagate_prefixed_error(error, g_steal_pointer(&local), "%s@%s: ", verify->name,
-                                       verify->version);
+    if (!vtd_chain_open(verify, &chain, error) || !vtd_chain_check(&chain, job, &progress, error)) {
+        if (!g_cancellable_is_cancelled(job->cancellable))
+            g_prefix_error(error, "%s@%s: ", verify->name, verify->version);
         return false;
     }
-    return true;
-}
-
-void
-vtd_verify_free(VtdVerify *verify)
-{
-    if (!verify)
-        return;
-    g_free(verify->target);
-    g_free(verify->name);
-    g_free(verify->version);
-    g_clear_pointer(&verify->layers, g_array_unref);
-    g_free(verify);
+    vtd_job_report(job, &progress);
+    return vtd_verify_throw(verify, error);
 }

@@ -264,8 +264,8 @@ sweep_partial(VtPool *pool, const char *name, int64_t before)
     vt_autofd fd = openat(pool->partial_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     struct stat st;
 
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 &&
-        S_ISREG(st.st_mode) && st.st_mtim.tv_sec < before &&
+    if (fd >= 0 && !g_str_has_suffix(name, VT_POOL_OLD) && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
+        fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_mtim.tv_sec < before &&
         unlinkat(pool->partial_fd, name, 0) == 0)
         g_info("removed '%s' of '%s': a download that was cut off", name, pool->target);
 }
@@ -292,10 +292,8 @@ vt_pool_partial_remove(VtPool *pool, const VtDigest *index)
         unlinkat(pool->partial_fd, vt_pool_file(index, "", file), 0);
 }
 
-/* The lock is given back when the returned descriptor is closed. Sealing under it may take a while:
- * only a job's thread waits for it. */
-static bool
-lock_layers(VtPool *pool, bool wait, int *ret_fd, GError **error)
+bool
+vt_pool_lock(VtPool *pool, bool wait, int *ret_fd, GError **error)
 {
     vt_autofd fd = openat(pool->layers_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -344,9 +342,8 @@ check_layers(VtPool *pool, const VtPoolCommit *commit, GError **error)
     return true;
 }
 
-/* The verified partial file becomes the layer. Its writable descriptor is closed. */
-static bool
-name_layer(VtPool *pool, const VtPoolLayer *layer, GError **error)
+bool
+vt_pool_name_layer(VtPool *pool, const VtPoolLayer *layer, bool replace, GError **error)
 {
     char partial[VT_POOL_FILE_MAX];
     char file[VT_POOL_FILE_MAX];
@@ -362,7 +359,8 @@ name_layer(VtPool *pool, const VtPoolLayer *layer, GError **error)
         return vt_throw_errno(error, errno, "cannot make the layer durable");
     vt_pool_file(&layer->index, "", partial);
     vt_pool_file(&layer->index, VT_VOLUME_SUFFIX, file);
-    if (renameat2(pool->partial_fd, partial, pool->layers_fd, file, RENAME_NOREPLACE) < 0 &&
+    if (renameat2(pool->partial_fd, partial, pool->layers_fd, file,
+                  replace ? 0 : RENAME_NOREPLACE) < 0 &&
         errno != EEXIST)
         return vt_throw_errno(error, errno, "cannot name the layer '%s'", file);
     close(vt_steal_fd(layer->partial_fd));
@@ -379,7 +377,7 @@ name_layers(VtPool *pool, const VtPoolCommit *commit, GError **error)
         vt_autofd fd = -1;
         VtSeal seal;
 
-        if (!name_layer(pool, layer, error) ||
+        if (!vt_pool_name_layer(pool, layer, false, error) ||
             (i + 1 < commit->layer_count && !vt_pool_open_layer(pool, &layer->index, &fd, error)))
             return false;
         if (fd >= 0)
@@ -425,7 +423,7 @@ vt_pool_commit(VtPool *pool, const VtPoolCommit *commit, VtSeal *ret_seal, char 
     vt_autofd layer = -1;
     bool named;
 
-    if (!vt_pool_dirs(pool, true, error) || !lock_layers(pool, true, &lock, error) ||
+    if (!vt_pool_dirs(pool, true, error) || !vt_pool_lock(pool, true, &lock, error) ||
         !check_layers(pool, commit, error) || !write_documents(pool, commit, error) ||
         !name_layers(pool, commit, error) || !vt_pool_open_layer(pool, &top->index, &layer, error))
         return false;
@@ -547,7 +545,7 @@ vt_pool_evict(VtPool *pool, const char *name, const char *version, const VtDiges
     if (!vt_pool_stat_version(pool, name, version, NULL))
         return vt_throw(error, VT_ERROR_NOT_FOUND, "%s@%s is not on this host ('%s')", name,
                         version, pool->target);
-    if (!vt_pool_dirs(pool, false, error) || !lock_layers(pool, false, &lock, error))
+    if (!vt_pool_dirs(pool, false, error) || !vt_pool_lock(pool, false, &lock, error))
         return false;
     layer = openat(pool->target_fd, volume, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (layer < 0)

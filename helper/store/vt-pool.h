@@ -14,6 +14,7 @@
  *   .layers/<index hex>.qcow2           the layer; 0711 directory, guests pass through it
  *   .layers/<index hex>.index           what `verify` compares it with
  *   .layers/.partial/<index hex>        download in progress, or cut off; 0700
+ *   .layers/.partial/<index hex>.old    a damaged layer, while another file takes its names
  *   .layers/manifests/<hex>.json        manifest of a version that is here
  *   .layers/manifests/<hex>.config      its config document
  *   .layers/manifests/<hex>.proofs      the signatures that were found for it
@@ -129,6 +130,20 @@ typedef struct {
  */
 bool vt_pool_commit(VtPool *pool, const VtPoolCommit *commit, VtSeal *ret_seal, char **ret_reason,
                     GError **error);
+
+/**
+ * vt_pool_replace:
+ * @layers: whose partial files take the place of those that are here; @partial_fd is closed. With
+ *   -1, the index alone is written anew
+ *
+ * Gives them the names of the layers, and of the versions that these are; seals them. Who has the
+ * old files open keeps them. Durable when this returns true; when it was interrupted,
+ * vt_pool_recover() brings it to its end.
+ */
+bool vt_pool_replace(VtPool *pool, const VtPoolLayer *layers, guint count, GError **error);
+
+/** vt_pool_recover: Ends what an interrupted vt_pool_replace() left. Does not wait for a lock */
+void vt_pool_recover(VtPool *pool);
 
 /**
  * vt_pool_chain:

@@ -56,34 +56,3 @@ typedef struct {
  * ring answered, %VT_ERROR_NO_SPACE
  */
 bool vt_unpack_run(const VtUnpackJob *job, GError **error);
-
-/**
- * VtVerifyJob:
- * @index: the index blob; the caller has checked its digest
- * @layer_fd: the QCOW2 file made from it
- * @ancestors: as in VtUnpackJob; their files are trusted
- * @threads: 0 is one for each CPU
- * @progress: (nullable): bytes checked of @total, from any thread; returns false to stop
- */
-typedef struct {
-    GBytes *index;
-    int layer_fd;
-    const VtAncestor *ancestors;
-    uint32_t ancestor_count;
-    const char *backing;
-    unsigned threads;
-    bool (*progress)(void *user, uint64_t done, uint64_t total);
-    void *user;
-} VtVerifyJob;
-
-/**
- * vt_unpack_verify:
- *
- * Re-hashes the local layer: metadata must be the computed bytes, each frame's content must have
- * the digest that the index gives, blocks that are zero must read as zero, and those of ancestors
- * must be theirs.
- *
- * @error: %VT_ERROR_CORRUPT naming the offset in the file, and the frame; %VT_ERROR_FAILED when
- * stopped
- */
-bool vt_unpack_verify(const VtVerifyJob *job, GError **error);

@@ -61,6 +61,8 @@ completes diff --j
 offers '^ --json $'
 completes pull --dr
 offers '^ --dry-run $'
+completes verify --rep
+offers '^ --repair $'
 completes store init --k
 offers '^ --key= $'
 [ "$nospace" = '-o nospace' ] || not_ok 'a blank would follow --key='

@@ -135,6 +135,15 @@ grep -qE '^  changed +at most 0 blocks \(0 B\)$' stdout || not_ok 'diff reads a 
 refused 2 'needs NAME' diff debian
 refused 2 "'Debian'" diff debian Debian
 refused 3 '3\.0\.0' diff debian@3.0.0 debian
+succeeds verify --repair debian@1.0.0
+grep -q 'is intact now: 1 of 1 layers were repaired' stdout || not_ok 'verify --repair does not say what it did'
+qemu-img compare -q -f raw -F qcow2 disk.raw file:pool/debian@1.0.0.qcow2 ||
+    not_ok 'the repaired template is another disk'
+succeeds verify debian@1.0.0
+succeeds verify --repair debian@1.0.0
+grep -q 'is intact: ' stdout || not_ok 'verify --repair of a good copy'
+virt-template verify --repair --json debian@1.0.0 | jq -e '.intact and (has("repaired") | not)' >/dev/null ||
+    not_ok 'verify --repair --json of a good copy'
 succeeds evict debian@1.0.0
 [ ! -e pool/debian@1.0.0.qcow2 ] || not_ok 'evict left it there'
 refused 3 '.' evict debian@1.0.0

@@ -147,3 +147,17 @@ layer_fixture_image(guint blocks)
     }
     return fd;
 }
+
+bool
+layer_fixture_verify(const VtVerifyJob *job, GError **error)
+{
+    g_autofree VtLayerState *states = g_new0(VtLayerState, job->count);
+    bool ok = vt_verify_chain(job, states, error);
+
+    for (uint32_t i = 0; i < job->count; i++) {
+        if (ok && states[i].damaged > 0)
+            ok = vt_throw(error, VT_ERROR_CORRUPT, "%s", states[i].reason);
+        vt_layer_state_clear(&states[i]);
+    }
+    return ok;
+}

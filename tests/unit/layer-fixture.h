@@ -6,6 +6,7 @@
 #include "vt-fs.h"
 #include "vt-ring.h"
 #include "vt-unpack.h"
+#include "vt-verify.h"
 
 /**
  * LayerFixture:
@@ -47,3 +48,7 @@ bool layer_fixture_unpack(LayerFixture *fixture, int output_fd, bool resume, GEr
 /** layer_fixture_image: Returns: fd of an unnamed file of @blocks blocks with data, zeros and
  * copies */
 int layer_fixture_image(guint blocks);
+
+/** layer_fixture_verify: As vt_verify_chain(); %VT_ERROR_CORRUPT with the reason of the lowest
+ * layer that is damaged */
+bool layer_fixture_verify(const VtVerifyJob *job, GError **error);

@@ -99,7 +99,7 @@ test_damaged_layer(DaemonFixture *f, gconstpointer data)
     daemon_start(f);
     assert_no_clone(f, "1.0.1", VT_ERROR_CORRUPT);
     status = daemon_fetch(f, "1.0.1");
-    g_assert_cmpint(daemon_job_error(status, "evict it"), ==, VT_ERROR_CORRUPT);
+    g_assert_cmpint(daemon_job_error(status, "verify --repair"), ==, VT_ERROR_CORRUPT);
     daemon_flip(layer);
     mended = verify(f, "1.0.1");
     g_assert_cmpstr(mended, ==, "done");

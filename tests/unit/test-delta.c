@@ -88,17 +88,24 @@ add_layer(World *world, int image)
     g_assert_no_error(error);
 }
 
-static bool
-verify_layer(World *world, guint number, GError **error)
+/* The layers up to number @number */
+static VtVerifyJob
+verify_job(const World *world, guint number, VtVerifyLayer *layers)
 {
-    const VtVerifyJob job = {.index = world->layers[number].result.index,
-                             .layer_fd = world->fds[number],
-                             .ancestors = world->ancestors,
-                             .ancestor_count = ancestors_of(world, number),
-                             .backing = number > 0 ? world->paths[number - 1] : NULL,
-                             .threads = 1};
+    for (guint i = 0; i <= number; i++)
+        layers[i] = (VtVerifyLayer){.index = world->layers[i].result.index,
+                                    .fd = world->fds[i],
+                                    .backing = i > 0 ? world->paths[i - 1] : NULL};
+    return (VtVerifyJob){.layers = layers, .count = number + 1, .threads = 1};
+}
 
-    return vt_unpack_verify(&job, error);
+static bool
+verify_layer(const World *world, guint number, GError **error)
+{
+    VtVerifyLayer layers[LAYERS];
+    const VtVerifyJob job = verify_job(world, number, layers);
+
+    return layer_fixture_verify(&job, error);
 }
 
 /* Reads the disk through the chain, as a layer above it would */

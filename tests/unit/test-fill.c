@@ -76,7 +76,8 @@ fill(int from, int to)
     g_assert_no_error(error);
     layer_fixture_unpack(&new, new_fd, true, &error);
     g_assert_no_error(error);
-    vt_unpack_verify(&(VtVerifyJob){.index = new.result.index, .layer_fd = new_fd}, &error);
+    layer_fixture_verify(
+        &(VtVerifyJob){&(VtVerifyLayer){.index = new.result.index, .fd = new_fd}, 1}, &error);
     g_assert_no_error(error);
     requests = new.requests;
     layer_fixture_clear(&old);

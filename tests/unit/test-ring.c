@@ -45,11 +45,11 @@ world_clear(World *world)
 static void
 assert_complete(const World *world)
 {
-    const VtVerifyJob job = {
-        .index = world->fixture.result.index, .layer_fd = world->output, .threads = 1};
+    const VtVerifyLayer layer = {.index = world->fixture.result.index, .fd = world->output};
+    const VtVerifyJob job = {.layers = &layer, .count = 1, .threads = 1};
     g_autoptr(GError) error = NULL;
 
-    vt_unpack_verify(&job, &error);
+    layer_fixture_verify(&job, &error);
     g_assert_no_error(error);
 }
 

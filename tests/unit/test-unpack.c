@@ -17,10 +17,11 @@ static bool
 verify(GBytes *index, int output, bool (*progress)(void *user, uint64_t done, uint64_t total),
        void *user, GError **error)
 {
+    const VtVerifyLayer layer = {.index = index, .fd = output};
     const VtVerifyJob job = {
-        .index = index, .layer_fd = output, .threads = 1, .progress = progress, .user = user};
+        .layers = &layer, .count = 1, .threads = 1, .progress = progress, .user = user};
 
-    return vt_unpack_verify(&job, error);
+    return layer_fixture_verify(&job, error);
 }
 
 static const VtEncodeOptions small_frames = {.frame_size = 64u << 10, .blob_max = 256u << 10};

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-pool-replace.c: another file takes the names of a damaged layer
+ *
+ * Theory of operation
+ *
+ * A layer has a name in .layers and one for each version that it is. They cannot change all at
+ * once, so the old file gets one name more before, which is removed at the end:
+ *
+ *     link    .layers/<hex>.qcow2    .partial/<hex>.old
+ *     rename  .partial/<hex>         .layers/<hex>.qcow2
+ *     for each version that is the old file:
+ *         link    .layers/<hex>.qcow2  .partial/<hex>.new
+ *         rename  .partial/<hex>.new   NAME@VERSION.qcow2
+ *     unlink  .partial/<hex>.old
+ *
+ * Whoever finds <hex>.old does the rest. All under the lock on .layers.
+ */
+#include "vt-pool-dirs.h"
+
+#include "vt-fs.h"
+#include "vt-name.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NEW_SUFFIX ".new"
+
+static bool
+same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
+
+static bool
+sync_dirs(VtPool *pool, GError **error)
+{
+    if (fsync(pool->layers_fd) < 0 || fsync(pool->partial_fd) < 0 || fsync(pool->target_fd) < 0)
+        return vt_throw_errno(error, errno, "cannot make the names in '%s' durable", pool->target);
+    return true;
+}
+
+/* The version's name goes from the old file to the layer */
+static bool
+rename_version(VtPool *pool, const VtDigest *index, const char *volume, GError **error)
+{
+    char file[VT_POOL_FILE_MAX], next[VT_POOL_FILE_MAX];
+
+    vt_pool_file(index, VT_VOLUME_SUFFIX, file);
+    vt_pool_file(index, NEW_SUFFIX, next);
+    unlinkat(pool->partial_fd, next, 0);
+    if (linkat(pool->layers_fd, file, pool->partial_fd, next, 0) < 0 ||
+        renameat(pool->partial_fd, next, pool->target_fd, volume) < 0)
+        return vt_throw_errno(error, errno, "cannot give '%s/%s' its repaired layer", pool->target,
+                              volume);
+    return true;
+}
+
+static bool
+rename_versions(VtPool *pool, const VtDigest *index, const struct stat *old, GError **error)
+{
+    g_autoptr(GHashTable) volumes = NULL;
+    GHashTableIter iter;
+    gpointer volume;
+
+    if (!vt_pool_scan(pool, &volumes, error))
+        return false;
+    g_hash_table_iter_init(&iter, volumes);
+    while (g_hash_table_iter_next(&iter, &volume, NULL)) {
+        struct stat st;
+
+        if (fstatat(pool->target_fd, volume, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            same_file(&st, old) && !rename_version(pool, index, volume, error))
+            return false;
+    }
+    return true;
+}
+
+/* From <hex>.old on */
+static bool
+finish(VtPool *pool, const VtDigest *index, GError **error)
+{
+    g_autofree char *reason = NULL;
+    char name[VT_POOL_FILE_MAX];
+    struct stat old, now;
+    vt_autofd fd = -1;
+    VtSeal seal;
+
+    vt_pool_file(index, VT_POOL_OLD, name);
+    if (fstatat(pool->partial_fd, name, &old, AT_SYMLINK_NOFOLLOW) < 0)
+        return vt_throw_errno(error, errno, "cannot stat the damaged layer '%s'", name);
+    if (!vt_pool_open_layer(pool, index, &fd, error))
+        return false;
+    if (fstat(fd, &now) < 0)
+        return vt_throw_errno(error, errno, "cannot stat the layer");
+    /* Nothing can be linked to an immutable file */
+    if (!vt_seal_open(fd, error) ||
+        (!same_file(&now, &old) && !rename_versions(pool, index, &old, error)) ||
+        !sync_dirs(pool, error))
+        return false;
+    if (unlinkat(pool->partial_fd, name, 0) < 0)
+        return vt_throw_errno(error, errno, "cannot remove the damaged layer '%s'", name);
+    vt_seal_apply(fd, &seal, &reason);
+    return sync_dirs(pool, error);
+}
+
+/* The layer's file, if there is one, gets the name <hex>.old */
+static bool
+keep_old(VtPool *pool, const VtDigest *index, bool *ret_any, GError **error)
+{
+    char file[VT_POOL_FILE_MAX], old[VT_POOL_FILE_MAX];
+    vt_autofd fd = -1;
+
+    *ret_any = vt_pool_has_layer(pool, index);
+    if (!*ret_any)
+        return true;
+    vt_pool_file(index, VT_VOLUME_SUFFIX, file);
+    vt_pool_file(index, VT_POOL_OLD, old);
+    if (!vt_pool_open_layer(pool, index, &fd, error) || !vt_seal_open(fd, error))
+        return false;
+    if (linkat(pool->layers_fd, file, pool->partial_fd, old, 0) < 0)
+        return vt_throw_errno(error, errno, "cannot keep the damaged layer '%s'", file);
+    if (fsync(pool->partial_fd) < 0)
+        return vt_throw_errno(error, errno, "cannot make a name in '%s' durable", pool->target);
+    return true;
+}
+
+static bool
+replace(VtPool *pool, const VtPoolLayer *layer, GError **error)
+{
+    g_autofree char *reason = NULL;
+    char file[VT_POOL_FILE_MAX];
+    vt_autofd fd = -1;
+    bool any = false;
+    VtSeal seal;
+
+    if (!vt_fs_replace(pool->layers_fd, vt_pool_file(&layer->index, ".index", file),
+                       layer->index_bytes, 0444, error))
+        return false;
+    if (*layer->partial_fd < 0)
+        return true;
+    if (!keep_old(pool, &layer->index, &any, error) ||
+        !vt_pool_name_layer(pool, layer, true, error))
+        return false;
+    if (any)
+        return finish(pool, &layer->index, error);
+    if (!vt_pool_open_layer(pool, &layer->index, &fd, error))
+        return false;
+    vt_seal_apply(fd, &seal, &reason);
+    return sync_dirs(pool, error);
+}
+
+/* "<64 hex>.old" */
+static bool
+parse_old(const char *name, VtDigest *ret_index)
+{
+    g_autofree char *text = NULL;
+
+    if (strlen(name) != 2 * VT_DIGEST_BYTES + strlen(VT_POOL_OLD) ||
+        !g_str_has_suffix(name, VT_POOL_OLD))
+        return false;
+    text = g_strdup_printf(VT_DIGEST_PREFIX "%.*s", 2 * VT_DIGEST_BYTES, name);
+    return vt_digest_parse(text, ret_index, NULL);
+}
+
+/* With the lock held */
+static void
+recover(VtPool *pool)
+{
+    int fd = openat(pool->partial_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+
+    while (dir && (entry = readdir(dir))) {
+        g_autoptr(GError) error = NULL;
+        VtDigest index;
+
+        if (parse_old(entry->d_name, &index) && !finish(pool, &index, &error))
+            g_warning("an interrupted repair in '%s': %s", pool->target, error->message);
+    }
+    if (dir)
+        closedir(dir);
+    else
+        vt_close_fd(&fd);
+}
+
+void
+vt_pool_recover(VtPool *pool)
+{
+    vt_autofd lock = -1;
+
+    if (vt_pool_dirs(pool, false, NULL) && vt_pool_lock(pool, false, &lock, NULL))
+        recover(pool);
+}
+
+bool
+vt_pool_replace(VtPool *pool, const VtPoolLayer *layers, guint count, GError **error)
+{
+    vt_autofd lock = -1;
+
+    if (!vt_pool_dirs(pool, true, error) || !vt_pool_lock(pool, true, &lock, error))
+        return false;
+    recover(pool);
+    for (guint i = 0; i < count; i++) {
+        if (!replace(pool, &layers[i], error))
+            return false;
+    }
+    return true;
+}
