@@ -15,6 +15,7 @@ Without a key:
 With the key of the store, as a careless or malicious publisher (signed with openssl, not with our code):
   resize KEY NAME VERSION KIND SIZE   lie about the size of a layer in the manifest
   reindex KEY NAME VERSION FILE       replace the layer index by FILE
+  relayer KEY NAME VERSION LAYER...   list these layers in the manifest: NAME/VERSION:NUMBER from 0
   uncatalog KEY NAME VERSION          remove a version from the catalog
   catalog KEY FILE                    replace the catalog document by FILE
 """
@@ -229,6 +230,26 @@ def reindex(layout, key, name, version, path):
     put_version(layout, key, name, version, manifest)
 
 
+def layers_of(layout, name, version):
+    """Each layer: its index and its frames"""
+    layers = []
+    for descriptor in layout.document(layout.ref(name, version)['digest'])['layers']:
+        if descriptor['mediaType'] == INDEX_TYPE:
+            layers.append([])
+        layers[-1].append(descriptor)
+    return layers
+
+
+def relayer(layout, key, name, version, *wanted):
+    manifest = layout.document(layout.ref(name, version)['digest'])
+    found = []
+    for one in wanted:
+        reference, number = one.split(':')
+        found += layers_of(layout, *reference.split('/'))[int(number)]
+    manifest['layers'] = found
+    put_version(layout, key, name, version, manifest)
+
+
 def uncatalog(layout, key, name, version):
     document = catalog(layout)
     document['serial'] += 1
@@ -254,6 +275,7 @@ COMMANDS = {
     'swap': swap,
     'resize': resize,
     'reindex': reindex,
+    'relayer': relayer,
     'uncatalog': uncatalog,
     'catalog': replace_catalog,
 }

@@ -118,6 +118,52 @@ test_damaged_layer(DaemonFixture *f, gconstpointer data)
     g_assert_cmpstr(again, ==, "done");
 }
 
+/* The status of a repair that has ended */
+static GVariant *
+repair(DaemonFixture *f, const char *version)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GVariant) answer =
+        daemon_call(f->rw, "Repair", g_variant_new("(sss)", f->pool, "debian-12", version), &error);
+    guint64 job;
+
+    g_assert_no_error(error);
+    g_variant_get(answer, "(t)", &job);
+    return daemon_wait(f, job);
+}
+
+/* A damaged layer is made again, under the names that it has */
+static void
+test_repair(DaemonFixture *f, gconstpointer data)
+{
+    g_autofree char *layer = clone_path(f, "debian-12@1.0.1.qcow2");
+    g_autoptr(GVariant) idle = NULL, mended = NULL, missing = NULL;
+    g_autofree char *bad = NULL, *good = NULL;
+    const char *message = NULL;
+    guint64 received = 0;
+
+    daemon_make_store(f);
+    assert_fetched(f, "1.0.1");
+    idle = repair(f, "1.0.1");
+    g_assert_cmpint(daemon_job_error(idle, NULL), ==, -1);
+    g_assert_false(g_variant_lookup(idle, "message", "&s", &message));
+    unseal(layer);
+    daemon_flip(layer);
+    bad = verify(f, "1.0.1");
+    g_assert_cmpstr(bad, ==, "failed");
+    mended = repair(f, "");
+    g_assert_cmpint(daemon_job_error(mended, NULL), ==, -1);
+    g_assert_true(g_variant_lookup(mended, "message", "&s", &message));
+    g_assert_cmpstr(message, ==, "1 of 1 layers were repaired");
+    g_assert_true(g_variant_lookup(mended, "received", "t", &received));
+    g_assert_cmpuint(received, <=, 132000);
+    good = verify(f, "1.0.1");
+    g_assert_cmpstr(good, ==, "done");
+    assert_clone(f, "1.0.1", "clone.qcow2");
+    missing = repair(f, "1.0.0");
+    g_assert_cmpint(daemon_job_error(missing, "not on this host"), ==, VT_ERROR_NOT_FOUND);
+}
+
 /* Jobs that nobody runs have an end for who waits, however many came after them */
 static void
 test_lost(DaemonFixture *f, gconstpointer data)
@@ -169,6 +215,7 @@ main(int argc, char **argv)
     ADD("/daemon/killed", test_killed);
     ADD("/daemon/verify", test_verify);
     ADD("/daemon/damaged-layer", test_damaged_layer);
+    ADD("/daemon/repair", test_repair);
     ADD("/daemon/lost", test_lost);
     return g_test_run();
 }

@@ -70,6 +70,7 @@ test_read_only(DaemonFixture *f, gconstpointer data)
     refused(f->ro, "Fetch", g_variant_new("(sss@a{sv})", f->pool, "a", "", no_options()),
             VT_ERROR_DENIED, why);
     refused(f->ro, "Verify", g_variant_new("(sss)", f->pool, "a", ""), VT_ERROR_DENIED, why);
+    refused(f->ro, "Repair", g_variant_new("(sss)", f->pool, "a", ""), VT_ERROR_DENIED, why);
     refused(f->ro, "CancelJob", g_variant_new("(t)", (guint64)1), VT_ERROR_DENIED, why);
     refused(f->ro, "RecordClone", g_variant_new("(ssss)", f->pool, "a", "", "/x"), VT_ERROR_DENIED,
             why);

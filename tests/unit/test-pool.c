@@ -144,6 +144,119 @@ test_second_version(Fixture *fixture, gconstpointer data)
     g_assert_error(error, VT_ERROR, VT_ERROR_NOT_FOUND);
 }
 
+/* The kept index of a delta layer over @parent, as far as the pool reads it */
+static GBytes *
+delta_index(const VtDigest *parent)
+{
+    uint8_t head[128] = {0};
+
+    memcpy(head + 88, parent->bytes, VT_DIGEST_BYTES);
+    return g_bytes_new(head, sizeof(head));
+}
+
+/* Nothing gets a name over a parent that was removed while its child was fetched */
+static void
+test_parent_evicted(Fixture *fixture, gconstpointer data)
+{
+    g_autofree char *path = vt_pool_version_path(fixture->pool, "debian-12", "1.1.0");
+    static const uint8_t full_layer[128];
+    g_autoptr(GBytes) document = g_bytes_new_static("document", 8), delta = NULL;
+    g_autoptr(GBytes) full = g_bytes_new_static(full_layer, sizeof(full_layer));
+    VtPoolLayer layers[2] = {{.index_bytes = full}};
+    VtPoolCommit commit_top = {.name = "debian-12",
+                               .version = "1.1.0",
+                               .layers = layers,
+                               .layer_count = 2,
+                               .manifest_bytes = document,
+                               .config_bytes = document,
+                               .proofs = document};
+    g_autofree char *reason = NULL;
+    g_autoptr(GError) error = NULL;
+    int none = -1, fd = -1;
+    bool resumed = true;
+    VtSeal seal;
+
+    g_assert_true(commit(fixture, "1.0.0", "the base", &layers[0].index, &error));
+    delta = delta_index(&layers[0].index);
+    vt_sha256_bytes(delta, layers[1].index.bytes);
+    layers[0].partial_fd = &none;
+    layers[1].index_bytes = delta;
+    layers[1].partial_fd = &fd;
+    commit_top.manifest = layers[1].index;
+    g_assert_true(vt_pool_partial_open(fixture->pool, &layers[1].index, &fd, &resumed, &error));
+    g_assert_true(
+        vt_pool_evict(fixture->pool, "debian-12", "1.0.0", &layers[0].index, NULL, &error));
+    g_assert_false(vt_pool_commit(fixture->pool, &commit_top, &seal, &reason, &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_BUSY);
+    g_assert_nonnull(strstr(error->message, "was removed meanwhile: fetch again"));
+    g_clear_error(&error);
+    g_assert_cmpint(g_access(path, F_OK), <, 0);
+    g_assert_false(vt_pool_has_layer(fixture->pool, &layers[1].index));
+    /* with its parent, it does */
+    g_assert_true(commit(fixture, "1.0.0", "the base", &layers[0].index, &error));
+    g_assert_true(vt_pool_commit(fixture->pool, &commit_top, &seal, &reason, &error));
+    g_assert_no_error(error);
+    g_assert_cmpint(g_access(path, F_OK), ==, 0);
+}
+
+/* Digests cannot be in a circle, but files that somebody changed can */
+static void
+test_circle(Fixture *fixture, gconstpointer data)
+{
+    static const VtDigest a = {{0xaa}}, b = {{0xbb}};
+    const VtDigest *const circle[] = {&a, &b};
+    g_autoptr(GArray) layers = NULL;
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(vt_pool_prepare(fixture->pool, &error));
+    for (guint i = 0; i < 2; i++) {
+        g_autoptr(GBytes) index = delta_index(circle[1 - i]);
+        char hex[2 * VT_DIGEST_BYTES + 1];
+        g_autofree char *path = NULL;
+
+        vt_digest_hex(circle[i], hex);
+        path = g_strdup_printf("%s/.layers/%s.index", fixture->dir, hex);
+        g_assert_true(g_file_set_contents(path, g_bytes_get_data(index, NULL),
+                                          (gssize)g_bytes_get_size(index), NULL));
+    }
+    g_assert_false(vt_pool_chain(fixture->pool, &a, &layers, &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_CORRUPT);
+    g_assert_nonnull(strstr(error->message, "a chain of more than 64 layers"));
+}
+
+/* The new file of a layer takes the names of all versions that are the old one */
+static void
+test_replace(Fixture *fixture, gconstpointer data)
+{
+    const char *const versions[] = {"1.0.0", "1.0.1"};
+    g_autoptr(GBytes) document = g_bytes_new_static("document", 8);
+    VtPoolLayer layer = {.index_bytes = document};
+    g_autoptr(GError) error = NULL;
+    g_autofree char *path = NULL;
+    struct stat old, st;
+    bool resumed = true;
+    int fd = -1;
+
+    for (guint i = 0; i < 2; i++)
+        g_assert_true(commit(fixture, versions[i], "a layer", &layer.index, &error));
+    path = vt_pool_layer_path(fixture->pool, &layer.index);
+    g_assert_cmpint(stat(path, &old), ==, 0);
+    layer.partial_fd = &fd;
+    g_assert_true(vt_pool_partial_open(fixture->pool, &layer.index, &fd, &resumed, &error));
+    g_assert_true(vt_fs_write_all(fd, "mended", 6, "partial", &error));
+    g_assert_true(vt_pool_replace(fixture->pool, &layer, 1, &error));
+    g_assert_no_error(error);
+    g_assert_cmpint(fd, ==, -1);
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    g_assert_cmpuint(st.st_ino, !=, old.st_ino);
+    g_assert_cmpuint(st.st_nlink, ==, 3);
+    g_assert_cmpuint(st.st_size, ==, 6);
+    g_assert_cmpuint(st.st_mode & 07777, ==, 0444);
+    for (guint i = 0; i < 2; i++)
+        g_assert_true(
+            vt_pool_check_version(fixture->pool, "debian-12", versions[i], &layer.index, &error));
+}
+
 static void
 test_name_taken(Fixture *fixture, gconstpointer data)
 {
@@ -388,6 +501,9 @@ main(int argc, char **argv)
 #define ADD(path, function) g_test_add(path, Fixture, NULL, set_up, function, tear_down)
     ADD("/pool/commit", test_commit);
     ADD("/pool/second-version", test_second_version);
+    ADD("/pool/parent-evicted", test_parent_evicted);
+    ADD("/pool/circle", test_circle);
+    ADD("/pool/replace", test_replace);
     ADD("/pool/name-taken", test_name_taken);
     ADD("/pool/partial", test_partial);
     ADD("/pool/partial-sweep", test_partial_sweep);
