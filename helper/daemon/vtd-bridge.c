@@ -15,8 +15,7 @@
 #include "vt-fs.h"
 #include "vt-index.h"
 
-#include <errno.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 /* A bridge must cost at most this percentage of the layer: its chain is written, and read again */
 #define BRIDGE_PERCENT 75
@@ -109,21 +108,32 @@ is_here(const void *user, const VtTemplateLayer *layer)
     return vt_pool_has_layer(bridge->pool, index);
 }
 
+/* Space that was reserved, and not written to, counts as a hole */
+static uint64_t
+bytes_in(int fd)
+{
+    off_t at = lseek(fd, 0, SEEK_DATA);
+    uint64_t bytes = 0;
+
+    while (at >= 0) {
+        const off_t end = lseek(fd, at, SEEK_HOLE);
+
+        bytes += (uint64_t)MAX(end - at, 0);
+        at = end < 0 ? end : lseek(fd, end, SEEK_DATA);
+    }
+    return bytes;
+}
+
 /* Bytes of frames that are still to come if no bridge is crossed; of a file that was begun, in
  * proportion to what is in it */
-static bool
-bytes_without(const VtdBridge *bridge, uint64_t *ret_bytes, GError **error)
+static uint64_t
+bytes_without(const VtdBridge *bridge)
 {
     const uint64_t data = vt_index_peek_data(g_bytes_get_data(bridge->index, NULL));
-    uint64_t bytes = vt_template_layer_size(bridge->layer) - bridge->layer->index->size;
-    struct stat st;
+    const uint64_t bytes = vt_template_layer_size(bridge->layer) - bridge->layer->index->size;
+    const double part = (double)bytes_in(bridge->output_fd) / (double)MAX(data, 1);
 
-    if (fstat(bridge->output_fd, &st) < 0)
-        return vt_throw_errno(error, errno, "cannot stat a partial file");
-    if (data > 0)
-        bytes -= (uint64_t)((double)bytes * MIN(1.0, (double)st.st_blocks * 512.0 / (double)data));
-    *ret_bytes = bytes;
-    return true;
+    return bytes - (uint64_t)((double)bytes * MIN(part, 1.0));
 }
 
 static bool
@@ -259,8 +269,9 @@ walk(Crossing *crossing, GError **error)
     return fill(crossing, error);
 }
 
-/* Behind the bridge it is of no use, but one who was stopped on it will want to go on. What was
- * right in a layer is not told apart from what was not. */
+/* Behind the bridge they are of no use, but one who was stopped on it will want to go on; unless
+ * they take the space that the layer needs. What was right in one is not told apart from what was
+ * not. */
 static void
 remove_steps(const Crossing *crossing)
 {
@@ -277,10 +288,8 @@ cross(VtdBridge *bridge, const VtDigest *digest, uint64_t size, bool *filled, GE
 {
     g_auto(Crossing) crossing = {.bridge = bridge, .filled = filled};
     GError *local = NULL;
-    uint64_t without = 0;
+    const uint64_t without = bytes_without(bridge);
 
-    if (!bytes_without(bridge, &without, error))
-        return false;
     if (!is_cheaper(size, without))
         return true;
     if (!read_manifest(&crossing, digest, size, error))
@@ -292,7 +301,8 @@ cross(VtdBridge *bridge, const VtDigest *digest, uint64_t size, bool *filled, GE
         return true;
     }
     if (g_error_matches(local, VT_ERROR, VT_ERROR_CORRUPT) ||
-        g_error_matches(local, VT_ERROR, VT_ERROR_INVALID))
+        g_error_matches(local, VT_ERROR, VT_ERROR_INVALID) ||
+        g_error_matches(local, VT_ERROR, VT_ERROR_NO_SPACE))
         remove_steps(&crossing);
     g_propagate_error(error, local);
     return false;

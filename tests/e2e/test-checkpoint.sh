@@ -140,6 +140,26 @@ assert_eq "$(layers_here)" 3 'layers here'
 reads 1.3.0 3.img
 forget_all
 
+step "what was cut goes on, with or without the bridge"
+virt-template pull debian@1.1.0
+full=$(manifest 1.2.0 | jq -r '.layers[0].digest | ltrimstr("sha256:")')
+# Space was reserved, and nothing came
+fallocate -l 64M "$TARGET/.layers/.partial/$full"
+virt-template pull debian@1.2.0
+assert_eq "$(received)" "$(frames "$bridge")" 'bytes received'
+# All came but a few frames
+cp --sparse=always "$TARGET/.layers/$full.qcow2" cut
+size=$(stat -c %s cut)
+fallocate -p -o $((size / 2)) -l 65536 cut
+virt-template evict debian@1.2.0
+cp --sparse=always cut "$TARGET/.layers/.partial/$full"
+virt-template pull debian@1.2.0
+[ "$(received)" -gt 0 ] || fail 'what was lost was not fetched'
+[ "$(received)" -le 300000 ] || fail "$(received) bytes were received"
+virt-template verify debian@1.2.0
+reads 1.2.0 2.img
+forget_all
+
 step "a layer that is damaged costs bytes, and nothing else"
 virt-template pull debian@1.1.0
 layer=$TARGET/.layers/$(manifest 1.0.0 | jq -r '.layers[0].digest | ltrimstr("sha256:")').qcow2
