@@ -236,11 +236,17 @@ virt-template publish changed.raw other-delta@1.0.0 --parent delta@1.3.1 --json 
     not_ok 'the bridge is not named'
 [ "$(skopeo inspect --raw "$STORE:other-delta/1.0.0" | jq '.layers[0].annotations | keys | map(select(test("bridge"))) | length')" = 0 ] ||
     not_ok 'a bridge is named that is not there'
+# nothing to store, nothing to bridge
+virt-template publish changed.raw delta@1.3.9 --parent delta@1.3.1 --no-current --checkpoint 1 --json --key golden.key \
+    --store "$STORE" | jq -e '.layers == 1 and .stored == 0 and .bridge == null and .full == null' >/dev/null ||
+    not_ok 'a checkpoint of the same disk'
 succeeds publish disk.raw delta@1.3.2 --checkpoint 5 --key golden.key --store "$STORE"
 grep -q 'delta  *over delta@1.3.1: ' stdout || not_ok 'no delta over a checkpoint'
 head -c 3000000 /dev/urandom >different.raw
 succeeds publish different.raw delta@1.4.0 --parent auto --key golden.key --store "$STORE"
 grep -q 'full  *about 100 % of the data is not in delta@1.3.2' stdout || not_ok 'a delta of all'
+virt-template publish disk.raw delta@1.5.0 --checkpoint 1 --json --key golden.key --store "$STORE" |
+    jq -e '.bridge == null and (.full | test("about 100 %"))' >/dev/null || not_ok 'a bridge from another disk'
 ok 'layers over layers'
 
 # ---- many publishers of one layout lose nothing ----
