@@ -9,6 +9,7 @@
 #include "vt-sha256.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -464,17 +465,20 @@ static bool
 find_present(Unpacker *unpacker, GError **error)
 {
     const VtIndex *index = unpacker->index;
+    const int fd = unpacker->job->output_fd, flags = fcntl(fd, F_GETFL);
     uint8_t *content = vt_aligned_new(frame_bytes(index));
     bool ok = true;
 
+    /* One frame after the other: what was written a moment ago is in the page cache, and what was
+     * not is read ahead */
+    vt_layer_file_buffer(fd);
     for (uint64_t number = 0; ok && number < index->frame_count; number++) {
         g_autoptr(GError) unreadable = NULL;
         VtFrame frame;
         VtDigest digest;
 
         vt_index_frame(index, number, &frame);
-        if (!vt_layer_file_read_frame(unpacker->job->output_fd, unpacker->map, number, content,
-                                      &unreadable))
+        if (!vt_layer_file_read_frame(fd, unpacker->map, number, content, &unreadable))
             continue;
         vt_sha256_data(content, (size_t)frame.blocks * VT_INDEX_BLOCK_SIZE, &digest);
         if (!vt_digest_equal(&digest, &frame.content_digest))
@@ -484,6 +488,7 @@ find_present(Unpacker *unpacker, GError **error)
         unpacker->blocks_done += frame.blocks;
     }
     free(content);
+    (void)fcntl(fd, F_SETFL, flags);
     return ok;
 }
 
