@@ -12,6 +12,9 @@
 
 #include <inttypes.h>
 
+/* Looking one up reads so many extents at most; a mark has 8 bytes, as many extents 192 */
+#define MARK_STEP 16u
+
 static bool
 is_zero(const uint8_t *data, size_t length)
 {
@@ -268,13 +271,25 @@ parse_sections(VtIndexParser *parser, GError **error)
     parser->index->extents = pages + (size_t)parser->extents_page * PAGE_SIZE;
     parser->index->frames = pages + (size_t)parser->frames_page * PAGE_SIZE;
     parser->index->prefixes = pages + (size_t)parser->prefixes_page * PAGE_SIZE;
-    parser->index->extent_table = parser->data + ROOT_HEADER +
-                                  parser->section_count * SECTION_ENTRY +
-                                  (size_t)parser->extents_page * PAGE_ENTRY;
     return true;
 }
 
 /* ---- interface ---- */
+
+/* Extents say how long they are, not where: so one in MARK_STEP is remembered */
+static void
+set_marks(VtIndex *index)
+{
+    VtExtentIter iter;
+    VtExtent extent;
+
+    index->marks = g_new0(uint64_t, index->extent_count / MARK_STEP + 1);
+    vt_extent_iter_init(&iter, index);
+    while (vt_extent_iter_next(&iter, &extent)) {
+        if (iter.number % MARK_STEP == 0)
+            index->marks[iter.number / MARK_STEP] = iter.guest;
+    }
+}
 
 bool
 vt_index_parse(GBytes *bytes, VtIndex **ret_index, GError **error)
@@ -287,6 +302,7 @@ vt_index_parse(GBytes *bytes, VtIndex **ret_index, GError **error)
     if (!parse_root(&parser, error) || !parse_sections(&parser, error) ||
         !vt_index_check_frames(&parser, error) || !vt_index_check_extents(&parser, error))
         return false;
+    set_marks(index);
     *ret_index = g_steal_pointer(&index);
     return true;
 }
@@ -313,6 +329,7 @@ vt_index_free(VtIndex *index)
     if (!index)
         return;
     g_bytes_unref(index->bytes);
+    g_free(index->marks);
     g_free(index);
 }
 
@@ -373,24 +390,19 @@ vt_extent_iter_init(VtExtentIter *iter, const VtIndex *index)
 void
 vt_extent_iter_seek(VtExtentIter *iter, const VtIndex *index, uint64_t block)
 {
-    const uint32_t per_page = PAGE_SIZE / EXTENT_RECORD;
-    uint64_t low = 0, high = (index->extent_count + per_page - 1) / per_page;
+    uint64_t low = 0, high = index->extent_count / MARK_STEP + 1;
     VtExtent extent;
 
-    /* The last page whose first extent begins at or before it */
+    /* The last mark at or before it */
     while (high - low > 1) {
         const uint64_t middle = low + (high - low) / 2;
 
-        if (get64(index->extent_table + middle * PAGE_ENTRY + PAGE_FIRST_KEY) <= block)
+        if (index->marks[middle] <= block)
             low = middle;
         else
             high = middle;
     }
-    *iter = (VtExtentIter){
-        .index = index,
-        .number = low * per_page,
-        .guest = get64(index->extent_table + low * PAGE_ENTRY + PAGE_FIRST_KEY),
-    };
+    *iter = (VtExtentIter){index, low * MARK_STEP, index->marks[low]};
     for (VtExtentIter peek = *iter; vt_extent_iter_next(&peek, &extent); *iter = peek) {
         if (peek.guest > block)
             return;

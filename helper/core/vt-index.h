@@ -136,7 +136,7 @@ typedef struct {
     const uint8_t *extents;
     const uint8_t *frames;
     const uint8_t *prefixes;
-    const uint8_t *extent_table;
+    uint64_t *marks;
 } VtIndex;
 void vt_index_free(VtIndex *index);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtIndex, vt_index_free)
