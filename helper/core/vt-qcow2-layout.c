@@ -22,6 +22,8 @@
 #define L2_ENTRY          8u
 #define EXTENDED_L2_ENTRY 16u
 #define ZERO_SHIFT        32
+/* Of files without subclusters */
+#define FLAT_CLUSTER_BITS 16u
 
 /* Guest clusters [first, first + count) are data clusters [rank, rank + count) */
 typedef struct {
@@ -89,7 +91,7 @@ add_extents(VtQcow2Layout *layout)
 
         if (stored)
             add_run(layout->runs, first, end);
-        if (stored || (layout->index->is_delta && extent.kind == VT_EXTENT_ZERO))
+        if (stored || (layout->is_delta && extent.kind == VT_EXTENT_ZERO))
             add_tables(layout, first, end);
     }
 }
@@ -97,7 +99,7 @@ add_extents(VtQcow2Layout *layout)
 static uint64_t
 l1_size(const VtQcow2Layout *layout)
 {
-    return divide_up(layout->index->capacity, (uint64_t)layout->cluster * layout->table_entries);
+    return divide_up(layout->capacity, (uint64_t)layout->cluster * layout->table_entries);
 }
 
 /* Refcounts count themselves, so their number is where this stops to grow */
@@ -114,20 +116,27 @@ size_refcounts(VtQcow2Layout *layout, uint64_t others)
     } while (total != before);
 }
 
-VtQcow2Layout *
-vt_qcow2_layout_new(const VtIndex *index, const char *backing)
+static VtQcow2Layout *
+begin(uint64_t capacity, uint32_t cluster_bits, bool is_delta)
 {
     VtQcow2Layout *layout = g_new0(VtQcow2Layout, 1);
-    uint64_t data = 0;
 
-    layout->index = index;
-    layout->backing = g_strdup(backing);
-    layout->cluster = 1u << index->cluster_bits;
+    layout->capacity = capacity;
+    layout->cluster = 1u << cluster_bits;
+    layout->is_delta = is_delta;
     layout->blocks_per_cluster = layout->cluster / VT_INDEX_BLOCK_SIZE;
-    layout->table_entries = layout->cluster / (index->is_delta ? EXTENDED_L2_ENTRY : L2_ENTRY);
+    layout->table_entries = layout->cluster / (is_delta ? EXTENDED_L2_ENTRY : L2_ENTRY);
     layout->runs = g_array_new(FALSE, FALSE, sizeof(Run));
     layout->tables = g_array_new(FALSE, FALSE, sizeof(uint32_t));
-    add_extents(layout);
+    return layout;
+}
+
+/* All runs are known */
+static void
+finish(VtQcow2Layout *layout)
+{
+    uint64_t data = 0;
+
     if (layout->runs->len > 0) {
         const Run *last = run_at(layout, layout->runs->len - 1);
 
@@ -138,6 +147,34 @@ vt_qcow2_layout_new(const VtIndex *index, const char *backing)
     layout->metadata_clusters = 1 + layout->reftable_clusters + layout->refblocks +
                                 layout->l1_clusters + layout->tables->len;
     layout->file_size = (layout->metadata_clusters + data) * layout->cluster;
+}
+
+VtQcow2Layout *
+vt_qcow2_layout_new(const VtIndex *index, const char *backing)
+{
+    VtQcow2Layout *layout = begin(index->capacity, index->cluster_bits, index->is_delta);
+
+    layout->index = index;
+    layout->backing = g_strdup(backing);
+    add_extents(layout);
+    finish(layout);
+    return layout;
+}
+
+VtQcow2Layout *
+vt_qcow2_layout_flat(uint64_t capacity, const GArray *ranges)
+{
+    VtQcow2Layout *layout = begin(capacity, FLAT_CLUSTER_BITS, false);
+
+    for (guint i = 0; i < ranges->len; i++) {
+        const VtBlockRange *range = &g_array_index(ranges, VtBlockRange, i);
+        const uint64_t first = range->first / layout->blocks_per_cluster;
+        const uint64_t end = divide_up(range->first + range->count, layout->blocks_per_cluster);
+
+        add_run(layout->runs, first, end);
+        add_tables(layout, first, end);
+    }
+    finish(layout);
     return layout;
 }
 
@@ -188,9 +225,9 @@ put_header(const VtQcow2Layout *layout, uint64_t number, uint8_t *buffer)
 {
     const uint64_t l1 = 1 + layout->reftable_clusters + layout->refblocks;
     const Qcow2Header header = {
-        .capacity = layout->index->capacity,
-        .cluster_bits = layout->index->cluster_bits,
-        .incompatible = layout->index->is_delta ? QCOW2_INCOMPATIBLE_EXTENDED_L2 : 0,
+        .capacity = layout->capacity,
+        .cluster_bits = (uint32_t)g_bit_nth_lsf(layout->cluster, -1),
+        .incompatible = layout->is_delta ? QCOW2_INCOMPATIBLE_EXTENDED_L2 : 0,
         .reftable_offset = layout->cluster,
         .reftable_clusters = (uint32_t)layout->reftable_clusters,
         .l1_offset = l1 * layout->cluster,
@@ -292,7 +329,7 @@ put_l2(const VtQcow2Layout *layout, uint64_t number, uint8_t *buffer)
         if (run->first >= end)
             break;
     }
-    if (layout->index->is_delta)
+    if (layout->is_delta)
         put_subclusters(layout, first, buffer);
 }
 

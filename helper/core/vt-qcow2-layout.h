@@ -9,17 +9,20 @@
 
 /**
  * VtQcow2Layout: read only
+ * @capacity: virtual size, bytes
  * @cluster: bytes of a cluster
  * @file_size: bytes, a multiple of the cluster size
  * @metadata_clusters: clusters from the file's beginning; behind them are data clusters, those with
  *   data in guest order
  */
 typedef struct {
+    uint64_t capacity;
     uint32_t cluster;
     uint64_t file_size;
     uint64_t metadata_clusters;
     /*< private >*/
     const VtIndex *index;
+    bool is_delta;
     char *backing;
     GArray *runs;
     GArray *tables;
@@ -37,6 +40,22 @@ typedef struct {
  *   a delta layer
  */
 VtQcow2Layout *vt_qcow2_layout_new(const VtIndex *index, const char *backing);
+
+/** VtBlockRange: guest blocks [@first, @first + @count), which are not none */
+typedef struct {
+    uint64_t first;
+    uint64_t count;
+} VtBlockRange;
+
+/**
+ * vt_qcow2_layout_flat:
+ * @capacity: bytes, a multiple of 512
+ * @ranges: (element-type VtBlockRange): what has data, in guest order
+ *
+ * The file of a disk that is nobody's layer: as that of a full layer with these data.
+ */
+VtQcow2Layout *vt_qcow2_layout_flat(uint64_t capacity, const GArray *ranges);
+
 void vt_qcow2_layout_free(VtQcow2Layout *layout);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtQcow2Layout, vt_qcow2_layout_free)
 
