@@ -169,70 +169,65 @@ vt_chain_blocks(const VtChain *chain, uint32_t ancestor)
                : 0;
 }
 
-/* Blocks [@from, @end) of @extent, which is of layer @level */
-static bool
-read_extent(const VtChain *chain, uint32_t level, const VtExtent *extent, const uint64_t range[2],
-            uint8_t *buffer, GError **error)
+VtChainRun
+vt_chain_locate(const VtChain *chain, uint32_t ancestor, uint64_t block)
 {
-    const Layer *layer = &chain->layers[level];
-    const VtPrefix below = {range[0], (uint32_t)(range[1] - range[0]), level + 2};
-    const size_t length = (size_t)below.length * BLOCK;
+    uint64_t limit = UINT64_MAX - block;
 
-    if (vt_extent_is_inherited(extent))
-        return vt_chain_read(chain, &below, buffer, error);
-    if (extent->kind == VT_EXTENT_ZERO) {
-        memset(buffer, 0, length);
-        return true;
+    for (uint32_t number = ancestor; number <= chain->count; number++) {
+        const Layer *layer = &chain->layers[number - 1];
+        VtExtentIter iter;
+        VtExtent extent;
+
+        if (block >= layer->index->capacity / BLOCK)
+            break;
+        vt_extent_iter_seek(&iter, layer->index, block);
+        vt_extent_iter_next(&iter, &extent);
+        limit = MIN(limit, extent.guest + extent.length - block);
+        if (extent.kind == VT_EXTENT_ZERO)
+            return (VtChainRun){.blocks = limit, .fd = -1, .layer = number};
+        if (!vt_extent_is_inherited(&extent))
+            return (VtChainRun){limit, vt_qcow2_layout_offset(layer->layout, block), layer->fd,
+                                number};
     }
-    return vt_fs_pread_all(layer->fd, buffer, length,
-                           (off_t)vt_qcow2_layout_offset(layer->layout, range[0]), "layer", error);
+    return (VtChainRun){.blocks = limit, .fd = -1};
 }
 
 bool
 vt_chain_read(const VtChain *chain, const VtPrefix *source, uint8_t *buffer, GError **error)
 {
-    const Layer *layer = &chain->layers[source->ancestor - 1];
-    const uint64_t disk = layer->index->capacity / BLOCK, end = source->source + source->length;
+    const uint64_t end = source->source + source->length;
     uint64_t block = source->source;
-    VtExtentIter iter;
-    VtExtent extent;
 
-    if (block < disk)
-        vt_extent_iter_seek(&iter, layer->index, block);
-    while (block < MIN(end, disk) && vt_extent_iter_next(&iter, &extent)) {
-        const uint64_t range[2] = {block, MIN(end, extent.guest + extent.length)};
+    while (block < end) {
+        const VtChainRun run = vt_chain_locate(chain, source->ancestor, block);
+        const uint64_t blocks = MIN(run.blocks, end - block);
 
-        if (!read_extent(chain, source->ancestor - 1, &extent, range, buffer, error))
+        if (run.fd < 0)
+            memset(buffer, 0, blocks * BLOCK);
+        else if (!vt_fs_pread_all(run.fd, buffer, blocks * BLOCK, (off_t)run.offset, "layer",
+                                  error))
             return false;
-        buffer += (range[1] - range[0]) * BLOCK;
-        block = range[1];
+        buffer += blocks * BLOCK;
+        block += blocks;
     }
-    memset(buffer, 0, (end - block) * BLOCK);
     return true;
 }
 
 uint64_t
 vt_chain_zeros(const VtChain *chain, uint32_t ancestor, uint64_t block)
 {
-    const Layer *layer = &chain->layers[ancestor - 1];
-    const uint64_t disk = layer->index->capacity / BLOCK;
     uint64_t at = block;
-    VtExtentIter iter;
-    VtExtent extent;
+    VtChainRun run;
 
-    if (at < disk)
-        vt_extent_iter_seek(&iter, layer->index, at);
-    while (at < disk && vt_extent_iter_next(&iter, &extent)) {
-        const uint64_t end = extent.guest + extent.length;
-
-        if (vt_extent_is_inherited(&extent))
-            at += MIN(vt_chain_zeros(chain, ancestor + 1, at), end - at);
-        else if (extent.kind == VT_EXTENT_ZERO)
-            at = end;
-        if (at < end)
+    for (;;) {
+        run = vt_chain_locate(chain, ancestor, at);
+        if (run.fd >= 0)
             return at - block;
+        if (run.layer == 0 && run.blocks == UINT64_MAX - at)
+            return UINT64_MAX - block;
+        at += run.blocks;
     }
-    return UINT64_MAX - block;
 }
 
 /* @range: (out): the next blocks from @block on that the layer above @ancestor hides; all for the

@@ -41,6 +41,26 @@ uint64_t vt_chain_blocks(const VtChain *chain, uint32_t ancestor);
 bool vt_chain_check(const VtChain *chain, const VtIndex *index, GError **error);
 
 /**
+ * VtChainRun: where blocks are that follow each other on a disk
+ * @blocks: in one piece
+ * @fd: the file that has them; -1: they are zeros
+ * @offset: of the first one in the file, bytes
+ * @layer: whose extent this is; 1 is the parent. 0: they are behind the end of a disk
+ */
+typedef struct {
+    uint64_t blocks;
+    uint64_t offset;
+    int fd;
+    uint32_t layer;
+} VtChainRun;
+
+/**
+ * vt_chain_locate: Where block @block of the disk of @ancestor is, and those behind it
+ * @ancestor: 1 is the parent
+ */
+VtChainRun vt_chain_locate(const VtChain *chain, uint32_t ancestor, uint64_t block);
+
+/**
  * vt_chain_read:
  * @source: @ancestor and first block; @length: blocks
  * @buffer: (out): @length blocks. What is behind the end of the ancestor's disk is zeros

@@ -13,71 +13,6 @@
 /* Copied at once from an ancestor; bytes */
 #define COPY_SIZE (1u << 20)
 
-uint8_t *
-vt_aligned_new(size_t size)
-{
-    void *memory = NULL;
-    int result = posix_memalign(&memory, VT_DIRECT_ALIGN, size);
-
-    g_assert(result == 0);
-    return memory;
-}
-
-static void
-vt_aligned_free(uint8_t **memory)
-{
-    free(*memory);
-}
-
-static bool
-pwrite_all(int fd, const uint8_t *data, size_t length, uint64_t offset, GError **error)
-{
-    while (length > 0) {
-        ssize_t n = pwrite(fd, data, length, (off_t)offset);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return vt_throw_errno(error, n < 0 ? errno : ENOSPC,
-                                  "cannot write %zu bytes at offset %" G_GUINT64_FORMAT
-                                  " of the layer",
-                                  length, offset);
-        data += n;
-        offset += (uint64_t)n;
-        length -= (size_t)n;
-    }
-    return true;
-}
-
-/* Turning it on can fail (tmpfs): then the page cache does the work */
-static void
-set_direct_io(int fd, bool on)
-{
-    int flags = fcntl(fd, F_GETFL);
-
-    if (flags >= 0)
-        (void)fcntl(fd, F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT);
-}
-
-/* fallocate() of [@range[0], @range[1]); not every file system can: *@ret_can */
-static bool
-allocate(int fd, int mode, const uint64_t range[2], bool *ret_can, GError **error)
-{
-    int result;
-
-    do
-        result = fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)range[0],
-                           (off_t)(range[1] - range[0]));
-    while (result < 0 && errno == EINTR);
-    if (result < 0 && errno != EOPNOTSUPP && errno != ENOSYS)
-        return vt_throw_errno(error, errno,
-                              "cannot reserve %" G_GUINT64_FORMAT " bytes for the layer",
-                              range[1] - range[0]);
-    if (result < 0)
-        *ret_can = false;
-    return true;
-}
-
 /* The next stretch of the file that is not zero, from the extent after @iter on; false at the end
  */
 static bool
@@ -117,16 +52,17 @@ allocate_all(int fd, const VtIndex *index, const VtQcow2Layout *layout, bool dat
     while (next_stretch(&iter, layout, range)) {
         const uint64_t gap[2] = {before, range[0]};
 
-        if (data && !allocate(fd, 0, range, ret_can, error))
+        if (data && !vt_direct_fallocate(fd, 0, range, ret_can, error))
             return false;
-        if (!data && gap[0] < gap[1] && !allocate(fd, FALLOC_FL_PUNCH_HOLE, gap, ret_can, error))
+        if (!data && gap[0] < gap[1] &&
+            !vt_direct_fallocate(fd, FALLOC_FL_PUNCH_HOLE, gap, ret_can, error))
             return false;
         before = range[1];
     }
     if (!data && before < layout->file_size) {
         const uint64_t rest[2] = {before, layout->file_size};
 
-        return allocate(fd, FALLOC_FL_PUNCH_HOLE, rest, ret_can, error);
+        return vt_direct_fallocate(fd, FALLOC_FL_PUNCH_HOLE, rest, ret_can, error);
     }
     return true;
 }
@@ -154,15 +90,15 @@ bool
 vt_layer_file_begin(int fd, const VtIndex *index, const VtQcow2Layout *layout, GError **error)
 {
     const uint32_t cluster = layout->cluster;
-    __attribute__((cleanup(vt_aligned_free))) uint8_t *buffer = vt_aligned_new(cluster);
+    vt_autoaligned uint8_t *buffer = vt_aligned_new(cluster);
 
     if (!prepare_space(fd, index, layout, error))
         return false;
     /* What a delta layer takes from its ancestors is many small writes */
-    set_direct_io(fd, !index->is_delta);
+    vt_direct_set(fd, !index->is_delta);
     for (uint64_t i = 0; i < layout->metadata_clusters; i++) {
         vt_qcow2_layout_metadata(layout, i, buffer);
-        if (!pwrite_all(fd, buffer, cluster, i * cluster, error))
+        if (!vt_fs_pwrite_all(fd, buffer, cluster, (off_t)(i * cluster), "layer", error))
             return false;
     }
     return true;
@@ -171,7 +107,7 @@ vt_layer_file_begin(int fd, const VtIndex *index, const VtQcow2Layout *layout, G
 void
 vt_layer_file_buffer(int fd)
 {
-    set_direct_io(fd, false);
+    vt_direct_set(fd, false);
 }
 
 bool
@@ -197,8 +133,8 @@ copy_move(int fd, const VtMove *move, const VtChain *chain, uint8_t *buffer, GEr
         source.source = move->source + done;
         source.length = MIN(move->blocks - done, COPY_SIZE / BLOCK);
         if (!vt_chain_read(chain, &source, buffer, error) ||
-            !pwrite_all(fd, buffer, (size_t)source.length * BLOCK,
-                        move->offset + (uint64_t)done * BLOCK, error))
+            !vt_fs_pwrite_all(fd, buffer, (size_t)source.length * BLOCK,
+                              (off_t)(move->offset + (uint64_t)done * BLOCK), "layer", error))
             return false;
     }
     return true;
@@ -207,7 +143,7 @@ copy_move(int fd, const VtMove *move, const VtChain *chain, uint8_t *buffer, GEr
 bool
 vt_layer_file_copy_moves(int fd, const VtLayerMap *map, const VtChain *chain, GError **error)
 {
-    __attribute__((cleanup(vt_aligned_free))) uint8_t *buffer = vt_aligned_new(COPY_SIZE);
+    vt_autoaligned uint8_t *buffer = vt_aligned_new(COPY_SIZE);
 
     for (guint i = 0; i < map->moves->len; i++) {
         if (!copy_move(fd, &g_array_index(map->moves, VtMove, i), chain, buffer, error))
@@ -219,7 +155,7 @@ vt_layer_file_copy_moves(int fd, const VtLayerMap *map, const VtChain *chain, GE
 bool
 vt_layer_file_finish(int fd, GError **error)
 {
-    set_direct_io(fd, false);
+    vt_direct_set(fd, false);
     if (fdatasync(fd) < 0)
         return vt_throw_errno(error, errno, "cannot make the layer durable");
     return true;

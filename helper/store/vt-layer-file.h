@@ -3,13 +3,8 @@
 #pragma once
 
 #include "vt-chain.h"
+#include "vt-direct.h"
 #include "vt-layer-map.h"
-
-/* O_DIRECT wants memory aligned to the device's block; all have at most a page */
-#define VT_DIRECT_ALIGN 4096u
-
-/** vt_aligned_new: Returns: (transfer full): @size bytes for O_DIRECT, not cleared; free() it */
-uint8_t *vt_aligned_new(size_t size);
 
 /**
  * vt_layer_file_begin:

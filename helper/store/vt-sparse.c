@@ -18,23 +18,6 @@ vt_sparse_is_zero(const void *data, size_t length)
     return length == 0 || (at[0] == 0 && memcmp(at, at + 1, length - 1) == 0);
 }
 
-static bool
-write_at(int fd, const uint8_t *data, size_t length, off_t offset, const char *what, GError **error)
-{
-    while (length > 0) {
-        ssize_t n = pwrite(fd, data, length, offset);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return vt_throw_errno(error, errno, "cannot write '%s'", what);
-        data += n;
-        offset += n;
-        length -= (size_t)n;
-    }
-    return true;
-}
-
 bool
 vt_sparse_write(int fd, GBytes *bytes, uint64_t file_size, const char *what, GError **error)
 {
@@ -47,7 +30,7 @@ vt_sparse_write(int fd, GBytes *bytes, uint64_t file_size, const char *what, GEr
         size_t here = MIN(length - at, BLOCK);
 
         if (!vt_sparse_is_zero(data + at, here) &&
-            !write_at(fd, data + at, here, (off_t)at, what, error))
+            !vt_fs_pwrite_all(fd, data + at, here, (off_t)at, what, error))
             return false;
     }
     return true;
