@@ -253,6 +253,31 @@ vtd_daemon_fetch(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec, uint6
     return true;
 }
 
+/* ---- copy ---- */
+
+static bool
+copy_body(VtdJob *job, void *user, GError **error)
+{
+    return vtd_copy_run(job, user, error);
+}
+
+bool
+vtd_daemon_copy(VtdDaemon *daemon, const VtdJobSpec *spec, VtdCopy *copy, const char *path,
+                uint64_t *ret_job, GError **error)
+{
+    g_autoptr(VtdCopy) owned = copy;
+    VtdJob *job;
+
+    if (!vtd_jobs_add(daemon->jobs, spec, &job, error))
+        return false;
+    *ret_job = job->row->id;
+    job->row->path = g_strdup(path);
+    copy->workers = &daemon->config->workers;
+    vtd_job_run(job, &(const VtdJobTask){copy_body, NULL, g_steal_pointer(&owned),
+                                         (GDestroyNotify)vtd_copy_free});
+    return true;
+}
+
 /* ---- usage ---- */
 
 static void

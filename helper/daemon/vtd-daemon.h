@@ -2,6 +2,7 @@
 /* vtd-daemon.h: all that one running virttemplated has; belongs to the main thread */
 #pragma once
 
+#include "vtd-copy.h"
 #include "vtd-job.h"
 #include "vtd-pool.h"
 #include "vtd-seed.h"
@@ -56,6 +57,10 @@ bool vtd_daemon_verify(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec,
                        GError **error);
 bool vtd_daemon_repair(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec, uint64_t *ret_job,
                        GError **error);
+
+/** vtd_daemon_copy: @copy: (transfer full) */
+bool vtd_daemon_copy(VtdDaemon *daemon, const VtdJobSpec *spec, VtdCopy *copy, const char *path,
+                     uint64_t *ret_job, GError **error);
 
 /** vtd_daemon_count_clone: Remembers, and writes it to the database later */
 void vtd_daemon_count_clone(VtdDaemon *daemon, const char *target, const char *name,

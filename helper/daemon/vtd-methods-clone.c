@@ -22,7 +22,7 @@
 /* ---- making ---- */
 
 static bool
-take_overlay_fd(VtdCall *call, gint handle, int *ret_fd, GError **error)
+take_empty_file(VtdCall *call, gint handle, int *ret_fd, GError **error)
 {
     GDBusMessage *message = g_dbus_method_invocation_get_message(call->invocation);
     GUnixFDList *fds = g_dbus_message_get_unix_fd_list(message);
@@ -37,17 +37,18 @@ take_overlay_fd(VtdCall *call, gint handle, int *ret_fd, GError **error)
         return false;
     mode = fcntl(fd, F_GETFL);
     if (mode < 0 || fstat(fd, &st) < 0)
-        return vt_throw_errno(error, errno, "cannot stat the overlay");
+        return vt_throw_errno(error, errno, "cannot stat the file");
     if (!S_ISREG(st.st_mode) || st.st_size != 0)
-        return vt_throw(error, VT_ERROR_INVALID, "the overlay is not an empty regular file");
+        return vt_throw(error, VT_ERROR_INVALID, "the file that came is not an empty regular file");
     if ((mode & O_ACCMODE) == O_RDONLY || (mode & (O_APPEND | O_PATH)))
-        return vt_throw(error, VT_ERROR_INVALID, "the overlay is not open for writing");
+        return vt_throw(error, VT_ERROR_INVALID, "the file that came is not open for writing");
     *ret_fd = vt_steal_fd(&fd);
     return true;
 }
 
+/* The one option that a method has, a boolean */
 static bool
-take_subclusters(GVariant *options, bool *ret_subclusters, GError **error)
+take_option(GVariant *options, const char *name, bool *ret_value, GError **error)
 {
     GVariantIter iter;
     const char *key;
@@ -56,7 +57,7 @@ take_subclusters(GVariant *options, bool *ret_subclusters, GError **error)
     g_variant_iter_init(&iter, options);
     while (g_variant_iter_loop(&iter, "{&sv}", &key, &value)) {
         const bool known =
-            g_str_equal(key, "subclusters") && g_variant_is_of_type(value, G_VARIANT_TYPE_BOOLEAN);
+            g_str_equal(key, name) && g_variant_is_of_type(value, G_VARIANT_TYPE_BOOLEAN);
 
         if (!known) {
             vt_throw(error, VT_ERROR_INVALID, "unknown option '%s' of type %s", key,
@@ -64,24 +65,7 @@ take_subclusters(GVariant *options, bool *ret_subclusters, GError **error)
             g_variant_unref(value);
             return false;
         }
-        *ret_subclusters = g_variant_get_boolean(value);
-    }
-    return true;
-}
-
-static bool
-pwrite_all(int fd, const uint8_t *data, gsize size, gsize offset, GError **error)
-{
-    while (size > 0) {
-        ssize_t n = pwrite(fd, data, size, (off_t)offset);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return vt_throw_errno(error, errno, "cannot write the overlay");
-        data += n;
-        offset += (gsize)n;
-        size -= (gsize)n;
+        *ret_value = g_variant_get_boolean(value);
     }
     return true;
 }
@@ -102,7 +86,8 @@ write_overlay(int fd, const VtQcow2Overlay *overlay, GError **error)
     for (gsize at = 0; at < size; at += OVERLAY_BLOCK) {
         const gsize length = MIN(size - at, OVERLAY_BLOCK);
 
-        if (memcmp(data + at, zeros, length) != 0 && !pwrite_all(fd, data + at, length, at, error))
+        if (memcmp(data + at, zeros, length) != 0 &&
+            !vt_fs_pwrite_all(fd, data + at, length, (off_t)at, "overlay", error))
             return false;
     }
     if (ftruncate(fd, (off_t)MAX(file_size, size)) < 0)
@@ -156,8 +141,8 @@ vtd_method_make_overlay(VtdCall *call, GError **error)
     g_variant_get(call->arguments, "(&s&s&sht&s@a{sv})", NULL, NULL, NULL, &handle, &capacity,
                   &path, &options);
     if (!vtd_call_target(call, &target, error) || !vtd_check_path(path, error) ||
-        !take_subclusters(options, &subclusters, error) ||
-        !take_overlay_fd(call, handle, &fd, error))
+        !take_option(options, "subclusters", &subclusters, error) ||
+        !take_empty_file(call, handle, &fd, error))
         return false;
     if (!vt_pool_open(target.target, &files, error) ||
         !vtd_pool_use(target.pool, files, target.name, target.version, &local, error) ||
@@ -173,6 +158,57 @@ vtd_method_make_overlay(VtdCall *call, GError **error)
     remember_pending(&target, local.entry->version, path, fd);
     vtd_daemon_count_clone(call->daemon, target.target, target.name, local.entry->version);
     vtd_call_return(call, g_variant_new("(s)", backing));
+    return true;
+}
+
+static bool
+take_format(const char *text, VtDiskFormat *ret_format, GError **error)
+{
+    static const char *const names[] = {[VT_DISK_RAW] = "raw", [VT_DISK_QCOW2] = "qcow2"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+        if (g_str_equal(names[i], text)) {
+            *ret_format = (VtDiskFormat)i;
+            return true;
+        }
+    }
+    return vt_throw(error, VT_ERROR_INVALID, "format '%s' is neither 'raw' nor 'qcow2'", text);
+}
+
+bool
+vtd_method_make_copy(VtdCall *call, GError **error)
+{
+    g_autoptr(VtdCopy) copy = g_new0(VtdCopy, 1);
+    g_autoptr(GVariant) options = NULL;
+    g_autoptr(VtPool) files = NULL;
+    const char *format, *path;
+    VtdJobSpec spec;
+    VtdTarget target;
+    VtdLocal local;
+    gint handle;
+    uint64_t id;
+
+    copy->output_fd = -1;
+    g_variant_get(call->arguments, "(&s&s&sh&st&s@a{sv})", NULL, NULL, NULL, &handle, &format,
+                  &copy->capacity, &path, &options);
+    if (!vtd_call_target(call, &target, error) || !vtd_check_path(path, error) ||
+        !take_format(format, &copy->format, error) ||
+        !take_option(options, "reflink", &copy->must_reflink, error) ||
+        !take_empty_file(call, handle, &copy->output_fd, error))
+        return false;
+    if (!vt_pool_open(target.target, &files, error) ||
+        !vtd_pool_use(target.pool, files, target.name, target.version, &local, error) ||
+        !check_capacity(local.entry, copy->capacity, error))
+        return false;
+    copy->target = g_strdup(target.target);
+    copy->name = g_strdup(target.name);
+    copy->version = g_strdup(local.entry->version);
+    copy->layers = g_array_copy((GArray *)local.layers);
+    spec = (VtdJobSpec){0, "copy", copy->target, copy->name, copy->version, call->peer_uid};
+    if (!vtd_daemon_copy(call->daemon, &spec, g_steal_pointer(&copy), path, &id, error))
+        return false;
+    vtd_daemon_count_clone(call->daemon, target.target, target.name, local.entry->version);
+    vtd_call_return(call, g_variant_new("(t)", id));
     return true;
 }
 

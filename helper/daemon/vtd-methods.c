@@ -381,6 +381,7 @@ static const VtdMethod methods[] = {
     {"ListJobs", false, method_list_jobs},
     {"CancelJob", true, method_cancel_job},
     {"MakeOverlay", true, vtd_method_make_overlay},
+    {"MakeCopy", true, vtd_method_make_copy},
     {"RecordClone", true, vtd_method_record_clone},
     {"ListClones", false, vtd_method_list_clones},
     {"Evict", true, vtd_method_evict},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vtd-unpacker.c: the unpack workers of a chain, seen from the daemon */
+#include "vtd-ancestors.h"
 #include "vtd-fetcher.h"
 
 #include "vt-fs.h"
@@ -85,22 +86,6 @@ make_ring(int *ret_fd, GError **error)
 }
 
 static bool
-send_ancestors(int socket_fd, const VtdUnpackRequest *request, GError **error)
-{
-    for (uint32_t i = 0; i < request->ancestor_count; i++) {
-        const VtAncestor *ancestor = &request->ancestors[i];
-        const VtdUnpackAncestor message = {g_bytes_get_size(ancestor->index)};
-        vt_autofd index = -1;
-
-        if (!vtd_memfd("index", ancestor->index, &index, error) ||
-            !vtd_channel_send(socket_fd, &message, sizeof(message),
-                              &(const VtdFds){{index, ancestor->fd}, 2}, error))
-            return false;
-    }
-    return true;
-}
-
-static bool
 fill_setup(const Chain *chain, guint number, VtdUnpackSetup *setup, GError **error)
 {
     const VtdUnpackRequest *request = &chain->requests[number];
@@ -142,7 +127,7 @@ connect_workers(const Chain *chain, guint number, int socket_fd, GError **error)
            vtd_channel_send(socket_fd, &setup, sizeof(setup),
                             &(const VtdFds){{index, request->output_fd, ring, theirs, blobs}, 5},
                             error) &&
-           send_ancestors(socket_fd, request, error);
+           vtd_ancestors_send(socket_fd, request->ancestors, request->ancestor_count, error);
 }
 
 static bool

@@ -66,10 +66,24 @@ typedef struct {
 
 #define VTD_UNPACK_READY 1
 
-/* The parent first. fds: index, layer */
+/* The parent first, see vtd-ancestors.h. fds: index, layer */
 typedef struct {
     uint64_t index_size;
 } VtdUnpackAncestor;
+
+/* ---- the copy worker. fds: the output. Then a message as above for each layer, the top first;
+ * back come reports, as from the unpack worker ---- */
+
+typedef struct {
+    uint32_t uid;
+    uint32_t gid;
+    uint32_t layers;
+    uint32_t format; /* VtDiskFormat */
+    uint32_t must_reflink;
+    uint32_t reserved;
+    uint64_t capacity;
+    uint8_t top[32]; /* digest of the first layer's index */
+} VtdCopySetup;
 
 /* @ended: 0 progress, 1 the end; @code as above */
 typedef struct {

@@ -3,6 +3,7 @@
 #include "vt-fs.h"
 #include "vt-manifest.h"
 #include "vt-unpack.h"
+#include "vtd-ancestors.h"
 #include "vtd-channel.h"
 #include "vtd-sandbox.h"
 #include "vtd-worker-protocol.h"
@@ -60,50 +61,6 @@ read_sizes(int fd, uint32_t count, uint64_t **ret_sizes, GError **error)
 }
 
 static bool
-read_index(int fd, uint64_t size, GBytes **ret_index, GError **error)
-{
-    g_autofree uint8_t *data = size <= VT_INDEX_SIZE_MAX ? g_try_malloc(size + 1) : NULL;
-
-    if (!data)
-        return vt_throw(error, VT_ERROR_TOO_LARGE, "no memory for the layer's index");
-    if (!vt_fs_pread_all(fd, data, size, 0, "index", error))
-        return false;
-    *ret_index = g_bytes_new_take(g_steal_pointer(&data), size);
-    return true;
-}
-
-static void
-clear_ancestor(gpointer data)
-{
-    VtAncestor *ancestor = data;
-
-    vt_close_fd(&ancestor->fd);
-    g_clear_pointer(&ancestor->index, g_bytes_unref);
-}
-
-/* @ret_ancestors: (element-type VtAncestor) */
-static bool
-receive_ancestors(uint32_t count, GArray **ret_ancestors, GError **error)
-{
-    g_autoptr(GArray) ancestors = g_array_new(FALSE, FALSE, sizeof(VtAncestor));
-
-    g_array_set_clear_func(ancestors, clear_ancestor);
-    for (uint32_t i = 0; i < count; i++) {
-        g_auto(VtdFds) fds = VTD_FDS_NONE;
-        VtAncestor ancestor = {.fd = -1};
-        VtdUnpackAncestor message;
-
-        if (!vtd_channel_receive(VTD_WORKER_FD, &message, sizeof(message), &fds, error) ||
-            !read_index(fds.fd[0], message.index_size, &ancestor.index, error))
-            return false;
-        ancestor.fd = vtd_fds_take(&fds, 1);
-        g_array_append_val(ancestors, ancestor);
-    }
-    *ret_ancestors = g_steal_pointer(&ancestors);
-    return true;
-}
-
-static bool
 unpack(const VtdUnpackSetup *setup, const VtdFds *fds, VtdUnpackReport *last, GError **error)
 {
     const VtdSandbox sandbox = {.uid = setup->uid,
@@ -127,8 +84,8 @@ unpack(const VtdUnpackSetup *setup, const VtdFds *fds, VtdUnpackReport *last, GE
 
     if (!vtd_sandbox_enter(&sandbox, error) ||
         !read_sizes(fds->fd[FD_BLOBS], setup->count, &sizes, error) ||
-        !read_index(fds->fd[FD_INDEX], setup->index_size, &index, error) ||
-        !receive_ancestors(setup->ancestors, &ancestors, error))
+        !vtd_index_read(fds->fd[FD_INDEX], setup->index_size, &index, error) ||
+        !vtd_ancestors_receive(VTD_WORKER_FD, setup->ancestors, &ancestors, error))
         return false;
     job.index = index;
     job.blob_sizes = sizes;

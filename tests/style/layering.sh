@@ -73,6 +73,7 @@ without fetch-worker 'zstd|sqlite3|gio-2\.0'
 without seed-worker 'curl|ssl|crypto|zstd|sqlite3|gio-2\.0'
 without upload-worker 'curl|ssl|crypto|zstd|sqlite3|gio-2\.0'
 without unpack-worker 'curl|ssl|jansson|sqlite3|gio-2\.0'
+without copy-worker 'curl|ssl|zstd|jansson|sqlite3|gio-2\.0'
 
 # ---- one outside thing in each file: who may include what ---------------------------------------
 

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vtd-worker-copy.c: the process that makes full copies: no network, one file to write */
+#include "vt-disk-copy.h"
+#include "vt-fs.h"
+#include "vtd-ancestors.h"
+#include "vtd-channel.h"
+#include "vtd-sandbox.h"
+#include "vtd-worker-protocol.h"
+
+#include <string.h>
+
+/* What it was handed, two files for each layer among it */
+#define FILES_MAX (32 + 2 * (VT_INDEX_ANCESTORS_MAX + 1))
+/* 16 TiB of disk and its metadata */
+#define FILE_SIZE_MAX (UINT64_C(17) << 40)
+
+static void
+send_report(const VtdUnpackReport *report)
+{
+    g_autoptr(GError) error = NULL;
+
+    /* a daemon that is gone ends this process */
+    if (!vtd_channel_send(VTD_WORKER_FD, report, sizeof(*report), NULL, &error))
+        g_debug("%s", error->message);
+}
+
+static void
+send_progress(void *user, uint64_t done, uint64_t total)
+{
+    VtdUnpackReport *last = user;
+
+    last->code = -1;
+    last->done = done;
+    last->total = total;
+    send_report(last);
+}
+
+static bool
+copy(const VtdCopySetup *setup, int output_fd, VtdUnpackReport *last, GError **error)
+{
+    const VtdSandbox sandbox = {.uid = setup->uid,
+                                .gid = setup->gid,
+                                .no_network = true,
+                                .file_size_max = FILE_SIZE_MAX,
+                                .files_max = FILES_MAX};
+    g_autoptr(GArray) layers = NULL;
+    VtDiskCopy request = {.layer_count = setup->layers,
+                          .output_fd = output_fd,
+                          .format = setup->format,
+                          .capacity = setup->capacity,
+                          .must_reflink = setup->must_reflink,
+                          .progress = send_progress,
+                          .user = last};
+
+    if (!vtd_sandbox_enter(&sandbox, error) ||
+        !vtd_ancestors_receive(VTD_WORKER_FD, setup->layers, &layers, error))
+        return false;
+    memcpy(request.top.bytes, setup->top, sizeof(setup->top));
+    request.layers = (const VtAncestor *)(void *)layers->data;
+    return vt_disk_copy(&request, error);
+}
+
+int
+main(int argc, char **argv)
+{
+    g_auto(VtdFds) fds = VTD_FDS_NONE;
+    g_autoptr(GError) error = NULL;
+    VtdUnpackReport last = {.code = -1};
+    VtdCopySetup setup;
+
+    if (!vtd_sandbox_greet(argc, argv))
+        return 2;
+    if (!vtd_channel_receive(VTD_WORKER_FD, &setup, sizeof(setup), &fds, &error))
+        return 1;
+    if (fds.count != 1 || setup.layers > VT_INDEX_ANCESTORS_MAX + 1)
+        return 1;
+    if (!copy(&setup, fds.fd[0], &last, &error)) {
+        last.code = error->domain == VT_ERROR ? error->code : VT_ERROR_FAILED;
+        g_strlcpy(last.message, error->message, sizeof(last.message));
+    }
+    last.ended = 1;
+    send_report(&last);
+    return last.code < 0 ? 0 : 1;
+}
