@@ -53,6 +53,12 @@ int virStorageTemplateVolumeEvict(virStoragePoolObj *pool, const virStorageTempl
 /** virStorageTemplateFetch: bring the template here, however long it takes */
 int virStorageTemplateFetch(const virStorageTemplateRef *ref);
 
+/**
+ * virStorageTemplateJobRun: wait until a job of the helper ends
+ * @ret_lost: (out): the helper does not know the job, or is gone; untouched otherwise
+ */
+bool virStorageTemplateJobRun(guint64 job, bool *ret_lost, GError **error);
+
 /* template_clone.c */
 
 /** virStorageTemplateBuildOver: vol-create with a template as backing store */

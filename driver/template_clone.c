@@ -8,6 +8,15 @@
 
 VIR_LOG_INIT("storage.template_clone");
 
+/* The helper runs as many jobs as it may: tried again after this */
+#define BUSY_WAIT_US (G_USEC_PER_SEC / 5)
+
+/* What is made of a template; @flags: of libvirt's call */
+typedef struct {
+    bool full;
+    unsigned int flags;
+} virStorageTemplateKind;
+
 static const virStorageBackend *
 virStorageTemplateStockOf(virStoragePoolObj *pool)
 {
@@ -84,7 +93,84 @@ virStorageTemplateWriteOverlay(const virStorageTemplateRef *ref, virStorageVolDe
     return virStorageTemplateTell(ref, &call, error);
 }
 
-/* The helper checks at each MakeOverlay that the template is complete and trusted, so one that
+/* Whether a full copy is one that the helper makes: without any option, but --reflink may be asked
+ * for */
+static bool
+virStorageTemplateIsPlainCopy(const virStorageVolDef *vol, unsigned int flags)
+{
+    const virStorageSource *target = &vol->target;
+
+    if (target->encryption ||
+        flags & ~(VIR_TEMPLATE_FLAGS_ALREADY_USED | VIR_STORAGE_VOL_CREATE_REFLINK))
+        return false;
+    if (target->format == VIR_STORAGE_FILE_RAW)
+        return vol->type == VIR_STORAGE_VOL_FILE;
+    return target->format == VIR_STORAGE_FILE_QCOW2 && !target->clusterSize &&
+           (!target->features || virBitmapIsAllClear(target->features)) &&
+           (!target->compat || STREQ(target->compat, "1.1"));
+}
+
+/* The job that fills a copy, or nothing when the helper runs as many jobs as it may */
+static bool
+virStorageTemplateStartCopy(const virStorageTemplateRef *ref, virStorageTemplateCall *call,
+                            guint64 *ret_job, bool *ret_busy, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    g_autoptr(GVariant) reply = NULL;
+
+    call->deadline = virStorageTemplateDeadline();
+    *ret_busy = false;
+    if (virStorageTemplatePoolCall(ref->pool, virStorageTemplateDriverGet()->client, call, &reply,
+                                   &failure)) {
+        g_variant_get(reply, "(t)", ret_job);
+        return true;
+    }
+    *ret_busy = virStorageTemplateErrorIs(failure, "Busy");
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return false;
+}
+
+/* The helper gets a copy of @fd */
+static bool
+virStorageTemplateWriteCopy(const virStorageTemplateRef *ref, virStorageVolDef *vol, int fd,
+                            unsigned int flags, GError **error)
+{
+    const char *format = vol->target.format == VIR_STORAGE_FILE_RAW ? "raw" : "qcow2";
+    const char *options =
+        flags & VIR_STORAGE_VOL_CREATE_REFLINK ? "{'reflink': <true>}" : "@a{sv} {}";
+    bool busy = false, lost = false;
+    guint64 job = 0;
+
+    do {
+        g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
+        int handle;
+        virStorageTemplateCall call = {.method = "MakeCopy", .reply_type = "(t)", .fds = fds};
+
+        if (busy) {
+            g_clear_error(error);
+            g_usleep(BUSY_WAIT_US);
+        }
+        handle = g_unix_fd_list_append(fds, fd, error);
+        if (handle < 0)
+            return false;
+        call.arguments = g_variant_new("(ssshsts@a{sv})", ref->pool->target, ref->name,
+                                       ref->version, handle, format, (guint64)vol->target.capacity,
+                                       vol->target.path, g_variant_new_parsed(options));
+        if (virStorageTemplateStartCopy(ref, &call, &job, &busy, error))
+            return virStorageTemplateJobRun(job, &lost, error);
+    } while (busy);
+    return false;
+}
+
+static bool
+virStorageTemplateWrite(const virStorageTemplateRef *ref, virStorageVolDef *vol, int fd,
+                        const virStorageTemplateKind *kind, GError **error)
+{
+    return kind->full ? virStorageTemplateWriteCopy(ref, vol, fd, kind->flags, error)
+                      : virStorageTemplateWriteOverlay(ref, vol, fd, error);
+}
+
+/* The helper checks before each clone that the template is complete and trusted, so one that
  * seems to be here is not asked for first: that would double the time of a clone. */
 static int
 virStorageTemplateFetchMissing(const virStorageTemplateRef *ref)
@@ -95,11 +181,12 @@ virStorageTemplateFetchMissing(const virStorageTemplateRef *ref)
 /* A helper that has lost its state has to see the catalog first, and one whose policy has changed
  * may need signatures that are not kept with the layer: Fetch asks the store for both */
 static int
-virStorageTemplateFillOverlay(const virStorageTemplateRef *ref, virStorageVolDef *vol, int fd)
+virStorageTemplateFill(const virStorageTemplateRef *ref, virStorageVolDef *vol, int fd,
+                       const virStorageTemplateKind *kind)
 {
     g_autoptr(GError) error = NULL, again = NULL;
 
-    if (virStorageTemplateWriteOverlay(ref, vol, fd, &error))
+    if (virStorageTemplateWrite(ref, vol, fd, kind, &error))
         return 0;
     if (!virStorageTemplateErrorIs(error, "NotFound") &&
         !virStorageTemplateErrorIs(error, "Untrusted")) {
@@ -108,15 +195,20 @@ virStorageTemplateFillOverlay(const virStorageTemplateRef *ref, virStorageVolDef
     }
     if (virStorageTemplateFetch(ref) < 0)
         return -1;
-    if (virStorageTemplateWriteOverlay(ref, vol, fd, &again))
+    /* The job of a helper that was restarted has ended half-way */
+    if (ftruncate(fd, 0) < 0) {
+        virReportSystemError(errno, "cannot empty '%s'", vol->target.path);
+        return -1;
+    }
+    if (virStorageTemplateWrite(ref, vol, fd, kind, &again))
         return 0;
     virStorageTemplateReportError(again);
     return -1;
 }
 
 static int
-virStorageTemplateMakeLinked(virStoragePoolObj *pool, virStorageVolDef *vol,
-                             const virStorageTemplateRef *ref)
+virStorageTemplateMake(virStoragePoolObj *pool, virStorageVolDef *vol,
+                       const virStorageTemplateRef *ref, const virStorageTemplateKind *kind)
 {
     VIR_AUTOCLOSE fd = -1;
 
@@ -127,7 +219,7 @@ virStorageTemplateMakeLinked(virStoragePoolObj *pool, virStorageVolDef *vol,
         return -1;
     /* As libvirt: only an empty file can be taken out of copy-on-write */
     if ((vol->target.nocow && virFileSetCOW(vol->target.path, VIR_TRISTATE_BOOL_NO) < 0) ||
-        virStorageTemplateFillOverlay(ref, vol, fd) < 0) {
+        virStorageTemplateFill(ref, vol, fd, kind) < 0) {
         virStorageTemplateRemoveFile(vol);
         return -1;
     }
@@ -142,7 +234,7 @@ virStorageTemplateBuildOver(virStoragePoolObj *pool, virStorageVolDef *vol,
     g_autoptr(GError) error = NULL;
 
     if (virStorageTemplateIsPlainOverlay(vol, flags))
-        return virStorageTemplateMakeLinked(pool, vol, ref);
+        return virStorageTemplateMake(pool, vol, ref, &(virStorageTemplateKind){.full = false});
     if (virStorageTemplateFetch(ref) < 0 ||
         virStorageTemplateStockOf(pool)->buildVol(pool, vol, flags) < 0)
         return -1;
@@ -182,7 +274,8 @@ virStorageTemplateIsOtherBacking(const virStorageVolDef *vol, const virStorageTe
     return vol->target.backingStore && STRNEQ_NULLABLE(vol->target.backingStore->path, ref->path);
 }
 
-/* libvirt's own full copy, of the version's file and to a volume that can be written */
+/* libvirt's own full copy, for what the helper does not make, of the version's file and to a volume
+ * that can be written */
 static int
 virStorageTemplateCopy(virStoragePoolObj *pool, virStorageVolDef *vol, virStorageVolDef *inputvol,
                        const virStorageTemplateRef *ref, unsigned int flags)
@@ -209,11 +302,14 @@ virStorageTemplateBuildFrom(virStoragePoolObj *pool, virStorageVolDef *vol,
         return -1;
     }
     if (!ref->pool->full && virStorageTemplateIsPlainOverlay(vol, flags)) {
-        if (virStorageTemplateMakeLinked(pool, vol, ref) < 0)
+        if (virStorageTemplateMake(pool, vol, ref, &(virStorageTemplateKind){.full = false}) < 0)
             return -1;
         virStorageTemplateSetBacking(pool, vol, ref);
         return 0;
     }
+    if (virStorageTemplateIsPlainCopy(vol, flags))
+        return virStorageTemplateMake(pool, vol, ref,
+                                      &(virStorageTemplateKind){.full = true, .flags = flags});
     if (virStorageTemplateFetch(ref) < 0)
         return -1;
     return virStorageTemplateCopy(pool, vol, inputvol, ref, flags);

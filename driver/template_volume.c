@@ -147,8 +147,7 @@ virStorageTemplateJobFailed(GVariant *status, const char *state, GError **error)
     return false;
 }
 
-/* Until the job ends; *ret_lost: the helper does not know the job, or is gone */
-static bool
+bool
 virStorageTemplateJobRun(guint64 job, bool *ret_lost, GError **error)
 {
     for (;;) {
