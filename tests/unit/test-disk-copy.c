@@ -120,8 +120,7 @@ copy_of(const Chain *chain, int output)
                         .output_fd = output};
 }
 
-static void
-run_qemu_img(const char *format, ...)
+static void G_GNUC_PRINTF(1, 2) run_qemu_img(const char *format, ...)
 {
     g_autofree char *arguments = NULL, *command = NULL, *out = NULL, *err = NULL;
     g_autoptr(GError) error = NULL;
