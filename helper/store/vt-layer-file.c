@@ -2,6 +2,7 @@
 /* vt-layer-file.c: the QCOW2 file of a layer: writing its parts, reading them back */
 #include "vt-layer-file.h"
 #include "vt-fs.h"
+#include "vt-pieces.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,8 +11,6 @@
 #include <sys/stat.h>
 
 #define BLOCK VT_INDEX_BLOCK_SIZE
-/* Copied at once from an ancestor; bytes */
-#define COPY_SIZE (1u << 20)
 
 /* The next stretch of the file that is not zero, from the extent after @iter on; false at the end
  */
@@ -94,8 +93,7 @@ vt_layer_file_begin(int fd, const VtIndex *index, const VtQcow2Layout *layout, G
 
     if (!prepare_space(fd, index, layout, error))
         return false;
-    /* What a delta layer takes from its ancestors is many small writes */
-    vt_direct_set(fd, !index->is_delta);
+    vt_direct_set(fd, true);
     for (uint64_t i = 0; i < layout->metadata_clusters; i++) {
         vt_qcow2_layout_metadata(layout, i, buffer);
         if (!vt_fs_pwrite_all(fd, buffer, cluster, (off_t)(i * cluster), "layer", error))
@@ -124,32 +122,36 @@ vt_layer_file_read_frame(int fd, const VtLayerMap *map, uint64_t frame, uint8_t 
     return true;
 }
 
-static bool
-copy_move(int fd, const VtMove *move, const VtChain *chain, uint8_t *buffer, GError **error)
+/* What an ancestor has as zeros is a hole in the new file */
+static void
+add_move(const VtMove *move, const VtChain *chain, GArray *pieces)
 {
-    VtPrefix source = {.ancestor = move->ancestor};
+    for (uint64_t done = 0; done < move->blocks;) {
+        const VtChainRun run = vt_chain_locate(chain, move->ancestor, move->source + done);
+        const uint64_t count = MIN(run.blocks, move->blocks - done);
 
-    for (uint32_t done = 0; done < move->blocks; done += source.length) {
-        source.source = move->source + done;
-        source.length = MIN(move->blocks - done, COPY_SIZE / BLOCK);
-        if (!vt_chain_read(chain, &source, buffer, error) ||
-            !vt_fs_pwrite_all(fd, buffer, (size_t)source.length * BLOCK,
-                              (off_t)(move->offset + (uint64_t)done * BLOCK), "layer", error))
-            return false;
+        if (run.fd >= 0)
+            vt_pieces_add(pieces,
+                          (VtPiece){.from = run.offset,
+                                    .to = move->offset + done * BLOCK,
+                                    .bytes = count * BLOCK,
+                                    .fd = run.fd},
+                          false);
+        done += count;
     }
-    return true;
 }
 
 bool
 vt_layer_file_copy_moves(int fd, const VtLayerMap *map, const VtChain *chain, GError **error)
 {
-    vt_autoaligned uint8_t *buffer = vt_aligned_new(COPY_SIZE);
+    g_autoptr(GArray) pieces = g_array_new(false, false, sizeof(VtPiece));
+    const VtPiecesWrite request = {.fd = fd};
+    uint64_t shared;
 
-    for (guint i = 0; i < map->moves->len; i++) {
-        if (!copy_move(fd, &g_array_index(map->moves, VtMove, i), chain, buffer, error))
-            return false;
-    }
-    return true;
+    for (guint i = 0; i < map->moves->len; i++)
+        add_move(&g_array_index(map->moves, VtMove, i), chain, pieces);
+    return vt_pieces_share(fd, pieces, false, &shared, error) &&
+           vt_pieces_write(&request, pieces, error);
 }
 
 bool
