@@ -10,6 +10,8 @@ import collections
 import statistics
 import sys
 
+FILE_SYSTEMS = (('here', 'the disk'), ('xfs', 'XFS'), ('btrfs', 'btrfs'))
+
 # row: (what, unit, {arm: (peer, to reach)})
 ROWS = {
     'clone': ('linked clone, one client, in a row', 'ms', {
@@ -42,6 +44,13 @@ ROWS = {
         'zstd': ('qemu-img convert -c -m 2 -W, zstd', '> 1')}),
     'refresh': ('pool-refresh + vol-list, 5,000 versions', 'ms', {
         'stock': ('stock dir pool, 5,000 qcow2 files', '> 1')}),
+    **{f'copy-{form}-{kind}': (f'full copy, {form}, on {name}', 's', {
+        'convert': ('qemu-img convert; sync', '>= 1'),
+        'unsynced': ('qemu-img convert, in the page cache only', '')})
+       for kind, name in FILE_SYSTEMS for form in ('raw', 'qcow2')},
+    **{f'flat-{kind}': (f'bringing a host to a raw file of the new version, on {name}', 's', {
+        'casync': ('casync extract --seed', '>= 8' if kind == 'here' else '>= 50')})
+       for kind, name in FILE_SYSTEMS},
     'update-bytes-v2': ('bytes for a version upgraded in place', 'MB', {
         'xdelta3': ('xdelta3 -3', '<= 0.55 of it: >= 1.82'),
         'casync': ('casync, new chunks and index', '<= 0.6 of it: >= 1.67')}),
