@@ -73,10 +73,11 @@ check_content(const VtFrame *frame, uint64_t number, const uint8_t *content, GEr
 
     vt_sha256_data(content, (size_t)frame->blocks * VT_INDEX_BLOCK_SIZE, &digest);
     return vt_digest_equal(&digest, &frame->content_digest) ||
-           vt_throw(error, VT_ERROR_CORRUPT,
-                    "frame %" G_GUINT64_FORMAT " does not have the content that its digest says: "
-                    "a layer below it on this host is damaged, verify and evict it",
-                    number);
+           vt_throw(
+               error, VT_ERROR_CORRUPT,
+               "frame %" G_GUINT64_FORMAT " does not have the content that its digest says: "
+               "a layer below it on this host is damaged; 'virt-template verify --repair' mends it",
+               number);
 }
 
 bool
