@@ -82,6 +82,8 @@ ROWS = {
         'x64': ('64 KiB clusters, sub-clusters of 2 KiB', ''),
         'x128': ('128 KiB clusters, sub-clusters of 4 KiB', ''),
         'x256': ('256 KiB clusters, sub-clusters of 8 KiB', '')}),
+    'chain-five': ('disk of five versions', 'MiB', {
+        'flat': ('five flat qcow2', '<= 0.4 of it: >= 2.5')}),
     'chain-read-1': ('200,000 scattered reads of 4 KiB, one layer', 's', {
         'flat': ('flat qcow2', '>= 0.9')}),
     'chain-read-4': ('the same through a chain of 4', 's', {
