@@ -4,8 +4,8 @@
 #include "vt-fs.h"
 #include "vtd-ancestors.h"
 #include "vtd-channel.h"
+#include "vtd-report.h"
 #include "vtd-sandbox.h"
-#include "vtd-worker-protocol.h"
 
 #include <string.h>
 
@@ -15,16 +15,6 @@
 #define FILE_SIZE_MAX (UINT64_C(17) << 40)
 
 static void
-send_report(const VtdUnpackReport *report)
-{
-    g_autoptr(GError) error = NULL;
-
-    /* a daemon that is gone ends this process */
-    if (!vtd_channel_send(VTD_WORKER_FD, report, sizeof(*report), NULL, &error))
-        g_debug("%s", error->message);
-}
-
-static void
 send_progress(void *user, uint64_t done, uint64_t total)
 {
     VtdUnpackReport *last = user;
@@ -32,7 +22,7 @@ send_progress(void *user, uint64_t done, uint64_t total)
     last->code = -1;
     last->done = done;
     last->total = total;
-    send_report(last);
+    vtd_report_send(last);
 }
 
 static bool
@@ -66,6 +56,7 @@ main(int argc, char **argv)
     g_auto(VtdFds) fds = VTD_FDS_NONE;
     g_autoptr(GError) error = NULL;
     VtdUnpackReport last = {.code = -1};
+    bool done;
     VtdCopySetup setup;
 
     if (!vtd_sandbox_greet(argc, argv))
@@ -74,11 +65,6 @@ main(int argc, char **argv)
         return 1;
     if (fds.count != 1 || setup.layers > VT_INDEX_ANCESTORS_MAX + 1)
         return 1;
-    if (!copy(&setup, fds.fd[0], &last, &error)) {
-        last.code = error->domain == VT_ERROR ? error->code : VT_ERROR_FAILED;
-        g_strlcpy(last.message, error->message, sizeof(last.message));
-    }
-    last.ended = 1;
-    send_report(&last);
-    return last.code < 0 ? 0 : 1;
+    done = copy(&setup, fds.fd[0], &last, &error);
+    return vtd_report_end(&last, done, error);
 }

@@ -5,8 +5,8 @@
 #include "vt-unpack.h"
 #include "vtd-ancestors.h"
 #include "vtd-channel.h"
+#include "vtd-report.h"
 #include "vtd-sandbox.h"
-#include "vtd-worker-protocol.h"
 
 /* What it was handed, two files for each ancestor among it, and an eventfd */
 #define FILES_MAX (32 + 2 * VT_INDEX_ANCESTORS_MAX)
@@ -23,16 +23,6 @@ enum {
 };
 
 static void
-send_report(const VtdUnpackReport *report)
-{
-    g_autoptr(GError) error = NULL;
-
-    /* a daemon that is gone ends this process */
-    if (!vtd_channel_send(VTD_WORKER_FD, report, sizeof(*report), NULL, &error))
-        g_debug("%s", error->message);
-}
-
-static void
 send_progress(void *user, uint64_t done, uint64_t total, uint64_t received)
 {
     VtdUnpackReport *last = user;
@@ -41,7 +31,7 @@ send_progress(void *user, uint64_t done, uint64_t total, uint64_t received)
     last->done = done;
     last->total = total;
     last->received = received;
-    send_report(last);
+    vtd_report_send(last);
 }
 
 static bool
@@ -99,6 +89,7 @@ main(int argc, char **argv)
     g_auto(VtdFds) fds = VTD_FDS_NONE;
     g_autoptr(GError) error = NULL;
     VtdUnpackReport last = {.code = -1};
+    bool done;
     VtdUnpackSetup setup;
 
     if (!vtd_sandbox_greet(argc, argv))
@@ -108,11 +99,6 @@ main(int argc, char **argv)
     if (fds.count != FD_COUNT || setup.ancestors > VT_INDEX_ANCESTORS_MAX)
         return 1;
     setup.backing[sizeof(setup.backing) - 1] = '\0';
-    if (!unpack(&setup, &fds, &last, &error)) {
-        last.code = error->domain == VT_ERROR ? error->code : VT_ERROR_FAILED;
-        g_strlcpy(last.message, error->message, sizeof(last.message));
-    }
-    last.ended = 1;
-    send_report(&last);
-    return last.code < 0 ? 0 : 1;
+    done = unpack(&setup, &fds, &last, &error);
+    return vtd_report_end(&last, done, error);
 }
