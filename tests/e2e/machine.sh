@@ -301,3 +301,18 @@ guest_sha256() {
     sha256sum "$VT_SCRATCH/guest.raw" | cut -d' ' -f1
     rm -f "$VT_SCRATCH/guest.raw"
 }
+
+# host_with_template STORE: a store of its own with debian@1.0.0, and both daemons with the pools
+# `templates` and `default`
+host_with_template() {
+    make_key golden
+    make_policy "$PWD/golden.pub"
+    make_image 64M one.img
+    make_store "$1" golden.key
+    publish "$1" golden.key one.img debian@1.0.0
+    start_helper
+    start_virtlogd
+    start_libvirtd
+    define_pool templates "$1"
+    define_dir_pool default
+}

@@ -36,16 +36,7 @@ lease() {
         "mac-address": "52:54:00:00:00:0\(.)"})' >/var/lib/libvirt/dnsmasq/lan.status
 }
 
-make_key golden
-make_policy "$PWD/golden.pub"
-make_image 64M one.img
-make_store "$STORE" golden.key
-publish "$STORE" golden.key one.img debian@1.0.0
-start_helper
-start_virtlogd
-start_libvirtd
-define_pool templates "$STORE"
-define_dir_pool default
+host_with_template "$STORE"
 define_dir_pool fast
 ip link add lan type bridge
 ip link set lan up

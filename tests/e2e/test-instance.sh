@@ -35,16 +35,7 @@ nothing_left() {
     [ ! -e "$POOL/$1-seed.iso" ] || fail "the seed of $1 is there"
 }
 
-make_key golden
-make_policy "$PWD/golden.pub"
-make_image 64M one.img
-make_store "$STORE" golden.key
-publish "$STORE" golden.key one.img debian@1.0.0
-start_helper
-start_virtlogd
-start_libvirtd
-define_pool templates "$STORE"
-define_dir_pool default
+host_with_template "$STORE"
 
 step "a dry run prints the XML and makes nothing"
 provision web --dry-run --set hostname=web.example --set package=nginx >dry.xml

@@ -68,16 +68,7 @@ nothing_left() {
     [ ! -e "$POOL/win1-seed.img" ] || fail "the floppy is there"
 }
 
-make_key golden
-make_policy "$PWD/golden.pub"
-make_image 64M one.img
-make_store "$STORE" golden.key
-publish "$STORE" golden.key one.img debian@1.0.0
-start_helper
-start_virtlogd
-start_libvirtd
-define_pool templates "$STORE"
-define_dir_pool default
+host_with_template "$STORE"
 clone win1.qcow2 debian@1.0.0.qcow2
 UUID=6b2e5a1c-9d70-4c2b-8d5f-0a1b2c3d4e5f
 for kind in iso img; do

@@ -69,16 +69,7 @@ $1 $2"
     ip link del near
 }
 
-make_key golden
-make_policy "$PWD/golden.pub"
-make_image 64M one.img
-make_store "$STORE" golden.key
-publish "$STORE" golden.key one.img debian@1.0.0
-start_helper
-start_virtlogd
-start_libvirtd
-define_pool templates "$STORE"
-define_dir_pool default
+host_with_template "$STORE"
 ip netns add guest
 
 step "a lease that libvirt's DHCP server gave"
