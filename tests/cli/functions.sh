@@ -54,3 +54,23 @@ refused() {
     # a name may hold what TAP must not
     ok "refused: virt-template $(printf '%q ' "$@" | cut -c -150)"
 }
+
+# shellcheck disable=SC2034 # both are used by the scripts
+# start_registry: on a port that was free a moment ago; sets $STORE, and $registry, its process
+start_registry() {
+    local port
+    port=$(python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    cat >registry.yml <<END
+version: 0.1
+log: {level: error}
+storage: {filesystem: {rootdirectory: $PWD/data}}
+http: {addr: 127.0.0.1:$port}
+END
+    docker-registry serve registry.yml >registry.log 2>&1 &
+    registry=$!
+    for _ in {1..100}; do
+        ! curl -sf "http://127.0.0.1:$port/v2/" >/dev/null || break
+        sleep 0.1
+    done
+    STORE=docker://127.0.0.1:$port/golden
+}

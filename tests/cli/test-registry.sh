@@ -12,25 +12,6 @@ finish() {
 }
 trap finish EXIT
 
-# start_registry: on a port that was free a moment ago; sets $STORE
-start_registry() {
-    local port
-    port=$(python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
-    cat >registry.yml <<END
-version: 0.1
-log: {level: error}
-storage: {filesystem: {rootdirectory: $PWD/data}}
-http: {addr: 127.0.0.1:$port}
-END
-    docker-registry serve registry.yml >registry.log 2>&1 &
-    registry=$!
-    for _ in {1..100}; do
-        ! curl -sf "http://127.0.0.1:$port/v2/" >/dev/null || break
-        sleep 0.1
-    done
-    STORE=docker://127.0.0.1:$port/golden
-}
-
 head -c 5000000 /dev/urandom >disk.raw
 virt-template key generate golden >/dev/null
 start_registry
