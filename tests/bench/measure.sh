@@ -46,6 +46,24 @@ enter() {
     samples=$VT_SCRATCH/samples
 }
 
+# publish_versions COUNT: v1.img, v2.img... are published as disk, each over the one before, and pulled
+publish_versions() {
+    local number
+    logged virt-template key generate golden
+    make_policy "$PWD/golden.pub"
+    logged virt-template store init --store "oci:$PWD/store" --key golden.key
+    for ((number = 1; number <= $1; number++)); do
+        logged virt-template publish --store "oci:$PWD/store" --key golden.key --max-chain "$1" \
+            "v$number.img" "disk@$number.0.0"
+    done
+    start_helper
+    start_libvirtd
+    logged define_pool templates "oci:$PWD/store"
+    for ((number = 1; number <= $1; number++)); do
+        logged virt-template pull --pool templates "disk@$number.0.0"
+    done
+}
+
 # report FILE: the table of the samples
 report() {
     "$bench_dir/table.py" "$samples" | tee "$1"

@@ -59,7 +59,8 @@ ROWS = {
         'casync': ('casync make', '')}),
     'update-v2': ('bringing a host from the old version to it', 's', {
         'xdelta3': ('xdelta3 -d', '>= 10'),
-        'casync': ('casync extract --seed', '>= 50')}),
+        'casync': ('casync extract --seed', '>= 50'),
+        'disk': ('dd of as many bytes as it adds to the disk', 'the bound')}),
     'update-requests-v2': ('HTTP requests for it', '', {
         'casync': ('casync, chunks', '>= 200')}),
     'update-disk-v2': ('local disk for it', 'MiB', {
@@ -72,7 +73,8 @@ ROWS = {
         'casync': ('casync make', '')}),
     'update-v3': ('bringing a host from the old version to it', 's', {
         'xdelta3': ('xdelta3 -d', '>= 10'),
-        'casync': ('casync extract --seed', '>= 50')}),
+        'casync': ('casync extract --seed', '>= 50'),
+        'disk': ('dd of as many bytes as it adds to the disk', 'the bound')}),
     'update-requests-v3': ('HTTP requests for it', '', {
         'casync': ('casync, chunks', '>= 200')}),
     'update-disk-v3': ('local disk for it', 'MiB', {
@@ -106,6 +108,13 @@ ROWS = {
         'x256': ('256 KiB clusters, sub-clusters of 8 KiB', '')}),
     'chain-write': ('20,000 first writes into a clone over a chain of 8', 's', {
         'flat': ('flat qcow2', '')}),
+    **{key: value for depth in (1, 4, 8) for key, value in {
+        f'boot-{depth}': (f'boot of a guest to its login, TCG, chain of {depth}', 's', {
+            'flat': ('flat qcow2', 'same')}),
+        f'boot-cpu-{depth}': ('CPU of QEMU until then', 's', {
+            'flat': ('flat qcow2', 'same')})}.items()},
+    'five': ('disk of five versions of that guest', 'MiB', {
+        'full': ('five full qcow2', '<= 0.4 of it: >= 2.5')}),
     'seed': ('seed of four files, in the helper', 'ms', {
         'genisoimage': ('genisoimage', '>= 10, ours <= 3 ms'),
         'localds': ('cloud-localds', '>= 10')}),
