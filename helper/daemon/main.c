@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* main.c: virttemplated(8): options, sockets, the main loop */
 #include "vt-fs.h"
+#include "vt-policy-file.h"
 #include "vt-size.h"
 #include "vtd-server.h"
+#include "vtd-session.h"
+#include "vts-session.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define DEFAULT_RUN_DIR     "/run/libvirt"
 #define DEFAULT_STATE_DIR   "/var/lib/virt-template"
@@ -21,6 +25,8 @@
 #define DEFAULT_FETCH_USER  "virt-template-fetch"
 #define DEFAULT_UNPACK_USER "virt-template-unpack"
 #define DEFAULT_IDLE_S      120
+/* Of a session, in its state directory */
+#define LOG_NAME "virttemplated.log"
 /* 4 to 8 fill a link; more only burdens the registry */
 #define DEFAULT_CONNECTIONS 8
 #define CONNECTIONS_MAX     32
@@ -55,12 +61,23 @@ typedef struct {
     char *fetch_user;
     char *unpack_user;
     gboolean insecure;
+    gboolean session;
+    gboolean background;
     gboolean version;
     char *limit_rate;
     int connections;
     int retries;
     int idle;
 } Options;
+
+/* What the process is to the outside; -1: not there
+ * @lock_fd: of a session
+ * @ready_fd: see vtd_background_ready() */
+typedef struct {
+    int sockets[SOCKET_COUNT];
+    int lock_fd;
+    int ready_fd;
+} Outside;
 
 typedef struct {
     GMainLoop *loop;
@@ -95,6 +112,22 @@ check_number(const char *option, int number, int least, int most, GError **error
                     least, most);
 }
 
+/* Who is not root has no other way, unless he says where everything is */
+static bool
+check_session(Options *options, GError **error)
+{
+    if (options->session && !vts_is_session())
+        return vt_throw(error, VT_ERROR_INVALID,
+                        "--session is for users; root's helper is the one of the system: run it "
+                        "without this option");
+    if (vts_is_session() && !options->config.run_dir)
+        options->session = TRUE;
+    if (options->background && !options->session)
+        return vt_throw(error, VT_ERROR_INVALID, "--background is for --session");
+    options->config.session = options->session;
+    return true;
+}
+
 static bool
 parse_options(int *argc, char ***argv, Options *options, GError **error)
 {
@@ -121,7 +154,11 @@ parse_options(int *argc, char ***argv, Options *options, GError **error)
         {"retries", 0, 0, G_OPTION_ARG_INT, &options->retries,
          "How often a registry that fails is asked again (7)", "NUMBER"},
         {"idle", 0, 0, G_OPTION_ARG_INT, &options->idle,
-         "End when idle, if systemd passed the sockets; 0: never (120)", "SECONDS"},
+         "End when idle, in a session or if systemd passed the sockets; 0: never (120)", "SECONDS"},
+        {"session", 0, 0, G_OPTION_ARG_NONE, &options->session,
+         "Serve the user who runs this and no other, in his directories", NULL},
+        {"background", 0, 0, G_OPTION_ARG_NONE, &options->background,
+         "With --session: go on in the background when it is ready", NULL},
         {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Show the version", NULL},
         {NULL},
     };
@@ -135,7 +172,8 @@ parse_options(int *argc, char ***argv, Options *options, GError **error)
         return false;
     if (*argc > 1)
         return vt_throw(error, VT_ERROR_INVALID, "unexpected argument '%s'", (*argv)[1]);
-    return check_number("--idle", options->idle, 0, INT_MAX, error) &&
+    return check_session(options, error) &&
+           check_number("--idle", options->idle, 0, INT_MAX, error) &&
            check_number("--connections", options->connections, 1, CONNECTIONS_MAX, error) &&
            check_number("--retries", options->retries, 0, RETRIES_MAX, error);
 }
@@ -145,6 +183,26 @@ set_default(char **option, const char *value)
 {
     if (!*option)
         *option = g_strdup(value);
+}
+
+static void
+take_default(char **option, char *value)
+{
+    set_default(option, value);
+    g_free(value);
+}
+
+/* The user's own files; a policy of the host counts for a user who has none */
+static void
+set_session_defaults(Options *options)
+{
+    g_autofree char *policy = vts_config_file("policy.json");
+
+    take_default(&options->config.run_dir, vts_run_dir());
+    take_default(&options->config.state_dir, vts_state_dir());
+    take_default(&options->auth_file, vts_config_file("auth.json"));
+    if (g_file_test(policy, G_FILE_TEST_EXISTS))
+        set_default(&options->config.policy_file, policy);
 }
 
 static bool
@@ -165,6 +223,9 @@ complete_options(Options *options, GError **error)
 {
     VtdWorkerConfig *workers = &options->config.workers;
 
+    if (options->session)
+        set_session_defaults(options);
+    set_default(&options->config.policy_file, VT_POLICY_DEFAULT_PATH);
     set_default(&options->config.run_dir, DEFAULT_RUN_DIR);
     set_default(&options->config.state_dir, DEFAULT_STATE_DIR);
     set_default(&options->auth_file, DEFAULT_AUTH_FILE);
@@ -187,6 +248,7 @@ options_clear(Options *options)
 {
     g_free(options->config.run_dir);
     g_free(options->config.state_dir);
+    g_free(options->config.policy_file);
     g_free(options->auth_file);
     g_free(options->ca_file);
     g_free(options->worker_dir);
@@ -227,13 +289,14 @@ take_passed(int fds[SOCKET_COUNT])
     return true;
 }
 
+/* In a session there is nobody for the read-only one */
 static bool
-make_sockets(const char *run_dir, int fds[SOCKET_COUNT], GError **error)
+make_sockets(const VtdConfig *config, int fds[SOCKET_COUNT], GError **error)
 {
-    if (g_mkdir_with_parents(run_dir, 0755) < 0)
-        return vt_throw_errno(error, errno, "cannot make '%s'", run_dir);
-    for (int i = 0; i < SOCKET_COUNT; i++) {
-        g_autofree char *path = g_build_filename(run_dir, sockets[i].name, NULL);
+    if (g_mkdir_with_parents(config->run_dir, 0755) < 0)
+        return vt_throw_errno(error, errno, "cannot make '%s'", config->run_dir);
+    for (int i = 0; i < (config->session ? SOCKET_RO : SOCKET_COUNT); i++) {
+        g_autofree char *path = g_build_filename(config->run_dir, sockets[i].name, NULL);
 
         if (!vtd_server_listen(path, sockets[i].mode, &fds[i], error))
             return false;
@@ -275,8 +338,25 @@ check_idle(gpointer data)
     return G_SOURCE_CONTINUE;
 }
 
+/* Clients can connect: tell who is to know */
 static bool
-run(const VtdConfig *config, int fds[SOCKET_COUNT], GError **error)
+say_ready(const VtdConfig *config, int *ready_fd, GError **error)
+{
+    g_autofree char *log = g_build_filename(config->state_dir, LOG_NAME, NULL);
+
+    if (*ready_fd >= 0 && !vtd_background_ready(ready_fd, log, error))
+        return false;
+    if (config->session)
+        g_message("virttemplated " VT_VERSION " serves uid %u: its workers run as the same user, "
+                  "and only fs-verity can seal its layers",
+                  geteuid());
+    else
+        g_info("virttemplated " VT_VERSION " is ready");
+    return true;
+}
+
+static bool
+run(const VtdConfig *config, Outside *outside, GError **error)
 {
     VtdServer *servers[SOCKET_COUNT] = {NULL};
     g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
@@ -291,11 +371,10 @@ run(const VtdConfig *config, int fds[SOCKET_COUNT], GError **error)
     g_unix_signal_add(SIGINT, on_signal, loop);
     if (config->idle_seconds > 0)
         g_timeout_add_seconds(MAX(config->idle_seconds / 4, 1), check_idle, &running);
-    ok = start_servers(daemon, fds, servers, error);
-    if (ok) {
-        g_info("virttemplated " VT_VERSION " is ready");
+    ok = start_servers(daemon, outside->sockets, servers, error) &&
+         say_ready(config, &outside->ready_fd, error);
+    if (ok)
         g_main_loop_run(loop);
-    }
     /* First, for jobs end in the main loop, and nobody may be served meanwhile */
     for (int i = 0; i < SOCKET_COUNT; i++)
         vtd_server_free(servers[i]);
@@ -313,14 +392,55 @@ remove_sockets(const char *run_dir)
     }
 }
 
+/* Without a lock, in the background: another one serves the user already, which is as good */
+static bool
+be_alone(const Options *options, Outside *outside, GError **error)
+{
+    const VtdConfig *config = &options->config;
+
+    if (options->background && !vtd_background_begin(&outside->ready_fd, error))
+        return false;
+    if (!config->session)
+        return true;
+    if (!vtd_session_lock(config->run_dir, &outside->lock_fd, error))
+        return false;
+    return outside->lock_fd >= 0 || options->background ||
+           vt_throw(error, VT_ERROR_BUSY, "another virttemplated answers in '%s'", config->run_dir);
+}
+
+static bool
+serve_own(const Options *options, Outside *outside, GError **error)
+{
+    const VtdConfig *config = &options->config;
+    bool ok;
+
+    if (!be_alone(options, outside, error))
+        return false;
+    if (config->session && outside->lock_fd < 0)
+        return true;
+    ok = make_sockets(config, outside->sockets, error) && run(config, outside, error);
+    if (ok || outside->sockets[SOCKET_RW] >= 0)
+        remove_sockets(config->run_dir);
+    return ok;
+}
+
+static bool
+serve(Options *options, Outside *outside, GError **error)
+{
+    VtdConfig *config = &options->config;
+    const bool passed = take_passed(outside->sockets);
+
+    config->idle_seconds = passed || config->session ? (unsigned)options->idle : 0;
+    return complete_options(options, error) &&
+           (passed ? run(config, outside, error) : serve_own(options, outside, error));
+}
+
 int
 main(int argc, char **argv)
 {
-    int fds[SOCKET_COUNT] = {-1, -1};
+    Outside outside = {{-1, -1}, -1, -1};
     g_autoptr(GError) error = NULL;
     g_auto(Options) options = {0};
-    bool passed;
-    bool ok;
 
     setlocale(LC_ALL, "");
     umask(0077);
@@ -333,14 +453,7 @@ main(int argc, char **argv)
         g_print("virttemplated " VT_VERSION "\n");
         return 0;
     }
-    passed = take_passed(fds);
-    options.config.idle_seconds = passed ? (unsigned)options.idle : 0;
-    ok = complete_options(&options, &error) &&
-         (passed || make_sockets(options.config.run_dir, fds, &error)) &&
-         run(&options.config, fds, &error);
-    if (!passed && (ok || fds[SOCKET_RW] >= 0))
-        remove_sockets(options.config.run_dir);
-    if (!ok) {
+    if (!serve(&options, &outside, &error)) {
         g_printerr("virttemplated: %s\n", error->message);
         return 1;
     }

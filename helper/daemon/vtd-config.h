@@ -8,12 +8,16 @@
  * VtdConfig:
  * @run_dir: where the sockets are, when systemd does not pass them
  * @state_dir: where the database is
+ * @policy_file: of pools that name none
+ * @session: serves the user that it runs as, and nobody else
  * @workers: users and files of the worker processes
  * @idle_seconds: end after this time without client and job; 0 = never
  */
 typedef struct {
     char *run_dir;
     char *state_dir;
+    char *policy_file;
+    bool session;
     VtdWorkerConfig workers;
     unsigned idle_seconds;
 } VtdConfig;

@@ -5,9 +5,16 @@
 #include "vtd-fetch.h"
 
 #include <string.h>
+#include <unistd.h>
 
 /* Clones are counted in memory first: no database write while one is made */
 #define USAGE_DELAY_S 5
+
+bool
+vtd_daemon_is_owner(uint32_t uid)
+{
+    return uid == 0 || uid == geteuid();
+}
 
 /* ---- pools ---- */
 

@@ -37,6 +37,10 @@ void vtd_daemon_stop(VtdDaemon *daemon);
 void vtd_daemon_free(VtdDaemon *daemon);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtdDaemon, vtd_daemon_free)
 
+/** vtd_daemon_is_owner: Returns: whether @uid is who the helper works for: root, or the user whose
+ *  session it is in */
+bool vtd_daemon_is_owner(uint32_t uid);
+
 /** vtd_daemon_pool: %VT_ERROR_NOT_FOUND; @ret_pool: (transfer none) */
 bool vtd_daemon_pool(VtdDaemon *daemon, const char *target, VtdPool **ret_pool, GError **error);
 

@@ -381,6 +381,24 @@ vtd_job_run(VtdJob *job, const VtdJobTask *what)
 
 /* ---- for clients ---- */
 
+static bool
+may_know(const VtDbJob *row, uint32_t uid)
+{
+    return uid == 0 || uid == row->owner;
+}
+
+bool
+vtd_jobs_check_owner(VtdJobs *jobs, uint64_t id, uint32_t uid, GError **error)
+{
+    const VtdJob *job = g_hash_table_lookup(jobs->running, &id);
+    g_autoptr(VtDbJob) row = NULL;
+
+    if (!job && !vt_db_get_job(jobs->db, id, &row, error))
+        return false;
+    return may_know(job ? job->row : row, uid) ||
+           vt_throw(error, VT_ERROR_NOT_FOUND, "there is no job %" G_GUINT64_FORMAT, id);
+}
+
 bool
 vtd_jobs_cancel(VtdJobs *jobs, uint64_t id, uint32_t uid, GError **error)
 {
@@ -388,7 +406,7 @@ vtd_jobs_cancel(VtdJobs *jobs, uint64_t id, uint32_t uid, GError **error)
 
     if (!job)
         return vt_throw(error, VT_ERROR_NOT_FOUND, "no job %" G_GUINT64_FORMAT " is running", id);
-    if (uid != 0 && uid != job->row->owner)
+    if (!may_know(job->row, uid))
         return vt_throw(error, VT_ERROR_DENIED,
                         "job %" G_GUINT64_FORMAT " belongs to uid %u, not to %u", id,
                         job->row->owner, uid);
@@ -406,7 +424,7 @@ compare_newest(gconstpointer a, gconstpointer b)
 }
 
 bool
-vtd_jobs_list(VtdJobs *jobs, GVariant **ret_list, GError **error)
+vtd_jobs_list(VtdJobs *jobs, uint32_t uid, GVariant **ret_list, GError **error)
 {
     g_autoptr(GList) running = g_hash_table_get_values(jobs->running);
     g_autoptr(GPtrArray) rows = NULL;
@@ -416,12 +434,14 @@ vtd_jobs_list(VtdJobs *jobs, GVariant **ret_list, GError **error)
         return false;
     running = g_list_sort(running, compare_newest);
     g_variant_builder_init(&builder, G_VARIANT_TYPE("aa{sv}"));
-    for (GList *item = running; item; item = item->next)
-        g_variant_builder_add_value(&builder, job_status(item->data));
+    for (GList *item = running; item; item = item->next) {
+        if (may_know(((VtdJob *)item->data)->row, uid))
+            g_variant_builder_add_value(&builder, job_status(item->data));
+    }
     for (guint i = 0; i < rows->len; i++) {
         const VtDbJob *row = rows->pdata[i];
 
-        if (!g_hash_table_contains(jobs->running, &row->id))
+        if (may_know(row, uid) && !g_hash_table_contains(jobs->running, &row->id))
             g_variant_builder_add_value(&builder, row_status(row, ""));
     }
     *ret_list = g_variant_builder_end(&builder);

@@ -108,8 +108,12 @@ typedef void (*VtdJobWaited)(void *user, GVariant *status);
 bool vtd_jobs_wait(VtdJobs *jobs, uint64_t id, unsigned wait_ms, VtdJobWaited done, void *user,
                    GError **error);
 
-/** vtd_jobs_list: Returns: floating aa{sv}, newest first */
-bool vtd_jobs_list(VtdJobs *jobs, GVariant **ret_list, GError **error);
+/** vtd_jobs_check_owner: %VT_ERROR_NOT_FOUND unless job @id is one that @uid may know of: his own;
+ *  root's are all. That there are others is not told, either. */
+bool vtd_jobs_check_owner(VtdJobs *jobs, uint64_t id, uint32_t uid, GError **error);
+
+/** vtd_jobs_list: @ret_list: floating aa{sv}, newest first, of those that @uid may know of */
+bool vtd_jobs_list(VtdJobs *jobs, uint32_t uid, GVariant **ret_list, GError **error);
 
 /** vtd_jobs_interrupted: @ret_jobs: (element-type VtDbJob): those that a daemon before left running
  */

@@ -180,7 +180,7 @@ vtd_method_list_templates(VtdCall *call, GError **error)
     g_variant_get(call->arguments, "(&su)", &target, &wait_ms);
     if (!vtd_check_path(target, error) || !vtd_daemon_pool(call->daemon, target, &pool, error))
         return false;
-    if (wait_ms == 0 || (call->peer_uid != 0 && vtd_pool_spares(pool)) ||
+    if (wait_ms == 0 || (!vtd_daemon_is_owner(call->peer_uid) && vtd_pool_spares(pool)) ||
         !vtd_call_may_wait(call)) {
         vtd_call_return(call, list_templates(call->daemon, pool));
         return true;

@@ -3,7 +3,6 @@
 #include "vtd-methods.h"
 
 #include "vt-name.h"
-#include "vt-policy-file.h"
 #include "vt-size.h"
 
 #include <limits.h>
@@ -40,7 +39,7 @@ vtd_call_throw(VtdCall *call, GError *error)
 bool
 vtd_call_may_wait(VtdCall *call)
 {
-    if (call->peer_uid != 0 && call->peer_calls->waiting >= WAITING_MAX)
+    if (!vtd_daemon_is_owner(call->peer_uid) && call->peer_calls->waiting >= WAITING_MAX)
         return false;
     call->peer_calls->waiting++;
     return true;
@@ -150,7 +149,7 @@ take_setting(VtPoolSettings *settings, const char *key, GVariant *value, GError 
 }
 
 static bool
-check_settings(VtPoolSettings *settings, GError **error)
+check_settings(VtPoolSettings *settings, const char *policy_file, GError **error)
 {
     g_autoptr(VtStoreUrl) url = NULL;
 
@@ -160,7 +159,7 @@ check_settings(VtPoolSettings *settings, GError **error)
         return false;
     if (!settings->policy || !*settings->policy) {
         g_free(settings->policy);
-        settings->policy = g_strdup(VT_POLICY_DEFAULT_PATH);
+        settings->policy = g_strdup(policy_file);
     }
     if (!vtd_check_path(settings->policy, error)) {
         g_prefix_error(error, "setting 'policy': ");
@@ -204,7 +203,7 @@ method_register_pool(VtdCall *call, GError **error)
         if (!ok)
             return false;
     }
-    if (!check_settings(settings, error) ||
+    if (!check_settings(settings, call->daemon->config->policy_file, error) ||
         !vtd_daemon_register(call->daemon, g_steal_pointer(&settings), error))
         return false;
     vtd_call_return(call, NULL);
@@ -327,13 +326,17 @@ job_waited(void *user, GVariant *status)
 static bool
 method_job_wait(VtdCall *call, GError **error)
 {
+    VtdJobs *jobs = call->daemon->jobs;
     guint64 id;
     guint wait_ms;
 
     g_variant_get(call->arguments, "(tu)", &id, &wait_ms);
+    /* Who may start jobs may have joined another one's */
+    if (call->read_only && !vtd_jobs_check_owner(jobs, id, call->peer_uid, error))
+        return false;
     if (wait_ms == 0 || !vtd_call_may_wait(call))
-        return vtd_jobs_wait(call->daemon->jobs, id, 0, job_told, call, error);
-    if (vtd_jobs_wait(call->daemon->jobs, id, MIN(wait_ms, WAIT_MAX_MS), job_waited, call, error))
+        return vtd_jobs_wait(jobs, id, 0, job_told, call, error);
+    if (vtd_jobs_wait(jobs, id, MIN(wait_ms, WAIT_MAX_MS), job_waited, call, error))
         return true;
     vtd_call_waited(call);
     return false;
@@ -344,7 +347,7 @@ method_list_jobs(VtdCall *call, GError **error)
 {
     GVariant *list;
 
-    if (!vtd_jobs_list(call->daemon->jobs, &list, error))
+    if (!vtd_jobs_list(call->daemon->jobs, call->peer_uid, &list, error))
         return false;
     vtd_call_return(call, g_variant_new("(@aa{sv})", list));
     return true;

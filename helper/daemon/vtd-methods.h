@@ -17,6 +17,7 @@ typedef struct {
 /**
  * VtdCall: one call; freed by vtd_call_return() or vtd_call_throw()
  * @peer_uid: from the kernel
+ * @read_only: it came over the read-only socket
  * @peer_calls: of its connection, a reference
  */
 typedef struct {
@@ -24,6 +25,7 @@ typedef struct {
     GDBusMethodInvocation *invocation;
     GVariant *arguments;
     uint32_t peer_uid;
+    bool read_only;
     VtdPeerCalls *peer_calls;
 } VtdCall;
 

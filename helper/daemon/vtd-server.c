@@ -17,7 +17,7 @@
 
 /* Everybody may connect to the read-only socket */
 #define CONNECTIONS_MAX 256
-/* Of one user; root is not limited */
+/* Of one user; who the helper works for is not limited */
 #define CONNECTIONS_PER_UID_MAX 4
 /* Until a peer has authenticated itself */
 #define HANDSHAKE_S 2
@@ -106,8 +106,12 @@ on_call(GDBusConnection *connection, const char *sender, const char *object_path
     GError *error = NULL;
 
     peer->server->daemon->busy_until = g_get_monotonic_time();
-    *call = (VtdCall){peer->server->daemon, invocation, arguments, peer->uid,
-                      g_atomic_rc_box_acquire(peer->calls)};
+    *call = (VtdCall){.daemon = peer->server->daemon,
+                      .invocation = invocation,
+                      .arguments = arguments,
+                      .peer_uid = peer->uid,
+                      .read_only = peer->server->read_only,
+                      .peer_calls = g_atomic_rc_box_acquire(peer->calls)};
     if (!dispatch(peer, method_name, call, &error))
         vtd_call_throw(call, error);
 }
@@ -186,7 +190,7 @@ connected(GObject *source, GAsyncResult *result, gpointer data)
     }
     peer->connection = g_steal_pointer(&connection);
     g_signal_connect(peer->connection, "closed", G_CALLBACK(connection_closed), peer);
-    if (peer->uid != 0)
+    if (!vtd_daemon_is_owner(peer->uid))
         g_dbus_connection_add_filter(peer->connection, count_calls,
                                      g_atomic_rc_box_acquire(peer->calls), g_atomic_rc_box_release);
     /* The object is there before the first call is looked at */
@@ -198,8 +202,10 @@ may_connect(const VtdServer *server, uint32_t uid)
 {
     guint connections = 0, handshakes = 0, handshakes_of_all = 0;
 
-    if (uid == 0)
+    if (vtd_daemon_is_owner(uid))
         return true;
+    if (server->daemon->config->session)
+        return false;
     for (guint i = 0; i < server->peers->len; i++) {
         const Peer *peer = server->peers->pdata[i];
 
@@ -279,26 +285,36 @@ vtd_server_free(VtdServer *server)
     g_free(server);
 }
 
-/* Whether somebody answers there */
+/* Returns: whether the path fits */
 static bool
-is_alive(const struct sockaddr_un *address)
+fill_address(const char *path, struct sockaddr_un *ret_address)
+{
+    *ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    return g_strlcpy(ret_address->sun_path, path, sizeof(ret_address->sun_path)) <
+           sizeof(ret_address->sun_path);
+}
+
+bool
+vtd_server_answers(const char *path)
 {
     vt_autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_un address;
 
-    return fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0;
+    return fd >= 0 && fill_address(path, &address) &&
+           connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
 }
 
 bool
 vtd_server_listen(const char *path, mode_t mode, int *ret_fd, GError **error)
 {
     vt_autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct sockaddr_un address;
     mode_t mask;
     int result;
 
-    if (g_strlcpy(address.sun_path, path, sizeof(address.sun_path)) >= sizeof(address.sun_path))
+    if (!fill_address(path, &address))
         return vt_throw(error, VT_ERROR_INVALID, "the path of the socket '%s' is too long", path);
-    if (is_alive(&address))
+    if (vtd_server_answers(path))
         return vt_throw(error, VT_ERROR_BUSY, "another virttemplated answers at '%s'", path);
     if (unlink(path) < 0 && errno != ENOENT)
         return vt_throw_errno(error, errno, "cannot replace '%s'", path);

@@ -26,3 +26,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtdServer, vtd_server_free)
 
 /** vtd_server_listen: @ret_fd: (out): a new socket at @path; an orphaned one is replaced */
 bool vtd_server_listen(const char *path, mode_t mode, int *ret_fd, GError **error);
+
+/** vtd_server_answers: Returns: whether somebody listens at @path */
+bool vtd_server_answers(const char *path);

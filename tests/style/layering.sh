@@ -95,7 +95,7 @@ include_only 'lib(isofs|burn)/' "helper/store/vt-iso.*|$tests"
 include_only 'jansson' "helper/(core|store|cli)/.*|$tests"
 include_only 'archive' "helper/cli/vtc-initramfs.*|helper/store/vt-upload.c|$tests"
 include_only 'gio/|glib/gstdio|unistd|fcntl|sys/socket' \
-    "helper/(store|daemon|cli|hook)/.*|driver/.*|$tests"
+    "helper/(store|daemon|cli|hook|session)/.*|driver/.*|$tests"
 include_only 'libvirt/|virterror' "driver/.*|helper/cli/.*|$tests"
 
 verdict
