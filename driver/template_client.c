@@ -10,10 +10,14 @@
  * never answers, and GDBus has no time limit for the greeting. So it runs as an asynchronous call
  * in a private main context, next to a timer that cancels it. Threads that come while one connects
  * wait for its result and share it: they do not add up their waiting times.
+ *
+ * The libvirtd of a user has a helper of its own, below the user's directories. If that does not
+ * answer it is started. A privileged libvirtd starts nothing: systemd does.
  */
 #include "template_client.h"
 
 #include "compat-libvirt.h"
+#include "vts-session.h"
 
 VIR_LOG_INIT("storage.template_client");
 
@@ -28,7 +32,12 @@ VIR_LOG_INIT("storage.template_client");
 /* Questions that could do without an answer are asked 20 times a second at most */
 #define ASK_INTERVAL_US (G_USEC_PER_SEC / 20)
 
+/* Of a user's helper, for one connection: the first one may have ended at that very time */
+#define STARTS_MAX 2
+
 struct _virStorageTemplateClient {
+    char *socket;
+    bool session;      /* the helper is the user's, and started when it is needed */
     GMutex lock;       /* of the fields below; short */
     GMutex connecting; /* held while one thread connects */
     GDBusConnection *connection;
@@ -49,7 +58,11 @@ virStorageTemplateClient *
 virStorageTemplateClientNew(void)
 {
     virStorageTemplateClient *client = g_new0(virStorageTemplateClient, 1);
+    /* Tests have their own helper */
+    const char *path = g_getenv("VIRT_TEMPLATE_SOCKET");
 
+    client->session = !path && vts_is_session();
+    client->socket = client->session ? vts_socket() : g_strdup(path ? path : HELPER_SOCKET);
     g_mutex_init(&client->lock);
     g_mutex_init(&client->connecting);
     return client;
@@ -59,15 +72,6 @@ gint64
 virStorageTemplateDeadline(void)
 {
     return g_get_monotonic_time() + VIR_STORAGE_TEMPLATE_BOUND_US;
-}
-
-/* Tests have their own helper */
-static const char *
-virStorageTemplateSocket(void)
-{
-    const char *path = g_getenv("VIRT_TEMPLATE_SOCKET");
-
-    return path ? path : HELPER_SOCKET;
 }
 
 static int
@@ -98,17 +102,15 @@ virStorageTemplateGreetingTimeout(gpointer opaque)
 
 /* Connect, or fail at @deadline */
 static GDBusConnection *
-virStorageTemplateGreet(gint64 deadline, GError **error)
+virStorageTemplateGreet(const char *socket, gint64 deadline, GError **error)
 {
-    g_autofree char *address = NULL, *escaped = NULL;
+    g_autofree char *address = NULL, *escaped = g_dbus_address_escape_value(socket);
     g_autoptr(GMainContext) context = g_main_context_new();
     g_autoptr(GCancellable) cancellable = g_cancellable_new();
     g_autoptr(GSource) timer = g_timeout_source_new(virStorageTemplateTimeoutMs(deadline));
     virStorageTemplateGreeting greeting = {.cancellable = cancellable};
 
-    escaped = g_dbus_address_escape_value(virStorageTemplateSocket());
     address = g_strconcat("unix:path=", escaped, NULL);
-
     g_main_context_push_thread_default(context);
     g_source_set_callback(timer, virStorageTemplateGreetingTimeout, &greeting, NULL);
     g_source_attach(timer, context);
@@ -118,19 +120,75 @@ virStorageTemplateGreet(gint64 deadline, GError **error)
         g_main_context_iteration(context, TRUE);
     g_source_destroy(timer);
     g_main_context_pop_thread_default(context);
+    if (greeting.error)
+        g_propagate_error(error, greeting.error);
+    else
+        g_dbus_connection_set_exit_on_close(greeting.connection, FALSE);
+    return greeting.connection;
+}
 
-    if (!greeting.connection) {
-        bool hangs = g_error_matches(greeting.error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+static bool
+virStorageTemplateIsTimeout(const GError *error)
+{
+    return g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED) ||
+           g_error_matches(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
+}
 
-        g_set_error(error, G_IO_ERROR, hangs ? G_IO_ERROR_TIMED_OUT : G_IO_ERROR_CONNECTION_REFUSED,
-                    "virttemplated does not answer on %s: %s; see 'systemctl status "
-                    "virttemplated.socket virttemplated'",
-                    virStorageTemplateSocket(), hangs ? "it hangs" : greeting.error->message);
-        g_clear_error(&greeting.error);
+/* A directory that is not the user's own may have a socket of somebody else's */
+static bool
+virStorageTemplateIsOwn(GDBusConnection *connection, GError **error)
+{
+    GIOStream *stream = g_dbus_connection_get_stream(connection);
+    g_autoptr(GCredentials) peer = g_socket_get_credentials(
+        g_socket_connection_get_socket(G_SOCKET_CONNECTION(stream)), error);
+    uid_t uid = peer ? g_credentials_get_unix_user(peer, error) : (uid_t)-1;
+
+    if (uid == geteuid())
+        return true;
+    if (peer && error && !*error)
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED, "it is a program of uid %u",
+                    uid);
+    return false;
+}
+
+/* The user's helper, which is started if it is not there, or if it ended while it was greeted */
+static GDBusConnection *
+virStorageTemplateGreetOwn(const char *socket, gint64 deadline, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    g_autoptr(GDBusConnection) connection = virStorageTemplateGreet(socket, deadline, &failure);
+
+    for (int i = 0; i < STARTS_MAX && !connection && !virStorageTemplateIsTimeout(failure); i++) {
+        VIR_DEBUG("'%s': %s; the helper is started", socket, failure->message);
+        if (!vts_start(vts_program(), deadline, error))
+            return NULL;
+        g_clear_error(&failure);
+        connection = virStorageTemplateGreet(socket, deadline, &failure);
+    }
+    if (!connection) {
+        g_propagate_error(error, g_steal_pointer(&failure));
         return NULL;
     }
-    g_dbus_connection_set_exit_on_close(greeting.connection, FALSE);
-    return greeting.connection;
+    return virStorageTemplateIsOwn(connection, error) ? g_steal_pointer(&connection) : NULL;
+}
+
+static GDBusConnection *
+virStorageTemplateClientGreet(virStorageTemplateClient *client, gint64 deadline, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    GDBusConnection *connection =
+        client->session ? virStorageTemplateGreetOwn(client->socket, deadline, &failure)
+                        : virStorageTemplateGreet(client->socket, deadline, &failure);
+    bool hangs = !connection && virStorageTemplateIsTimeout(failure);
+
+    if (!connection)
+        g_set_error(error, G_IO_ERROR, hangs ? G_IO_ERROR_TIMED_OUT : G_IO_ERROR_CONNECTION_REFUSED,
+                    "virttemplated does not answer on %s: %s; see %s", client->socket,
+                    g_error_matches(failure, G_IO_ERROR, G_IO_ERROR_CANCELLED) ? "it hangs"
+                                                                               : failure->message,
+                    client->session ? "'virt-template doctor'"
+                                    : "'systemctl status virttemplated.socket virttemplated'");
+    return connection;
 }
 
 /* The connection if it is open, with a reference */
@@ -194,7 +252,7 @@ virStorageTemplateClientConnect(virStorageTemplateClient *client, gint64 deadlin
     g_mutex_lock(&client->connecting);
     connection = virStorageTemplateClientPeek(client);
     if (!connection && !virStorageTemplateClientFailedSince(client, start, error)) {
-        connection = virStorageTemplateGreet(deadline, &failure);
+        connection = virStorageTemplateClientGreet(client, deadline, &failure);
         virStorageTemplateClientNote(client, connection, failure);
         if (failure)
             g_propagate_error(error, failure);

@@ -1,0 +1,75 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Users of the private machine, each with a home, a runtime directory and a libvirtd of his own.
+# Sourced after functions.sh.
+
+declare -A SESSION_LIBVIRTD
+
+# make_user NAME UID
+make_user() {
+    useradd --uid "$2" --home-dir "$VT_SCRATCH/home/$1" --no-create-home --shell /bin/sh "$1"
+    mkdir -p "$VT_SCRATCH/home" /run/user
+    install -d -m 0700 -o "$1" -g "$1" "$VT_SCRATCH/home/$1" "/run/user/$2"
+}
+
+# as NAME COMMAND...: with nothing but what a login gives
+as() {
+    local name=$1 uid
+    shift
+    uid=$(id -u "$name")
+    setpriv --reuid "$uid" --regid "$(id -g "$name")" --init-groups \
+        env -i HOME="$VT_SCRATCH/home/$name" USER="$name" LOGNAME="$name" LC_ALL=C \
+        PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin XDG_RUNTIME_DIR="/run/user/$uid" \
+        "$@"
+}
+
+# start_session NAME: his libvirtd, as the user unit starts it
+start_session() {
+    local backend
+    backend=$(dirname "$(installed libvirt_storage_backend_fs.so)")
+    as "$1" env LIBVIRT_STORAGE_BACKEND_DIR="$backend" LIBVIRT_LOG_OUTPUTS="2:file:$LOGS/libvirtd-$1.log" \
+        libvirtd 3>&- >>"$LOGS/libvirtd-$1.out" 2>&1 &
+    SESSION_LIBVIRTD[$1]=$!
+    : >"$LOGS/libvirtd-$1.log"
+    chown "$1" "$LOGS/libvirtd-$1.log"
+    wait_daemon "libvirtd of $1" $! as "$1" virsh list
+}
+
+stop_session() {
+    stop_pid "${SESSION_LIBVIRTD[$1]}"
+    unset "SESSION_LIBVIRTD[$1]"
+}
+
+# assert_session_alive NAME: the same process as at the start
+assert_session_alive() {
+    kill -0 "${SESSION_LIBVIRTD[$1]}" || fail "libvirtd of $1 is gone"
+    as "$1" virsh list
+}
+
+# session_socket NAME
+session_socket() {
+    echo "/run/user/$(id -u "$1")/virt-template/virttemplated-sock"
+}
+
+# helper_of NAME: the process of his helper, if there is one
+helper_of() {
+    pgrep -u "$1" -x virttemplated || [ $? = 1 ]
+}
+
+# session_pool NAME POOL STORE: a running template pool POOL, and a stock pool `default`
+session_pool() {
+    local home=$VT_SCRATCH/home/$1
+    # shellcheck disable=SC2034 # read by pool_xml
+    local POLICY=$home/.config/virt-template/policy.json
+    pool_xml "$2" "$3" "$home/$2" >"$VT_SCRATCH/pool-$1-$2.xml"
+    as "$1" virsh pool-define "$VT_SCRATCH/pool-$1-$2.xml"
+    as "$1" virsh pool-build "$2"
+    as "$1" virsh pool-start "$2"
+}
+
+# session_clone NAME VOLUME TEMPLATE_VOLUME [FORMAT [POOL]]
+session_clone() {
+    volume_xml "$2" "${4:-qcow2}" >"$VT_SCRATCH/volume-$2.xml"
+    as "$1" virsh vol-create-from "${5:-default}" "$VT_SCRATCH/volume-$2.xml" "$3" \
+        --inputpool templates
+}
