@@ -3,6 +3,7 @@
 #include "vt-error.h"
 
 #include <errno.h>
+#include <string.h>
 
 static const char *const dbus_names[] = {
     [VT_ERROR_FAILED] = "virttemplate.Error.Failed",
@@ -41,14 +42,31 @@ vt_error_from_dbus_name(const char *name)
     return VT_ERROR_FAILED;
 }
 
+/* What others wrote may stand in a message, cut anywhere. D-Bus takes nothing but UTF-8, and a
+ * terminal obeys control characters: U+009B begins a sequence as ESC does */
+static void
+clean(GError *error)
+{
+    char *valid = g_utf8_make_valid(error->message, -1);
+
+    for (char *at = valid; *at; at = g_utf8_next_char(at)) {
+        if (*at != '\n' && g_unichar_iscntrl(g_utf8_get_char(at)))
+            memset(at, '?', (size_t)(g_utf8_next_char(at) - at));
+    }
+    g_free(error->message);
+    error->message = valid;
+}
+
 bool
 vt_throw(GError **error, VtError code, const char *format, ...)
 {
     va_list args;
 
     va_start(args, format);
-    if (error && !*error)
+    if (error && !*error) {
         *error = g_error_new_valist(VT_ERROR, (int)code, format, args);
+        clean(*error);
+    }
     va_end(args);
     return false;
 }

@@ -66,7 +66,8 @@ VtError vt_error_from_dbus_name(const char *name);
  * @code: a #VtError
  * @format: printf format; names the thing, the reason and what to do
  *
- * Set @error. Returns false, so that `return vt_throw(...)` ends a function.
+ * Set @error. Its message is valid UTF-8 whatever the arguments are, and has no control character
+ * but newlines. Returns false, so that `return vt_throw(...)` ends a function.
  */
 bool vt_throw(GError **error, VtError code, const char *format, ...) G_GNUC_PRINTF(3, 4);
 

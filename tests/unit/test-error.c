@@ -27,11 +27,38 @@ test_errno(void)
     g_assert_false(vt_throw(NULL, VT_ERROR_BUSY, "nobody listens"));
 }
 
+static const struct {
+    const char *given, *shown;
+} messages[] = {
+    {"plain", "plain"},
+    {"two\nlines", "two\nlines"},
+    /* a character that was cut, and bytes that never were one */
+    {"K\xc3\xb6ln K\xc3", "K\xc3\xb6ln K\xef\xbf\xbd"},
+    {"\xff", "\xef\xbf\xbd"},
+    /* ESC ]0; sets the title of a terminal; U+009B is CSI in one character */
+    {"a\x1b]0;b\x07", "a?]0;b?"},
+    {"a\xc2\x9b"
+     "2J\x7f\r",
+     "a??2J??"},
+};
+
+static void
+test_message(void)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(messages); i++) {
+        g_autoptr(GError) error = NULL;
+
+        g_assert_false(vt_throw(&error, VT_ERROR_FAILED, "%s", messages[i].given));
+        g_assert_cmpstr(error->message, ==, messages[i].shown);
+    }
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/error/names", test_names);
     g_test_add_func("/error/errno", test_errno);
+    g_test_add_func("/error/message", test_message);
     return g_test_run();
 }
