@@ -93,8 +93,12 @@ vt_auth_file_find(GBytes *bytes, const char *host, const char *repository,
     json_t *root = NULL, *auths;
     bool ok;
 
-    if (!vt_json_parse(bytes, "auth file", VT_AUTH_FILE_MAX, &root, error))
-        return false;
+    /* its own error shows what it stumbled over, which may be a password */
+    if (!vt_json_parse(bytes, "auth file", VT_AUTH_FILE_MAX, &root, NULL))
+        return vt_throw(error, VT_ERROR_INVALID,
+                        "auth file: not one JSON object of at most %u bytes in which each member "
+                        "has a name of its own; log in again",
+                        VT_AUTH_FILE_MAX);
     auths = json_object_get(root, "auths");
     if (auths && !json_is_object(auths))
         ok = vt_throw(error, VT_ERROR_INVALID, "auth file: \"auths\" is not an object");

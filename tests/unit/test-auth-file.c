@@ -65,8 +65,12 @@ static void
 test_bad(void)
 {
     static const char *const hosts[] = {"bad.example", "empty.example"};
-    static const char *const documents[] = {"", "[]", "{\"auths\":3}",
-                                            "{\"auths\":{},\"auths\":{}}"};
+    static const char *const documents[] = {"",
+                                            "[]",
+                                            "{\"auths\":3}",
+                                            "{\"auths\":{},\"auths\":{}}",
+                                            "{\"auths\":{\"h\":{\"auth\" \"c2VjcmV0\"}}}",
+                                            "{\"auths\":{\"c2VjcmV0\":1,\"c2VjcmV0\":1}}"};
     VtCredentials *credentials = NULL;
 
     for (gsize i = 0; i < G_N_ELEMENTS(hosts); i++) {
@@ -83,6 +87,7 @@ test_bad(void)
 
         g_assert_false(vt_auth_file_find(bytes, "h", "r", &credentials, &error));
         g_assert_error(error, VT_ERROR, VT_ERROR_INVALID);
+        g_assert_null(strstr(error->message, "c2VjcmV0"));
     }
 }
 
