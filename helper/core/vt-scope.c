@@ -33,21 +33,6 @@ has_odd_part(const char *path)
            g_strv_contains((const char *const *)parts, "..");
 }
 
-/* "r.example", "r.example:5000", "[::1]:5000" */
-static bool
-is_host(const char *text)
-{
-    const char *port = strrchr(text, ':');
-    g_autofree char *host = NULL;
-
-    if (*text == '[')
-        return all_of(text, HOST_CHARS "[]:");
-    if (!port)
-        return all_of(text, HOST_CHARS);
-    host = g_strndup(text, (gsize)(port - text));
-    return all_of(host, HOST_CHARS) && all_of(port + 1, "0123456789");
-}
-
 static const char *
 docker_problem(const char *scope)
 {
@@ -61,7 +46,7 @@ docker_problem(const char *scope)
         return all_of(scope + 2, HOST_CHARS) ? NULL : "a wildcard has no port and no path";
     if (strstr(scope, "://"))
         return "write it without 'docker://'";
-    if (!is_host(host))
+    if (!vt_store_host_check(host))
         return "it does not begin with host[:port]";
     if (slash && colon > slash) {
         path[colon - slash - 1] = '\0';

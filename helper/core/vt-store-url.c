@@ -9,7 +9,7 @@
 /* OCI distribution-spec: host and repository name together */
 #define STORE_HOST_PREFIX_MAX 255
 
-#define HOST_CHARS   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]"
+#define HOST_PATTERN "^([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?$"
 #define PREFIX_CHARS "abcdefghijklmnopqrstuvwxyz0123456789._-/"
 
 static bool
@@ -56,16 +56,22 @@ parse_oci(const char *text, VtStoreUrl *url, GError **error)
     return true;
 }
 
+bool
+vt_store_host_check(const char *host)
+{
+    return g_regex_match_simple(HOST_PATTERN, host, G_REGEX_DOLLAR_ENDONLY, 0);
+}
+
 static bool
 parse_docker(const char *text, VtStoreUrl *url, GError **error)
 {
-    const char *host = text + strlen("docker://");
-    size_t length = strcspn(host, "/");
-    const char *prefix = host + length + (host[length] == '/');
-    g_autofree char *trimmed = g_strdup(prefix);
+    const char *start = text + strlen("docker://");
+    size_t length = strcspn(start, "/");
+    const char *prefix = start + length + (start[length] == '/');
+    g_autofree char *host = g_strndup(start, length), *trimmed = g_strdup(prefix);
 
-    if (length == 0 || strspn(host, HOST_CHARS) < length)
-        return store_error(text, "no host, or a character is not allowed in it", error);
+    if (!vt_store_host_check(host))
+        return store_error(text, "it has no host[:port]", error);
     if (g_str_has_suffix(trimmed, "/"))
         trimmed[strlen(trimmed) - 1] = '\0';
     if (strspn(trimmed, PREFIX_CHARS) != strlen(trimmed) || has_dot_part(trimmed) ||
@@ -74,7 +80,7 @@ parse_docker(const char *text, VtStoreUrl *url, GError **error)
     if (length + strlen(trimmed) > STORE_HOST_PREFIX_MAX)
         return store_error(text, "host and prefix are longer than 255 characters", error);
     url->transport = VT_TRANSPORT_DOCKER;
-    url->host = g_strndup(host, length);
+    url->host = g_steal_pointer(&host);
     url->prefix = g_steal_pointer(&trimmed);
     return true;
 }

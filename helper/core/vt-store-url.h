@@ -31,6 +31,10 @@ typedef struct {
  */
 bool vt_store_url_parse(const char *text, VtStoreUrl **ret_url, GError **error);
 
+/** vt_store_host_check: Returns: whether @host is a name, an IPv4 address or an IPv6 address in
+ *  brackets, and perhaps a port */
+bool vt_store_host_check(const char *host);
+
 /** vt_store_url_format: Returns: (transfer full): the canonical text form of @url */
 char *vt_store_url_format(const VtStoreUrl *url);
 
