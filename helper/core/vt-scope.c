@@ -83,13 +83,14 @@ vt_scope_problem(VtTransport transport, const char *scope)
     return transport == VT_TRANSPORT_DOCKER ? docker_problem(scope) : oci_problem(scope);
 }
 
-/* "*.b.c" and "*.c" for "a.b.c:5000/x": without the port, as containers-policy.json(5) has it */
+/* "*.b.c" and "*.c" for "a.b.c:5000/x": without the port, as containers-policy.json(5) has it; the
+ * dot at the end of "a.b.c." has nothing behind it */
 static void
 add_wildcards(GPtrArray *candidates, const char *scope)
 {
     g_autofree char *host = g_strndup(scope, strcspn(scope, ":/"));
 
-    for (const char *dot = strchr(host, '.'); dot; dot = strchr(dot + 1, '.'))
+    for (const char *dot = strchr(host, '.'); dot && dot[1]; dot = strchr(dot + 1, '.'))
         g_ptr_array_add(candidates, g_strconcat("*", dot, NULL));
 }
 

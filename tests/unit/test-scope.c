@@ -9,6 +9,7 @@ static const struct {
      "r.example.com:5000/golden/web:1.2.0 r.example.com:5000/golden/web r.example.com:5000/golden "
      "r.example.com:5000 *.example.com *.com "},
     {VT_TRANSPORT_DOCKER, "localhost/web", NULL, "localhost/web localhost "},
+    {VT_TRANSPORT_DOCKER, "r.example./web", NULL, "r.example./web r.example. *.example. "},
     {VT_TRANSPORT_DOCKER, "[::1]:5000/web", NULL, "[::1]:5000/web [::1]:5000 "},
     {VT_TRANSPORT_OCI, "/srv/golden", "web/1.2.0", "/srv/golden:web/1.2.0 /srv/golden /srv "},
     {VT_TRANSPORT_OCI, "/srv", NULL, "/srv "},
