@@ -134,23 +134,6 @@ virStorageTemplateIsTimeout(const GError *error)
            g_error_matches(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
 }
 
-/* A directory that is not the user's own may have a socket of somebody else's */
-static bool
-virStorageTemplateIsOwn(GDBusConnection *connection, GError **error)
-{
-    GIOStream *stream = g_dbus_connection_get_stream(connection);
-    g_autoptr(GCredentials) peer = g_socket_get_credentials(
-        g_socket_connection_get_socket(G_SOCKET_CONNECTION(stream)), error);
-    uid_t uid = peer ? g_credentials_get_unix_user(peer, error) : (uid_t)-1;
-
-    if (uid == geteuid())
-        return true;
-    if (peer && error && !*error)
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED, "it is a program of uid %u",
-                    uid);
-    return false;
-}
-
 /* The user's helper, which is started if it is not there, or if it ended while it was greeted */
 static GDBusConnection *
 virStorageTemplateGreetOwn(const char *socket, gint64 deadline, GError **error)
@@ -169,7 +152,7 @@ virStorageTemplateGreetOwn(const char *socket, gint64 deadline, GError **error)
         g_propagate_error(error, g_steal_pointer(&failure));
         return NULL;
     }
-    return virStorageTemplateIsOwn(connection, error) ? g_steal_pointer(&connection) : NULL;
+    return vts_is_own(connection, error) ? g_steal_pointer(&connection) : NULL;
 }
 
 static GDBusConnection *

@@ -9,18 +9,21 @@
 
 /* Returns: (nullable): the connection, if there is one */
 static VtcClient *
-check_helper(VtcReport *report, const char *socket)
+check_helper(VtcReport *report, const VtcHelperOptions *helper)
 {
     g_autoptr(VtcClient) client = NULL;
     g_autoptr(GVariant) reply = NULL;
     g_autoptr(GError) error = NULL;
     const char *version = "";
 
-    if (!vtc_client_open(socket, false, &client, &error) ||
+    if (!vtc_client_open(helper, false, &client, &error) ||
         !vtc_client_call(client, "Hello", NULL, "(s)", &reply, &error)) {
         vtc_report_fail(report, "helper",
-                        "'systemctl enable --now virttemplated.socket virttemplated-ro.socket'; "
-                        "'journalctl -u virttemplated' has its messages",
+                        vtc_helper_is_session(helper)
+                            ? "'virttemplated --session' in a terminal shows its messages"
+                            : "'systemctl enable --now virttemplated.socket "
+                              "virttemplated-ro.socket'; 'journalctl -u virttemplated' has its "
+                              "messages",
                         "%s", error->message);
         return NULL;
     }
@@ -28,7 +31,10 @@ check_helper(VtcReport *report, const char *socket)
     if (strcmp(version, VT_VERSION) == 0)
         vtc_report_ok(report, "helper", "version %s at %s", version, vtc_client_socket(client));
     else
-        vtc_report_fail(report, "helper", "'systemctl restart virttemplated'",
+        vtc_report_fail(report, "helper",
+                        vtc_helper_is_session(helper)
+                            ? "end your virttemplated; the next one is started when it is needed"
+                            : "'systemctl restart virttemplated'",
                         "virttemplated has version %s, virt-template %s", version, VT_VERSION);
     return g_steal_pointer(&client);
 }
@@ -79,23 +85,23 @@ static bool
 run(const VtcVerb *self, char **argv, GError **error)
 {
     g_autoptr(VtcReport) report = vtc_report_new();
-    g_autofree char *socket = NULL;
+    g_auto(VtcHelperOptions) helper = {0};
     g_auto(GStrv) words = NULL;
     g_autoptr(VtcClient) client = NULL;
     gboolean json = FALSE;
     unsigned failures;
     const GOptionEntry entries[] = {
         {"json", 'j', 0, G_OPTION_ARG_NONE, &json, "Print JSON", NULL},
-        {"socket", 0, 0, G_OPTION_ARG_FILENAME, &socket, "Socket of virttemplated", "PATH"},
+        VTC_SOCKET_ENTRIES(helper),
         {NULL},
     };
 
     if (!vtc_verb_parse(self, argv, entries, &words, error))
         return false;
-    vtc_doctor_libvirt(report);
+    vtc_doctor_libvirt(report, vtc_helper_is_session(&helper));
     vtc_doctor_hook(report);
-    vtc_doctor_host(report);
-    client = check_helper(report, socket);
+    vtc_doctor_host(report, vtc_helper_is_session(&helper));
+    client = check_helper(report, &helper);
     if (client)
         vtc_doctor_pools(report, client);
     failures = count_failures(report);
@@ -113,6 +119,8 @@ const VtcVerb vtc_verb_doctor = {
     .name = "doctor",
     .words = "",
     .summary = "Find out why this host does not work",
-    .detail = "Run it as root: it looks into libvirtd, and tries to seal a file in each pool.",
+    .detail = "Run it as root, for the system's libvirt: it looks into libvirtd, and tries to\n"
+              "seal a file in each pool. Other users see what concerns the libvirt of their\n"
+              "session.",
     .run = run,
 };

@@ -29,12 +29,12 @@ run_method(const VtcVerb *self, char **argv, const char *method, GError **error)
     g_autofree char *xml = NULL;
     g_auto(GStrv) words = NULL;
     const GOptionEntry entries[] = {
-        {"socket", 0, 0, G_OPTION_ARG_FILENAME, &helper.socket, "Socket of virttemplated", "PATH"},
+        VTC_SOCKET_ENTRIES(helper),
         {NULL},
     };
 
     return vtc_verb_parse(self, argv, entries, &words, error) && read_stdin(&xml, error) &&
-           vtc_client_open(helper.socket, true, &client, error) &&
+           vtc_client_open(&helper, true, &client, error) &&
            vtc_client_call(client, method, g_variant_new("(s)", xml), "(s)", NULL, error);
 }
 
@@ -76,13 +76,13 @@ run_secrets(const VtcVerb *self, char **argv, GError **error)
     gboolean removes = FALSE;
     const GOptionEntry entries[] = {
         {"remove", 0, 0, G_OPTION_ARG_NONE, &removes, "Forget them; stdin is not read", NULL},
-        {"socket", 0, 0, G_OPTION_ARG_FILENAME, &helper.socket, "Socket of virttemplated", "PATH"},
+        VTC_SOCKET_ENTRIES(helper),
         {NULL},
     };
 
     return vtc_verb_parse(self, argv, entries, &words, error) &&
            (removes || vtc_secrets_read(stdin, "stdin", &secrets, error)) &&
-           vtc_client_open(helper.socket, true, &client, error) &&
+           vtc_client_open(&helper, true, &client, error) &&
            vtc_secrets_send(client, words[0], words[1], secrets, error);
 }
 

@@ -63,7 +63,7 @@ print_jobs(GVariant *jobs)
 static bool
 run(const VtcVerb *self, char **argv, GError **error)
 {
-    g_autofree char *socket = NULL;
+    g_auto(VtcHelperOptions) helper = {0};
     g_auto(GStrv) words = NULL;
     g_autoptr(VtcClient) client = NULL;
     g_autoptr(GVariant) reply = NULL, jobs = NULL;
@@ -72,7 +72,7 @@ run(const VtcVerb *self, char **argv, GError **error)
     const GOptionEntry entries[] = {
         {"cancel", 0, 0, G_OPTION_ARG_INT64, &cancel, "Cancel one instead of listing them", "JOB"},
         {"json", 'j', 0, G_OPTION_ARG_NONE, &json, "Print JSON", NULL},
-        {"socket", 0, 0, G_OPTION_ARG_FILENAME, &socket, "Socket of virttemplated", "PATH"},
+        VTC_SOCKET_ENTRIES(helper),
         {NULL},
     };
 
@@ -83,7 +83,7 @@ run(const VtcVerb *self, char **argv, GError **error)
                          "--cancel %" G_GINT64_FORMAT " is not the number of a job; "
                          "'virt-template jobs' lists them",
                          cancel);
-    if (!vtc_client_open(socket, cancel != NO_JOB, &client, error))
+    if (!vtc_client_open(&helper, cancel != NO_JOB, &client, error))
         return false;
     if (cancel != NO_JOB)
         return vtc_client_call(client, "CancelJob", g_variant_new("(t)", (guint64)cancel), "()",

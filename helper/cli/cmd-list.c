@@ -7,6 +7,7 @@
 
 #include "vt-policy-file.h"
 #include "vt-publish-catalog.h"
+#include "vts-session.h"
 
 /* How long the helper may ask the store before it answers from what it knows */
 #define WAIT_MS 5000
@@ -167,7 +168,8 @@ print_catalog_json(const VtCatalog *catalog)
 static bool
 list_store(const VtcStoreOptions *options, const char *policy_file, bool json, GError **error)
 {
-    const char *file = policy_file ? policy_file : VT_POLICY_DEFAULT_PATH;
+    g_autofree char *file =
+        policy_file ? g_strdup(policy_file) : vts_policy_file(VT_POLICY_DEFAULT_PATH);
     g_autoptr(VtStoreUrl) url = NULL;
     g_autoptr(VtStore) store = NULL;
     g_autoptr(VtPolicy) policy = NULL;
@@ -205,9 +207,9 @@ run(const VtcVerb *self, char **argv, GError **error)
 
     if (!vtc_verb_parse(self, argv, entries, &words, error))
         return false;
-    if (store.url && (helper.pool || helper.socket))
+    if (store.url && (helper.pool || helper.socket || helper.uri))
         return vtc_usage(error, "--store lists a store without virttemplated; it does not go with "
-                                "--pool or --socket");
+                                "--pool, --connect or --socket");
     if (!store.url && (policy || store.ca_file || store.auth_file || store.insecure))
         return vtc_usage(error, "--policy, --ca-file, --authfile and --insecure need --store");
     return store.url ? list_store(&store, policy, json, error) : list_pool(&helper, json, error);

@@ -117,9 +117,10 @@ check_apparmor(VtcReport *report)
 }
 
 void
-vtc_doctor_host(VtcReport *report)
+vtc_doctor_host(VtcReport *report, bool session)
 {
-    check_users(report);
+    if (!session)
+        check_users(report);
     check_qemu(report);
     check_apparmor(report);
 }

@@ -3,11 +3,16 @@
 #include "vtc-doctor.h"
 
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LOADER   "libvirt_storage_backend_fs.so"
 #define VARIABLE "LIBVIRT_STORAGE_BACKEND_DIR="
-#define RESTART  "'systemctl restart libvirtd' (or virtstoraged, where that runs instead)"
+#define ENABLE                                                                                     \
+    "'systemctl --user enable --now virt-template-libvirtd.socket' (or "                           \
+    "virt-template-virtstoraged.socket, where that runs instead)"
+#define END_IT  "end that process; " ENABLE
+#define RESTART "'systemctl restart libvirtd' (or virtstoraged, where that runs instead)"
 
 static const char *const daemons[] = {"virtstoraged", "libvirtd"};
 
@@ -127,6 +132,30 @@ check_dropin(VtcReport *report)
             VT_MODULE_DIR);
 }
 
+/* libvirt does not pass the variable on to the daemon that a client starts; the user's systemd does
+ */
+static void
+check_user_unit(VtcReport *report)
+{
+    g_autofree char *enabled =
+        g_build_filename(g_get_user_config_dir(), "systemd/user/sockets.target.wants", NULL);
+    const char *const folders[] = {enabled, "/etc/systemd/user/sockets.target.wants"};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(folders) * G_N_ELEMENTS(daemons); i++) {
+        g_autofree char *path =
+            g_strdup_printf("%s/virt-template-%s.socket", folders[i / G_N_ELEMENTS(daemons)],
+                            daemons[i % G_N_ELEMENTS(daemons)]);
+
+        if (g_file_test(path, G_FILE_TEST_IS_SYMLINK)) {
+            vtc_report_ok(report, "user unit", "%s", path);
+            return;
+        }
+    }
+    vtc_report_warn(report, "user unit", ENABLE,
+                    "no unit of " VT_USER_UNIT_DIR " is enabled that starts the libvirt of your "
+                    "session with " VARIABLE VT_MODULE_DIR);
+}
+
 /* ---- the running daemon ---- */
 
 /* The value of @variable ("NAME=") in the environment block @data */
@@ -138,6 +167,13 @@ find_variable(const char *data, gsize length, const char *variable)
             return at + strlen(variable);
     }
     return NULL;
+}
+
+/* What to do about a daemon that runs */
+static const char *
+restart_advice(bool session)
+{
+    return session ? END_IT : RESTART;
 }
 
 static void
@@ -156,7 +192,7 @@ check_mapped(VtcReport *report, const char *name, const char *pid)
 }
 
 static void
-check_process(VtcReport *report, const char *name, const char *pid)
+check_process(VtcReport *report, bool session, const char *name, const char *pid)
 {
     g_autofree char *path = g_strdup_printf("/proc/%s/environ", pid), *data = NULL;
     const char *folder;
@@ -175,27 +211,43 @@ check_process(VtcReport *report, const char *name, const char *pid)
                         "another drop-in sets the variable; see 'systemctl cat libvirtd'",
                         "%s (process %s) looks for its backends in %s", name, pid, folder);
     else
-        vtc_report_fail(report, "loaded", RESTART,
-                        "%s (process %s) was started without the drop-in", name, pid);
+        vtc_report_fail(report, "loaded", restart_advice(session),
+                        "%s (process %s) was started without the %s", name, pid,
+                        session ? "user unit" : "drop-in");
+}
+
+/* The system's is root's, a session's the user's */
+static bool
+is_daemon_of(uid_t uid, const char *pid, char **ret_name)
+{
+    g_autofree char *folder = g_strdup_printf("/proc/%s", pid);
+    g_autofree char *path = g_strdup_printf("/proc/%s/comm", pid), *name = NULL;
+    struct stat st;
+
+    if (!g_ascii_isdigit(pid[0]) || !g_file_get_contents(path, &name, NULL, NULL) ||
+        stat(folder, &st) < 0 || st.st_uid != uid)
+        return false;
+    g_strchomp(name);
+    if (strcmp(name, daemons[0]) != 0 && strcmp(name, daemons[1]) != 0)
+        return false;
+    *ret_name = g_steal_pointer(&name);
+    return true;
 }
 
 static void
-check_running(VtcReport *report)
+check_running(VtcReport *report, bool session)
 {
     g_autoptr(GDir) proc = g_dir_open("/proc", 0, NULL);
     bool found = false;
     const char *pid;
 
     while (proc && (pid = g_dir_read_name(proc))) {
-        g_autofree char *path = g_strdup_printf("/proc/%s/comm", pid), *name = NULL;
+        g_autofree char *name = NULL;
 
-        if (!g_ascii_isdigit(pid[0]) || !g_file_get_contents(path, &name, NULL, NULL))
+        if (!is_daemon_of(session ? geteuid() : 0, pid, &name))
             continue;
-        g_strchomp(name);
-        if (strcmp(name, daemons[0]) == 0 || strcmp(name, daemons[1]) == 0) {
-            found = true;
-            check_process(report, name, pid);
-        }
+        found = true;
+        check_process(report, session, name, pid);
     }
     if (!found)
         vtc_report_warn(report, "loaded", "any libvirt client starts it, e.g. 'virsh pool-list'",
@@ -203,10 +255,13 @@ check_running(VtcReport *report)
 }
 
 void
-vtc_doctor_libvirt(VtcReport *report)
+vtc_doctor_libvirt(VtcReport *report, bool session)
 {
     check_module(report);
     check_links(report);
-    check_dropin(report);
-    check_running(report);
+    if (session)
+        check_user_unit(report);
+    else
+        check_dropin(report);
+    check_running(report, session);
 }

@@ -7,6 +7,7 @@
 #include "vt-policy-file.h"
 #include "vt-publish-catalog.h"
 #include "vt-seal.h"
+#include "vts-session.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -45,10 +46,13 @@ check_seal(const Visit *visit, int dir_fd)
                         "use a file system that can be written to",
                         "no file can be made in %s: %s", visit->pool->target, error->message);
     else if (seal == VT_SEAL_NONE)
-        vtc_report_warn(visit->report, "seal",
-                        "use a file system with fs-verity (ext4: 'tune2fs -O verity') or chattr +i",
-                        "layers are protected by their mode alone (%s)",
-                        reason ? reason : "no reason given");
+        vtc_report_warn(
+            visit->report, "seal",
+            vts_is_session() ? "use a file system with fs-verity (ext4: 'tune2fs -O verity'), the "
+                               "only seal that needs no root"
+                             : "use a file system with fs-verity (ext4: 'tune2fs -O verity') or "
+                               "chattr +i",
+            "layers are protected by their mode alone (%s)", reason ? reason : "no reason given");
     else
         vtc_report_ok(visit->report, "seal", "%s", vt_seal_name(seal));
 }
@@ -108,8 +112,10 @@ check_expiry(const Visit *visit, const VtCatalog *catalog)
 static void
 check_catalog(const Visit *visit, const VtPolicy *policy)
 {
+    g_autofree char *own = vts_config_file("auth.json");
+    const char *auth_file = vts_is_session() ? own : HELPER_AUTH_FILE;
     const VtStoreOptions options = {
-        .auth_file = g_file_test(HELPER_AUTH_FILE, G_FILE_TEST_EXISTS) ? HELPER_AUTH_FILE : NULL,
+        .auth_file = g_file_test(auth_file, G_FILE_TEST_EXISTS) ? auth_file : NULL,
         .layout_fd = -1,
     };
     g_autoptr(VtStoreUrl) url = NULL;
@@ -132,7 +138,8 @@ check_catalog(const Visit *visit, const VtPolicy *policy)
 static void
 check_policy(const Visit *visit)
 {
-    const char *file = *visit->pool->policy ? visit->pool->policy : VT_POLICY_DEFAULT_PATH;
+    g_autofree char *usual = vts_policy_file(VT_POLICY_DEFAULT_PATH);
+    const char *file = *visit->pool->policy ? visit->pool->policy : usual;
     g_autoptr(VtPolicy) policy = NULL;
     g_autoptr(GError) error = NULL;
 

@@ -61,14 +61,14 @@ char *vtc_doctor_output(const char *const *argv);
 /** vtc_doctor_find_program: Returns: (transfer full) (nullable): also looks into sbin */
 char *vtc_doctor_find_program(const char *name);
 
-/* vtc-doctor-libvirt.c: the module, and the libvirt that is to load it */
-void vtc_doctor_libvirt(VtcReport *report);
+/* vtc-doctor-libvirt.c: the module, and the libvirt that is to load it; @session: the user's */
+void vtc_doctor_libvirt(VtcReport *report, bool session);
 
 /* vtc-doctor-hook.c: libvirt's hook for domains that start */
 void vtc_doctor_hook(VtcReport *report);
 
 /* vtc-doctor-host.c: programs and users that the helper needs */
-void vtc_doctor_host(VtcReport *report);
+void vtc_doctor_host(VtcReport *report, bool session);
 
 /**
  * vtc_qemu_is_safe:

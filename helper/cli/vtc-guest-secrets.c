@@ -110,6 +110,7 @@ vtc_guest_secrets_clear(VtcGuestSecrets *secrets)
 {
     g_clear_pointer(&secrets->seed, g_free);
     g_clear_pointer(&secrets->uuid, g_free);
+    vtc_helper_options_clear(&secrets->helper);
 }
 
 void
@@ -124,6 +125,7 @@ vtc_guest_secrets_find(virConnectPtr connection, const char *name, VtcGuestSecre
         *ret = (VtcGuestSecrets){.seed = g_steal_pointer(&instance->seed_path),
                                  .uuid = g_steal_pointer(&instance->uuid),
                                  .asks = vt_instance_asks(instance),
+                                 .helper = vtc_host_helper(connection),
                                  .is_remote = vtc_host_is_remote(connection)};
     if (domain)
         virDomainFree(domain);
@@ -136,7 +138,7 @@ forget(const VtcGuestSecrets *secrets, GError **error)
 
     if (secrets->is_remote)
         return vt_throw(error, VT_ERROR_UNSUPPORTED, "libvirt is on another host");
-    return vtc_client_open(NULL, true, &client, error) &&
+    return vtc_client_open(&secrets->helper, true, &client, error) &&
            vtc_secrets_send(client, secrets->seed, secrets->uuid, NULL, error);
 }
 

@@ -2,6 +2,7 @@
 /* vtc-guest-secrets.h: secrets that a guest asks for, and those that are given */
 #pragma once
 
+#include "vtc-client.h"
 #include "vtc-domain.h"
 
 #include <libvirt/libvirt.h>
@@ -23,12 +24,14 @@ bool vtc_guest_secrets_check(const VtcDomain *domain, const json_t *secrets, con
  * @seed: (nullable): path of its seed; %NULL: it has none, and so no secrets
  * @uuid: of its domain
  * @asks: whether it may have some
+ * @helper: who keeps them
  * @is_remote: whether that is on another host
  */
 typedef struct {
     char *seed;
     char *uuid;
     bool asks;
+    VtcHelperOptions helper;
     bool is_remote;
 } VtcGuestSecrets;
 void vtc_guest_secrets_clear(VtcGuestSecrets *secrets);

@@ -44,6 +44,17 @@ vtc_host_is_remote(virConnectPtr connection)
     return !parsed || (host && *host);
 }
 
+/* $VIRT_TEMPLATE_SOCKET comes before what libvirt says of itself */
+VtcHelperOptions
+vtc_host_helper(virConnectPtr connection)
+{
+    char *uri = g_getenv("VIRT_TEMPLATE_SOCKET") ? NULL : virConnectGetURI(connection);
+    VtcHelperOptions helper = {.uri = uri && vtc_helper_has_uri(uri) ? g_strdup(uri) : NULL};
+
+    free(uri);
+    return helper;
+}
+
 const char *
 vtc_host_virt_type(virConnectPtr connection)
 {

@@ -2,7 +2,7 @@
 /* vtc-host.h: a connection to libvirt, and what is asked of domains and volumes by name */
 #pragma once
 
-#include "vt-error.h"
+#include "vtc-client.h"
 
 #include <libvirt/libvirt.h>
 
@@ -18,6 +18,10 @@ bool vtc_host_throw(GError **error, VtError code, const char *what, const char *
 
 /** vtc_host_is_remote: Returns: whether its pools and files are not on this host */
 bool vtc_host_is_remote(virConnectPtr connection);
+
+/** vtc_host_helper: Returns: (transfer full): whose virttemplated is that of this
+ *  libvirt */
+VtcHelperOptions vtc_host_helper(virConnectPtr connection);
 
 /** vtc_host_virt_type: Returns: (transfer none): `kvm` if the host has it, else `qemu` */
 const char *vtc_host_virt_type(virConnectPtr connection);

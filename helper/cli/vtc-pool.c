@@ -121,7 +121,7 @@ vtc_target_open(const VtcHelperOptions *options, bool writable, const char *refe
 {
     return (!reference ||
             vtc_reference_parse(reference, &ret_target->name, &ret_target->version, error)) &&
-           vtc_client_open(options->socket, writable, &ret_target->client, error) &&
+           vtc_client_open(options, writable, &ret_target->client, error) &&
            vtc_pool_list(ret_target->client, &ret_target->pools, error) &&
            vtc_pool_choose(ret_target->pools, options->pool, &ret_target->pool, error);
 }

@@ -79,13 +79,15 @@ find_template(VtcSession *session, GError **error)
 static bool
 open_client(VtcSession *session, GError **error)
 {
+    g_auto(VtcHelperOptions) helper = vtc_host_helper(session->connection);
+
     if (!session->provision->secrets)
         return true;
     if (vtc_host_is_remote(session->connection))
         return vt_throw(error, VT_ERROR_UNSUPPORTED,
                         "--secrets: libvirt is on another host, where virttemplated keeps them: "
                         "run this there");
-    if (vtc_client_open(NULL, true, &session->client, error))
+    if (vtc_client_open(&helper, true, &session->client, error))
         return true;
     g_prefix_error(error, "--secrets: ");
     return false;
@@ -144,12 +146,13 @@ static bool
 resolve_template(VtcSession *session, bool for_good, GError **error)
 {
     const char *target = vtc_host_is_remote(session->connection) ? NULL : session->seed_dir;
+    g_auto(VtcHelperOptions) helper = vtc_host_helper(session->connection);
     bool ok = true;
 
     g_mutex_lock(&session->lock);
     if (!session->resolved) {
         vtc_template_clear(&session->says);
-        ok = vtc_template_resolve(session->provision, target, &session->says, error);
+        ok = vtc_template_resolve(session->provision, &helper, target, &session->says, error);
         session->resolved = ok && (for_good || !session->says.unknown);
         if (session->resolved && session->says.unknown)
             g_printerr("virt-template: what '%s' takes and asks for is not known: %s\n",

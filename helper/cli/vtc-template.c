@@ -63,7 +63,8 @@ vtc_template_hardware_wanted(const VtcProvision *provision, VtHardware *ret_hard
 /* ---- the template's profile ---- */
 
 static bool
-get_config(const VtcProvision *provision, const char *target, GBytes **ret_config, GError **error)
+get_config(const char *template, const VtcHelperOptions *helper, const char *target,
+           GBytes **ret_config, GError **error)
 {
     g_autoptr(VtcClient) client = NULL;
     g_autoptr(GVariant) reply = NULL;
@@ -72,8 +73,8 @@ get_config(const VtcProvision *provision, const char *target, GBytes **ret_confi
 
     if (!target)
         return vt_throw(error, VT_ERROR_NOT_FOUND, "libvirt is on another host");
-    if (!vt_reference_parse(provision->template, &name, &version, error) ||
-        !vtc_client_open(NULL, false, &client, error) ||
+    if (!vt_reference_parse(template, &name, &version, error) ||
+        !vtc_client_open(helper, false, &client, error) ||
         !vtc_client_call(client, "GetConfig",
                          g_variant_new("(sss)", target, name, version ? version : ""), "(s)",
                          &reply, error))
@@ -128,8 +129,8 @@ is_unknown(const GError *error)
 }
 
 bool
-vtc_template_resolve(const VtcProvision *provision, const char *target, VtcTemplate *ret_template,
-                     GError **error)
+vtc_template_resolve(const VtcProvision *provision, const VtcHelperOptions *helper,
+                     const char *target, VtcTemplate *ret_template, GError **error)
 {
     g_auto(VtcTemplate) template = {.hardware = vt_hardware_default()};
     g_autoptr(GBytes) config = NULL;
@@ -139,7 +140,7 @@ vtc_template_resolve(const VtcProvision *provision, const char *target, VtcTempl
         return false;
     if (!template.version)
         g_clear_pointer(&template.name, g_free);
-    if (get_config(provision, target, &config, &local)) {
+    if (get_config(provision->template, helper, target, &config, &local)) {
         if (!apply_config(config, provision->template, &template, error))
             return false;
     } else if (is_unknown(local)) {

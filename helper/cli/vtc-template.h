@@ -2,6 +2,7 @@
 /* vtc-template.h: what a template says of its guests, and what is asked for */
 #pragma once
 
+#include "vtc-client.h"
 #include "vtc-provision.h"
 
 /**
@@ -32,11 +33,12 @@ bool vtc_template_hardware_wanted(const VtcProvision *provision, VtHardware *ret
 
 /**
  * vtc_template_resolve:
+ * @helper: that of the libvirt
  * @target: (nullable): path of the directory of the template's pool; %NULL: it is on another host
  *
  * Hardware: our defaults, the template's profile, then what @provision asks for. The profile comes
  * from virttemplated on this host; if it does not know the template (it is away, the template is
  * not here), there is none.
  */
-bool vtc_template_resolve(const VtcProvision *provision, const char *target,
-                          VtcTemplate *ret_template, GError **error);
+bool vtc_template_resolve(const VtcProvision *provision, const VtcHelperOptions *helper,
+                          const char *target, VtcTemplate *ret_template, GError **error);

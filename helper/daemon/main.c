@@ -192,17 +192,13 @@ take_default(char **option, char *value)
     g_free(value);
 }
 
-/* The user's own files; a policy of the host counts for a user who has none */
 static void
 set_session_defaults(Options *options)
 {
-    g_autofree char *policy = vts_config_file("policy.json");
-
     take_default(&options->config.run_dir, vts_run_dir());
     take_default(&options->config.state_dir, vts_state_dir());
     take_default(&options->auth_file, vts_config_file("auth.json"));
-    if (g_file_test(policy, G_FILE_TEST_EXISTS))
-        set_default(&options->config.policy_file, policy);
+    options->config.policy_file = vts_policy_file(VT_POLICY_DEFAULT_PATH);
 }
 
 static bool

@@ -70,6 +70,29 @@ vts_config_file(const char *name)
     return g_build_filename(g_get_user_config_dir(), FOLDER, name, NULL);
 }
 
+char *
+vts_policy_file(const char *of_host)
+{
+    g_autofree char *own = vts_config_file("policy.json");
+
+    return g_strdup(vts_is_session() && g_file_test(own, G_FILE_TEST_EXISTS) ? own : of_host);
+}
+
+/* A directory that is not the user's own may have a socket of somebody else's */
+bool
+vts_is_own(GDBusConnection *connection, GError **error)
+{
+    GIOStream *stream = g_dbus_connection_get_stream(connection);
+    GSocket *socket = g_socket_connection_get_socket(G_SOCKET_CONNECTION(stream));
+    g_autoptr(GCredentials) peer = g_socket_get_credentials(socket, error);
+    uid_t uid = peer ? g_credentials_get_unix_user(peer, error) : (uid_t)-1;
+
+    if (uid == (uid_t)-1 || uid == geteuid())
+        return uid == geteuid();
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED, "it is a program of uid %u", uid);
+    return false;
+}
+
 const char *
 vts_program(void)
 {

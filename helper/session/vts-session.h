@@ -23,6 +23,13 @@ char *vts_state_dir(void);
  *  ~/.config */
 char *vts_config_file(const char *name);
 
+/** vts_policy_file: Returns: (transfer full): the user's policy.json if there is one, else
+ *  @of_host */
+char *vts_policy_file(const char *of_host);
+
+/** vts_is_own: Whether the other end of @connection is a program of the same user; %G_IO_ERROR */
+bool vts_is_own(GDBusConnection *connection, GError **error);
+
 /** vts_program: Returns: (transfer none): where virttemplated is installed */
 const char *vts_program(void);
 

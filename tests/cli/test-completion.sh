@@ -70,6 +70,8 @@ completes publish --format = r
 offers '^ raw $'
 completes publish --check
 offers '^ --checkpoint= $'
+completes list --connect = qemu
+offers '^ qemu:///system qemu:///session $'
 completes publish --parent = ''
 offers '^ auto none $'
 completes key generate --type = ''

@@ -169,6 +169,11 @@ as_nobody "$PROGRAM" pull debian --socket "$READ_ONLY" 2>stderr || status=$?
 [ $status = 11 ] || not_ok "exit status $status for pull over the read-only socket"
 ok 'other users may read'
 
+refused 2 'only a libvirt of this host' list --connect test:///default
+refused 2 'only a libvirt of this host' pull debian -c qemu+ssh://away/system
+refused 2 'root has no session' jobs --connect qemu:///session
+refused 2 'does not go with' list --store "$STORE" --connect qemu:///system
+
 # ---- secrets ----
 
 UUID=6b2e5a1c-9d70-4c2b-8d5f-0a1b2c3d4e5f
