@@ -5,34 +5,51 @@
 
 declare -A SESSION_LIBVIRTD
 
+# Homes on the scratch file system, by a path that leaves room for the names of libvirt's sockets
+mkdir -p "$VT_SCRATCH/home" /run/user
+mount --bind "$VT_SCRATCH/home" /home
+
 # make_user NAME UID
 make_user() {
-    useradd --uid "$2" --home-dir "$VT_SCRATCH/home/$1" --no-create-home --shell /bin/sh "$1"
-    mkdir -p "$VT_SCRATCH/home" /run/user
-    install -d -m 0700 -o "$1" -g "$1" "$VT_SCRATCH/home/$1" "/run/user/$2"
+    useradd --uid "$2" --no-create-home --shell /bin/sh "$1"
+    install -d -m 0700 -o "$1" -g "$1" "/home/$1" "/run/user/$2"
 }
 
 # as NAME COMMAND...: with nothing but what a login gives
 as() {
-    local name=$1 uid
+    local name=$1 uid command
     shift
     uid=$(id -u "$name")
-    setpriv --reuid "$uid" --regid "$(id -g "$name")" --init-groups \
-        env -i HOME="$VT_SCRATCH/home/$name" USER="$name" LOGNAME="$name" LC_ALL=C \
-        PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin XDG_RUNTIME_DIR="/run/user/$uid" \
-        "$@"
+    command=(setpriv --reuid "$uid" --regid "$(id -g "$name")" --init-groups
+        env -i HOME="/home/$name" USER="$name" LOGNAME="$name" LC_ALL=C
+        PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin XDG_RUNTIME_DIR="/run/user/$uid" "$@")
+    # So that $! of a background process is the command, and not a shell that waits for it
+    [ "$BASHPID" = $$ ] || exec "${command[@]}"
+    "${command[@]}"
 }
 
-# start_session NAME: his libvirtd, as the user unit starts it
+# of_unit KIND SETTING: a setting of the user unit
+of_unit() {
+    sed -n "s/^$2=//p" "$VT_STAGE$(installed "virt-template-libvirtd.$1")"
+}
+
+# start_session NAME: his libvirtd, as his systemd starts it
 start_session() {
-    local backend
-    backend=$(dirname "$(installed libvirt_storage_backend_fs.so)")
-    as "$1" env LIBVIRT_STORAGE_BACKEND_DIR="$backend" LIBVIRT_LOG_OUTPUTS="2:file:$LOGS/libvirtd-$1.log" \
-        libvirtd 3>&- >>"$LOGS/libvirtd-$1.out" 2>&1 &
-    SESSION_LIBVIRTD[$1]=$!
+    local uid socket
+    uid=$(id -u "$1")
+    socket=$(of_unit socket ListenStream)
+    socket=/run/user/$uid/${socket#%t/}
+    as "$1" mkdir -p -m 0700 "$(dirname "$socket")"
     : >"$LOGS/libvirtd-$1.log"
     chown "$1" "$LOGS/libvirtd-$1.log"
-    wait_daemon "libvirtd of $1" $! as "$1" virsh list
+    # shellcheck disable=SC2046 # a command line
+    as "$1" env "$(of_unit service Environment)" LIBVIRT_LOG_OUTPUTS="2:file:$LOGS/libvirtd-$1.log" \
+        systemd-socket-activate -E LIBVIRT_STORAGE_BACKEND_DIR -E LIBVIRT_LOG_OUTPUTS -E HOME -E USER \
+        -E LOGNAME -E PATH -E XDG_RUNTIME_DIR --fdname="$(of_unit socket FileDescriptorName)" \
+        --listen="$socket" $(of_unit service ExecStart) 3>&- >>"$LOGS/libvirtd-$1.out" 2>&1 &
+    SESSION_LIBVIRTD[$1]=$!
+    # A client that is too early would start another one
+    wait_daemon "libvirtd of $1" $! as "$1" env LIBVIRT_AUTOSTART=0 virsh list
 }
 
 stop_session() {
@@ -58,7 +75,7 @@ helper_of() {
 
 # session_pool NAME POOL STORE: a running template pool POOL, and a stock pool `default`
 session_pool() {
-    local home=$VT_SCRATCH/home/$1
+    local home=/home/$1
     # shellcheck disable=SC2034 # read by pool_xml
     local POLICY=$home/.config/virt-template/policy.json
     pool_xml "$2" "$3" "$home/$2" >"$VT_SCRATCH/pool-$1-$2.xml"
