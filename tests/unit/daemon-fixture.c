@@ -56,6 +56,21 @@ connect_to(const DaemonFixture *f, const char *socket)
     g_error("virttemplated does not answer at %s", address);
 }
 
+GDBusConnection *
+daemon_connect_as(const DaemonFixture *f, uid_t uid)
+{
+    g_autofree char *address = g_strdup_printf("unix:path=%s/run/virttemplated-sock-ro", f->dir);
+    GDBusConnection *connection;
+
+    g_assert_cmpint(seteuid(uid), ==, 0);
+    connection = g_dbus_connection_new_for_address_sync(
+        address, G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT, NULL, NULL, NULL);
+    g_assert_cmpint(seteuid(0), ==, 0);
+    if (connection)
+        g_dbus_connection_set_exit_on_close(connection, FALSE);
+    return connection;
+}
+
 void
 daemon_start(DaemonFixture *f)
 {

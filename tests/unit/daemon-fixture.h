@@ -29,6 +29,11 @@ void daemon_tear_down(DaemonFixture *f, gconstpointer data);
 void daemon_start(DaemonFixture *f);
 void daemon_stop(DaemonFixture *f, int signal);
 
+/** daemon_connect_as: Connects to the read-only socket, as root in the place of another user; the
+ *  directory `run` must let him in.
+ *  Returns: (transfer full) (nullable) */
+GDBusConnection *daemon_connect_as(const DaemonFixture *f, uid_t uid);
+
 /** daemon_path: Returns: (transfer full): `DIR/NAME` */
 char *daemon_path(const DaemonFixture *f, const char *name);
 

@@ -60,29 +60,6 @@ test_sockets(DaemonFixture *f, gconstpointer data)
 
 /* Each method that changes something; what reads works on this socket, as the other tests show */
 static void
-test_read_only(DaemonFixture *f, gconstpointer data)
-{
-    const char *why = "read-only socket";
-
-    refused(f->ro, "RegisterPool", g_variant_new("(s@a{sv})", f->pool, no_options()),
-            VT_ERROR_DENIED, why);
-    refused(f->ro, "ForgetPool", g_variant_new("(s)", f->pool), VT_ERROR_DENIED, why);
-    refused(f->ro, "Fetch", g_variant_new("(sss@a{sv})", f->pool, "a", "", no_options()),
-            VT_ERROR_DENIED, why);
-    refused(f->ro, "Verify", g_variant_new("(sss)", f->pool, "a", ""), VT_ERROR_DENIED, why);
-    refused(f->ro, "Repair", g_variant_new("(sss)", f->pool, "a", ""), VT_ERROR_DENIED, why);
-    refused(f->ro, "CancelJob", g_variant_new("(t)", (guint64)1), VT_ERROR_DENIED, why);
-    refused(f->ro, "RecordClone", g_variant_new("(ssss)", f->pool, "a", "", "/x"), VT_ERROR_DENIED,
-            why);
-    refused(f->ro, "SetSecrets", g_variant_new_parsed("('/pool/a-seed.iso', 'x', @a{ss} {})"),
-            VT_ERROR_DENIED, why);
-    refused(f->ro, "Evict", g_variant_new("(sss)", f->pool, "a", ""), VT_ERROR_DENIED, why);
-    refused(f->ro, "MakeOverlay",
-            g_variant_new("(ssshts@a{sv})", f->pool, "a", "", 0, (guint64)0, "/x", no_options()),
-            VT_ERROR_DENIED, why);
-}
-
-static void
 test_grammar(DaemonFixture *f, gconstpointer data)
 {
     static const char *const names[] = {"",     "../x", "a/b", "a:b",    "A",
@@ -247,21 +224,6 @@ test_activation(DaemonFixture *f, gconstpointer data)
     g_assert_true(g_subprocess_get_successful(process));
 }
 
-static GDBusConnection *
-connect_as(const DaemonFixture *f, uid_t uid)
-{
-    g_autofree char *address = g_strdup_printf("unix:path=%s/run/virttemplated-sock-ro", f->dir);
-    GDBusConnection *connection;
-
-    g_assert_cmpint(seteuid(uid), ==, 0);
-    connection = g_dbus_connection_new_for_address_sync(
-        address, G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT, NULL, NULL, NULL);
-    g_assert_cmpint(seteuid(0), ==, 0);
-    if (connection)
-        g_dbus_connection_set_exit_on_close(connection, FALSE);
-    return connection;
-}
-
 /* Without one, GDBus asks for no answer */
 static void
 ignore_answer(GObject *source, GAsyncResult *result, gpointer data)
@@ -280,13 +242,13 @@ test_greedy_user(DaemonFixture *f, gconstpointer data)
 
     g_assert_cmpint(chmod(run, 0755), ==, 0);
     for (gsize i = 0; i < G_N_ELEMENTS(connections); i++) {
-        connections[i] = connect_as(f, nobody);
+        connections[i] = daemon_connect_as(f, nobody);
         g_assert_nonnull(connections[i]);
         answer = daemon_call(connections[i], "Hello", NULL, &error);
         g_assert_no_error(error);
         g_clear_pointer(&answer, g_variant_unref);
     }
-    g_assert_null(connect_as(f, nobody));
+    g_assert_null(daemon_connect_as(f, nobody));
     /* The answers of all of them cannot be written at once */
     for (int i = 0; i < 2000; i++)
         g_dbus_connection_call(connections[0], NULL, "/virttemplate/Helper1",
@@ -316,7 +278,6 @@ main(int argc, char **argv)
 #define ADD(path, function)                                                                        \
     g_test_add(path, DaemonFixture, NULL, daemon_set_up, function, daemon_tear_down)
     ADD("/daemon/sockets", test_sockets);
-    ADD("/daemon/read-only", test_read_only);
     ADD("/daemon/grammar", test_grammar);
     ADD("/daemon/settings", test_settings);
     ADD("/daemon/types", test_types);

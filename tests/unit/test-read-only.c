@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-read-only.c: what another user can do over the read-only socket: ask, and nothing else */
+#include "daemon-asserts.h"
+
+#include <ftw.h>
+#include <gio/gunixfdlist.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The user that Debian calls nobody */
+#define NOBODY 65534
+
+/* ---- the interface ---- */
+
+/* One method of the interface's XML, which says of each before it:
+ *
+ *     <!-- Read-only. ... -->
+ *     <method name="Hello">
+ */
+typedef struct {
+    const char *name;
+    bool reads;
+    const GDBusArgInfo *const *arguments;
+} Method;
+
+/* Whether the comment before the method says so; every method has one */
+static bool
+says_read_only(const char *xml, const char *name)
+{
+    g_autofree char *tag = g_strdup_printf("<method name=\"%s\">", name);
+    const char *method = strstr(xml, tag);
+    const char *begin, *end;
+
+    g_assert_nonnull(method);
+    begin = g_strrstr_len(xml, method - xml, "<!--");
+    end = g_strrstr_len(xml, method - xml, "-->");
+    g_assert_nonnull(begin);
+    g_assert_nonnull(end);
+    g_assert_true(begin < end && end < method);
+    for (end += strlen("-->"); end < method; end++)
+        g_assert_true(g_ascii_isspace(*end));
+    return g_str_has_prefix(begin, "<!-- Read-only. ");
+}
+
+/* (element-type Method): of the node that *ret_node keeps */
+static GArray *
+read_interface(GDBusNodeInfo **ret_node)
+{
+    g_autofree char *xml = NULL;
+    g_autoptr(GError) error = NULL;
+    GArray *methods = g_array_new(FALSE, FALSE, sizeof(Method));
+    GDBusMethodInfo **all;
+
+    g_file_get_contents(VT_INTERFACE_XML, &xml, NULL, &error);
+    g_assert_no_error(error);
+    *ret_node = g_dbus_node_info_new_for_xml(xml, &error);
+    g_assert_no_error(error);
+    all = (*ret_node)->interfaces[0]->methods;
+    for (gsize i = 0; all[i]; i++) {
+        const Method method = {all[i]->name, says_read_only(xml, all[i]->name),
+                               (const GDBusArgInfo *const *)all[i]->in_args};
+
+        g_array_append_val(methods, method);
+    }
+    return methods;
+}
+
+/* ---- calls ---- */
+
+/* What would work, were it root who says it */
+static GVariant *
+argument_for(const DaemonFixture *f, const GDBusArgInfo *info, guint64 job)
+{
+    const struct {
+        const char *name;
+        const char *value;
+    } texts[] = {
+        {"target", f->pool},      {"name", "debian-12"},
+        {"to_name", "debian-12"}, {"version", "1.0.1"},
+        {"to_version", "1.0.0"},  {"format", "raw"},
+        {"path", "/srv/new"},     {"owner", "6b2e5a1c-9d70-4c2b-8d5f-0a1b2c3d4e5f"},
+        {"xml", "<domain/>"},
+    };
+    const GVariantType *type = G_VARIANT_TYPE(info->signature);
+
+    for (gsize i = 0; i < G_N_ELEMENTS(texts); i++) {
+        if (g_str_equal(texts[i].name, info->name))
+            return g_variant_new_string(texts[i].value);
+    }
+    if (g_variant_type_is_array(type))
+        return g_variant_new_array(g_variant_type_element(type), NULL, 0);
+    switch (info->signature[0]) {
+    case 't':
+        return g_variant_new_uint64(g_str_equal(info->name, "job") ? job : 0);
+    case 'u':
+        return g_variant_new_uint32(0);
+    case 'b':
+        return g_variant_new_boolean(FALSE);
+    case 'h':
+        return g_variant_new_handle(0);
+    default:
+        g_error("this test has no value for '%s' of type %s", info->name, info->signature);
+    }
+}
+
+static GVariant *
+arguments_for(const DaemonFixture *f, const Method *method, guint64 job)
+{
+    GVariantBuilder tuple;
+
+    g_variant_builder_init(&tuple, G_VARIANT_TYPE_TUPLE);
+    for (gsize i = 0; method->arguments && method->arguments[i]; i++)
+        g_variant_builder_add_value(&tuple, argument_for(f, method->arguments[i], job));
+    return g_variant_builder_end(&tuple);
+}
+
+/* With an empty file along, as some want it. Returns: (transfer full) (nullable) */
+static GVariant *
+call(GDBusConnection *connection, const char *method, GVariant *arguments, GError **error)
+{
+    g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
+    g_autofree char *path = NULL;
+    g_autoptr(GError) local = NULL;
+    GVariant *answer;
+    int fd = g_file_open_tmp("test-read-only-XXXXXX", &path, &local);
+
+    g_assert_no_error(local);
+    g_assert_cmpint(g_unlink(path), ==, 0);
+    g_unix_fd_list_append(fds, fd, &local);
+    g_assert_no_error(local);
+    close(fd);
+    answer = g_dbus_connection_call_with_unix_fd_list_sync(
+        connection, NULL, "/virttemplate/Helper1", "virttemplate.Helper1", method, arguments, NULL,
+        G_DBUS_CALL_FLAGS_NONE, G_MAXINT, fds, NULL, NULL, &local);
+    if (!answer) {
+        g_autofree char *name = g_dbus_error_get_remote_error(local);
+
+        g_dbus_error_strip_remote_error(local);
+        g_set_error(error, VT_ERROR, name ? (int)vt_error_from_dbus_name(name) : VT_ERROR_FAILED,
+                    "%s", local->message);
+    }
+    return answer;
+}
+
+/* ---- what must not change ---- */
+
+/* nftw() passes nothing on */
+static GChecksum *sum;
+
+static int
+add_file(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    g_autofree char *line = g_strdup_printf(
+        "%s %o %u %lu %ld %ld.%09ld\n", path, st->st_mode, st->st_uid, (unsigned long)st->st_ino,
+        (long)st->st_size, (long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
+    g_autofree char *data = NULL;
+    gsize length = 0;
+
+    g_checksum_update(sum, (const guchar *)line, -1);
+    if (S_ISREG(st->st_mode) && g_file_get_contents(path, &data, &length, NULL))
+        g_checksum_update(sum, (const guchar *)data, (gssize)length);
+    return 0;
+}
+
+/* Names, modes, times and content of all that there is: database, pool, store, policy */
+static char *
+photograph(const DaemonFixture *f)
+{
+    char *text;
+
+    sum = g_checksum_new(G_CHECKSUM_SHA256);
+    g_assert_cmpint(nftw(f->dir, add_file, 16, FTW_PHYS), ==, 0);
+    text = g_strdup(g_checksum_get_string(sum));
+    g_checksum_free(sum);
+    return text;
+}
+
+/* ---- the tests ---- */
+
+/* A template that is here, fetched by root. Returns: the job */
+static guint64
+make_host(DaemonFixture *f)
+{
+    g_autofree char *run = daemon_path(f, "run");
+    g_autoptr(GVariant) status = NULL;
+    guint64 job;
+
+    g_assert_cmpint(chmod(run, 0755), ==, 0);
+    daemon_make_store(f);
+    daemon_flags(f, "1.0.1", 10000, NULL);
+    job = daemon_begin_fetch(f, "1.0.1");
+    status = daemon_wait(f, job);
+    g_assert_cmpint(daemon_job_error(status, NULL), ==, -1);
+    return job;
+}
+
+static void
+test_writing(DaemonFixture *f, gconstpointer data)
+{
+    g_autoptr(GDBusNodeInfo) node = NULL;
+    g_autoptr(GArray) methods = read_interface(&node);
+    const guint64 job = make_host(f);
+    g_autoptr(GDBusConnection) connection = daemon_connect_as(f, NOBODY);
+    g_autofree char *before = photograph(f);
+    guint writing = 0;
+
+    for (guint i = 0; i < methods->len; i++) {
+        const Method *method = &g_array_index(methods, Method, i);
+        g_autofree char *after = NULL;
+        g_autoptr(GError) error = NULL;
+
+        if (method->reads)
+            continue;
+        writing++;
+        g_test_message("%s", method->name);
+        g_assert_null(call(connection, method->name, arguments_for(f, method, job), &error));
+        g_assert_error(error, VT_ERROR, VT_ERROR_DENIED);
+        g_assert_nonnull(strstr(error->message, method->name));
+        g_assert_nonnull(strstr(error->message, "read-only socket"));
+        after = photograph(f);
+        g_assert_cmpstr(after, ==, before);
+    }
+    g_assert_cmpuint(writing, >, methods->len / 2);
+}
+
+/* The same arguments, so that what is refused above is not refused for these */
+static void
+test_reading(DaemonFixture *f, gconstpointer data)
+{
+    g_autoptr(GDBusNodeInfo) node = NULL;
+    g_autoptr(GArray) methods = read_interface(&node);
+    const guint64 job = make_host(f);
+    g_autoptr(GDBusConnection) connection = daemon_connect_as(f, NOBODY);
+
+    for (guint i = 0; i < methods->len; i++) {
+        const Method *method = &g_array_index(methods, Method, i);
+        g_autoptr(GVariant) answer = NULL;
+        g_autoptr(GError) error = NULL;
+
+        if (!method->reads)
+            continue;
+        g_test_message("%s", method->name);
+        answer = call(connection, method->name, arguments_for(f, method, job), &error);
+        if (g_str_equal(method->name, "JobWait"))
+            g_assert_error(error, VT_ERROR, VT_ERROR_NOT_FOUND);
+        else
+            g_assert_no_error(error);
+    }
+}
+
+static gsize
+count_jobs(GDBusConnection *connection)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GVariant) answer = daemon_call(connection, "ListJobs", NULL, &error);
+    g_autoptr(GVariant) jobs = NULL;
+
+    g_assert_no_error(error);
+    jobs = g_variant_get_child_value(answer, 0);
+    return g_variant_n_children(jobs);
+}
+
+/* Nothing tells a job of somebody else from one that there never was */
+static void
+test_jobs_of_others(DaemonFixture *f, gconstpointer data)
+{
+    const guint64 job = make_host(f), none = job + 1000;
+    g_autoptr(GDBusConnection) connection = daemon_connect_as(f, NOBODY);
+    g_autofree char *expected = NULL, *named = g_strdup_printf("%" G_GUINT64_FORMAT, none);
+    g_autofree char *own = g_strdup_printf("%" G_GUINT64_FORMAT, job);
+    g_autoptr(GString) said = NULL;
+    g_autoptr(GError) error = NULL, other = NULL;
+
+    g_assert_cmpuint(count_jobs(f->ro), ==, 1);
+    g_assert_cmpuint(count_jobs(connection), ==, 0);
+    g_assert_null(daemon_call(connection, "JobWait", g_variant_new("(tu)", job, 0u), &error));
+    g_assert_null(daemon_call(connection, "JobWait", g_variant_new("(tu)", none, 0u), &other));
+    g_assert_error(error, VT_ERROR, other->code);
+    said = g_string_new(other->message);
+    g_string_replace(said, named, own, 0);
+    g_assert_cmpstr(error->message, ==, said->str);
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    if (geteuid() != 0) {
+        g_test_message("this connects as other users");
+        return 77;
+    }
+#define ADD(path, function)                                                                        \
+    g_test_add(path, DaemonFixture, NULL, daemon_set_up, function, daemon_tear_down)
+    ADD("/read-only/writing", test_writing);
+    ADD("/read-only/reading", test_reading);
+    ADD("/read-only/jobs-of-others", test_jobs_of_others);
+    return g_test_run();
+}
