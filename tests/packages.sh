@@ -6,7 +6,7 @@
 declare -A vt_packages
 vt_packages[debian_build]='gcc libc6-dev meson ninja-build pkgconf dpkg-dev ca-certificates
     libglib2.0-dev libxml2-dev libjansson-dev libssl-dev libcurl4-openssl-dev libzstd-dev
-    libsqlite3-dev libyaml-dev libisofs-dev libburn-dev libarchive-dev libvirt-dev python3-docutils'
+    libsqlite3-dev libyaml-dev libisofs-dev libburn-dev libarchive-dev libseccomp-dev libvirt-dev python3-docutils'
 vt_packages[debian_run]='libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-utils
     qemu-system-x86 systemd util-linux iproute2 e2fsprogs openssl'
 vt_packages[debian_demo]='mmdebstrap zstd grub-pc-bin fdisk openssh-client'
@@ -17,7 +17,7 @@ vt_packages[debian_bench]='casync xdelta3 zstd curl docker-registry genisoimage 
 
 vt_packages[fedora_build]='gcc meson ninja-build pkgconf-pkg-config dnf-plugins-core rpm-build cpio
     glib2-devel libxml2-devel jansson-devel openssl-devel libcurl-devel libzstd-devel
-    sqlite-devel libyaml-devel libisofs-devel libburn-devel libarchive-devel libvirt-devel python3-docutils'
+    sqlite-devel libyaml-devel libisofs-devel libburn-devel libarchive-devel libseccomp-devel libvirt-devel python3-docutils'
 vt_packages[fedora_run]='libvirt-daemon-driver-qemu libvirt-daemon-driver-storage libvirt-daemon
     libvirt-client qemu-img qemu-kvm systemd util-linux iproute e2fsprogs openssl'
 vt_packages[fedora_demo]='mmdebstrap zstd grub2-pc-modules util-linux openssh-clients'

@@ -4,30 +4,43 @@
 
 #include "vt-error.h"
 
-#include <stdint.h>
 #include <sys/types.h>
 
 /**
+ * VtdWorkerKind: what may be done differs, see the table in vtd-sandbox.c
+ * @VTD_WORKER_FETCH: from a registry
+ * @VTD_WORKER_LAYOUT: the same program, from a directory: no network
+ */
+typedef enum {
+    VTD_WORKER_COPY,
+    VTD_WORKER_FETCH,
+    VTD_WORKER_LAYOUT,
+    VTD_WORKER_SEED,
+    VTD_WORKER_UNPACK,
+    VTD_WORKER_UPLOAD,
+    VTD_WORKER_LAST, /*< skip >*/
+} VtdWorkerKind;
+
+/**
  * VtdSandbox:
- * @uid: to become; 0 keeps the own one, which then must not be root's
+ * @kind: of the worker
+ * @uid: to become; ignored unless it is root, which it then must not be
  * @gid: to become
- * @no_network: leave the network; needs root
- * @file_size_max: bytes that a file may grow to
- * @files_max: open fds
+ * @layout_fd: the directory of %VTD_WORKER_LAYOUT
  */
 typedef struct {
+    VtdWorkerKind kind;
     uid_t uid;
     gid_t gid;
-    bool no_network;
-    uint64_t file_size_max;
-    uint64_t files_max;
+    int layout_fd;
 } VtdSandbox;
 
 /**
  * vtd_sandbox_greet: Before anything else
  * @argv: the program, and the version of the daemon that started it
  *
- * A terminal's Ctrl-C is the daemon's business; a closed socket is an error that is looked at.
+ * Keeps no descriptor but the standard ones and %VTD_WORKER_FD. A terminal's Ctrl-C is the
+ * daemon's business; a closed socket is an error that is looked at.
  *
  * Returns: false, with a message on stderr, when the daemon is of another version: then they do not
  *   understand each other
@@ -39,8 +52,9 @@ bool vtd_sandbox_greet(int argc, char **argv);
  *
  * Never to be undone: dies with its parent, which for the kernel is the thread that started it,
  * cannot be traced or dumped, no capability and no way to get one, no supplementary group, bounded
- * memory, files and processes. Everything or nothing: on failure the worker must end. Filters for
- * system calls and paths join here.
+ * memory, files and processes, no network unless it is its work, no paths but those it needs
+ * (where the kernel has Landlock), no system call but those it needs: others kill it. Everything
+ * or nothing: on failure the worker must end.
  *
  * @error: %VT_ERROR_DENIED
  */

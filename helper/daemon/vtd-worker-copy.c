@@ -9,11 +9,6 @@
 
 #include <string.h>
 
-/* What it was handed, two files for each layer among it */
-#define FILES_MAX (32 + 2 * (VT_INDEX_ANCESTORS_MAX + 1))
-/* 16 TiB of disk and its metadata */
-#define FILE_SIZE_MAX (UINT64_C(17) << 40)
-
 static void
 send_progress(void *user, uint64_t done, uint64_t total)
 {
@@ -28,11 +23,7 @@ send_progress(void *user, uint64_t done, uint64_t total)
 static bool
 copy(const VtdCopySetup *setup, int output_fd, VtdUnpackReport *last, GError **error)
 {
-    const VtdSandbox sandbox = {.uid = setup->uid,
-                                .gid = setup->gid,
-                                .no_network = true,
-                                .file_size_max = FILE_SIZE_MAX,
-                                .files_max = FILES_MAX};
+    const VtdSandbox sandbox = {VTD_WORKER_COPY, setup->uid, setup->gid, -1};
     g_autoptr(GArray) layers = NULL;
     VtDiskCopy request = {.layer_count = setup->layers,
                           .output_fd = output_fd,

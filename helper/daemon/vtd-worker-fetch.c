@@ -8,11 +8,6 @@
 
 #include <string.h>
 
-/* 8 connections, and what curl and the resolver need */
-#define FILES_MAX 128
-/* An index of 1 GiB is the largest document; a blob that is spooled has 256 MiB */
-#define FILE_SIZE_MAX (UINT64_C(1) << 30)
-
 typedef struct {
     VtStore *store;
     VtRingServer *rings;
@@ -39,10 +34,9 @@ reply_with(Fetch *fetch, uint64_t length, const GError *failure)
 static bool
 set_up(Fetch *fetch, const VtdFetchRequest *request, VtdFds *fds, GError **error)
 {
-    const VtdSandbox sandbox = {.uid = request->uid,
-                                .gid = request->gid,
-                                .file_size_max = FILE_SIZE_MAX,
-                                .files_max = FILES_MAX};
+    const bool layout = request->flags & VTD_FETCH_HAS_LAYOUT;
+    const VtdSandbox sandbox = {layout ? VTD_WORKER_LAYOUT : VTD_WORKER_FETCH, request->uid,
+                                request->gid, fds->fd[0]};
     g_autoptr(VtStoreUrl) url = NULL;
     g_autofree char *auth = NULL, *ca = NULL;
     VtStoreOptions options = {
@@ -51,7 +45,7 @@ set_up(Fetch *fetch, const VtdFetchRequest *request, VtdFds *fds, GError **error
 
     if (!vtd_sandbox_enter(&sandbox, error) || !vt_store_url_parse(request->text, &url, error))
         return false;
-    if (request->flags & VTD_FETCH_HAS_LAYOUT)
+    if (layout)
         options.layout_fd = fds->fd[next++];
     if (request->flags & VTD_FETCH_HAS_AUTH)
         options.auth_file = auth = g_strdup_printf("/proc/self/fd/%d", vtd_fds_take(fds, next++));

@@ -10,10 +10,6 @@
 
 #include <poll.h>
 
-#define FILES_MAX 16
-/* The image, and its memory file */
-#define FILE_SIZE_MAX (UINT64_C(64) << 20)
-
 enum {
     FD_XML,
     FD_IMAGE,
@@ -128,8 +124,7 @@ make(const VtdSeedRequest *request, const VtdFds *fds, VtdSeedReply *reply, GErr
 static bool
 set_up(GError **error)
 {
-    VtdSandbox sandbox = {
-        .no_network = true, .file_size_max = FILE_SIZE_MAX, .files_max = FILES_MAX};
+    VtdSandbox sandbox = {.kind = VTD_WORKER_SEED, .layout_fd = -1};
     VtdSeedSetup setup;
 
     if (!vtd_channel_receive(VTD_WORKER_FD, &setup, sizeof(setup), NULL, error))

@@ -8,11 +8,6 @@
 #include "vtd-report.h"
 #include "vtd-sandbox.h"
 
-/* What it was handed, two files for each ancestor among it, and an eventfd */
-#define FILES_MAX (32 + 2 * VT_INDEX_ANCESTORS_MAX)
-/* 16 TiB of disk and its metadata */
-#define FILE_SIZE_MAX (UINT64_C(17) << 40)
-
 enum {
     FD_INDEX,
     FD_OUTPUT,
@@ -53,11 +48,7 @@ read_sizes(int fd, uint32_t count, uint64_t **ret_sizes, GError **error)
 static bool
 unpack(const VtdUnpackSetup *setup, const VtdFds *fds, VtdUnpackReport *last, GError **error)
 {
-    const VtdSandbox sandbox = {.uid = setup->uid,
-                                .gid = setup->gid,
-                                .no_network = true,
-                                .file_size_max = FILE_SIZE_MAX,
-                                .files_max = FILES_MAX};
+    const VtdSandbox sandbox = {VTD_WORKER_UNPACK, setup->uid, setup->gid, -1};
     g_autofree uint64_t *sizes = NULL;
     g_autoptr(GArray) ancestors = NULL;
     g_autoptr(GBytes) index = NULL;

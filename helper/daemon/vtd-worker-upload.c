@@ -7,10 +7,6 @@
 #include "vtd-sandbox.h"
 #include "vtd-worker-protocol.h"
 
-#define FILES_MAX 16
-/* The image, and its memory file */
-#define FILE_SIZE_MAX (UINT64_C(64) << 20)
-
 enum {
     FD_UPLOAD,
     FD_IMAGE,
@@ -46,11 +42,7 @@ make(const VtdUploadRequest *request, const VtdFds *fds, VtdUploadReply *reply, 
 static bool
 run(VtdUploadRequest *request, const VtdFds *fds, VtdUploadReply *reply, GError **error)
 {
-    const VtdSandbox sandbox = {.uid = request->uid,
-                                .gid = request->gid,
-                                .no_network = true,
-                                .file_size_max = FILE_SIZE_MAX,
-                                .files_max = FILES_MAX};
+    const VtdSandbox sandbox = {VTD_WORKER_UPLOAD, request->uid, request->gid, -1};
 
     request->name[sizeof(request->name) - 1] = '\0';
     return vtd_sandbox_enter(&sandbox, error) && make(request, fds, reply, error);
