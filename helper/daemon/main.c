@@ -3,6 +3,7 @@
 #include "vt-fs.h"
 #include "vt-policy-file.h"
 #include "vt-size.h"
+#include "vtd-confine.h"
 #include "vtd-server.h"
 #include "vtd-session.h"
 #include "vts-session.h"
@@ -427,7 +428,7 @@ serve(Options *options, Outside *outside, GError **error)
     const bool passed = take_passed(outside->sockets);
 
     config->idle_seconds = passed || config->session ? (unsigned)options->idle : 0;
-    return complete_options(options, error) &&
+    return vtd_confine(error) && complete_options(options, error) &&
            (passed ? run(config, outside, error) : serve_own(options, outside, error));
 }
 

@@ -82,12 +82,18 @@ vtd_process_start(const char *program, VtdProcess *ret_process, GError **error)
 void
 vtd_process_end(VtdProcess *process)
 {
+    int status = 0;
+
     vt_close_fd(&process->socket_fd);
     if (process->pid <= 0)
         return;
     kill(process->pid, SIGKILL);
-    while (waitpid(process->pid, NULL, 0) < 0 && errno == EINTR)
+    while (waitpid(process->pid, &status, 0) < 0 && errno == EINTR)
         continue;
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+        g_warning("worker %d made a system call that its sandbox forbids, and was killed; the "
+                  "audit log of the kernel has its number",
+                  (int)process->pid);
     process->pid = 0;
 }
 

@@ -581,3 +581,19 @@ const Attempt sandbox_needs[] = {
     {"run-installed", run_installed, {KILLED, KILLED, KILLED, DONE, KILLED, KILLED}},
     {NULL},
 };
+
+const Attempt sandbox_daemon[] = {
+    {"trace-parent", trace_parent, {REFUSED}},
+    {"read-parents-memory", read_parents_memory, {REFUSED}},
+    {"join-namespace", join_namespace, {REFUSED}},
+    {"change-root", change_root, {REFUSED}},
+    {"load-bpf", load_bpf, {REFUSED}},
+    {"read-keys", read_keys, {REFUSED}},
+    {"make-io-uring", make_io_uring, {REFUSED}},
+    {"open-by-handle", open_by_handle, {REFUSED}},
+    {"run-installed", run_installed, {DONE}},
+    {"read-elsewhere", read_elsewhere, {DONE}},
+    {"write-disk", write_disk, {DONE}},
+    {"threads", use_threads, {DONE}},
+    {NULL},
+};

@@ -36,6 +36,8 @@ typedef struct {
     bool by_landlock;
 } Attempt;
 
-/* Both end with one without a name */
+/* All end with one without a name */
 extern const Attempt sandbox_attacks[];
 extern const Attempt sandbox_needs[];
+/* Of the daemon; only the first column of @expected counts */
+extern const Attempt sandbox_daemon[];

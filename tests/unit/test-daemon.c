@@ -267,6 +267,24 @@ test_greedy_user(DaemonFixture *f, gconstpointer data)
     }
 }
 
+/* As started by root with all capabilities: see test-sandbox.c for what is left to it */
+static void
+test_confined(DaemonFixture *f, gconstpointer data)
+{
+    static const char *const lines[] = {
+        "\nNoNewPrivs:\t1\n", "\nSeccomp:\t2\n", "\nCapInh:\t0000000000000000\n",
+        "\nCapPrm:\t00000000102003eb\n", "\nCapBnd:\t00000000102003eb\n"};
+    g_autofree char *path =
+        g_strdup_printf("/proc/%s/status", g_subprocess_get_identifier(f->daemon));
+    g_autofree char *status = NULL;
+
+    g_assert_true(g_file_get_contents(path, &status, NULL, NULL));
+    for (gsize i = 0; i < G_N_ELEMENTS(lines); i++) {
+        if (!strstr(status, lines[i]))
+            g_test_fail_printf("'%s' is not in %s", lines[i], status);
+    }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -283,6 +301,7 @@ main(int argc, char **argv)
     ADD("/daemon/types", test_types);
     ADD("/daemon/second-daemon", test_second_daemon);
     ADD("/daemon/activation", test_activation);
+    ADD("/daemon/confined", test_confined);
     ADD("/daemon/greedy-user", test_greedy_user);
     return g_test_run();
 }

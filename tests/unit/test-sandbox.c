@@ -6,7 +6,7 @@
  */
 #include "sandbox-attempts.h"
 
-#include "vt-fs.h"
+#include "vtd-confine.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -31,8 +31,8 @@
 
 static World world;
 
-static const char *const kinds[VTD_WORKER_LAST] = {"copy", "fetch",  "layout",
-                                                   "seed", "unpack", "upload"};
+static const char *const kinds[VTD_WORKER_LAST + 1] = {"copy",   "fetch",  "layout", "seed",
+                                                       "unpack", "upload", "daemon"};
 
 /* ---- one child ---- */
 
@@ -44,8 +44,6 @@ enter(VtdWorkerKind kind, bool root)
     g_autoptr(GError) error = NULL;
 
     signal(SIGXFSZ, SIG_IGN);
-    if (!root && setresuid(NOBODY, NOBODY, NOBODY) < 0)
-        _exit(NOT_IN);
     if (vtd_sandbox_enter(&sandbox, &error))
         return;
     g_printerr("%s\n", error->message);
@@ -72,6 +70,19 @@ outcome_of(int status)
     g_assert_not_reached();
 }
 
+/* As root's daemon confines itself before it starts a worker, and a user's one */
+static void
+confine(bool root)
+{
+    g_autoptr(GError) error = NULL;
+
+    if ((root || setresuid(NOBODY, NOBODY, NOBODY) == 0) && vtd_confine(&error))
+        return;
+    g_printerr("%s\n", error ? error->message : "no such user");
+    _exit(NOT_IN);
+}
+
+/* @kind: VTD_WORKER_LAST is the daemon itself */
 static Outcome
 attempt_in(VtdWorkerKind kind, bool root, const Attempt *attempt)
 {
@@ -80,7 +91,9 @@ attempt_in(VtdWorkerKind kind, bool root, const Attempt *attempt)
 
     g_assert_cmpint(pid, >=, 0);
     if (pid == 0) {
-        enter(kind, root);
+        confine(root);
+        if (kind != VTD_WORKER_LAST)
+            enter(kind, root);
         _exit(attempt->attempt(&world));
     }
     g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
@@ -88,26 +101,40 @@ attempt_in(VtdWorkerKind kind, bool root, const Attempt *attempt)
 }
 
 static void
-test_attempt(gconstpointer data)
+test_in(VtdWorkerKind kind, const Attempt *attempt, Outcome expected)
 {
     static const char *const words[] = {"was done", "was refused", "killed it"};
+
+    for (int root = 0; root < 2; root++) {
+        const Outcome outcome = attempt_in(kind, root, attempt);
+
+        if (outcome == expected)
+            continue;
+        g_test_message("%s, %s: %s %s, but should not", kinds[kind], root ? "of root" : "of a user",
+                       attempt->name, words[outcome]);
+        g_test_fail();
+    }
+}
+
+static void
+test_attempt(gconstpointer data)
+{
     const Attempt *attempt = data;
 
     if (attempt->by_landlock && !world.has_landlock) {
         g_test_skip("this kernel has no Landlock");
         return;
     }
-    for (VtdWorkerKind kind = 0; kind < VTD_WORKER_LAST; kind++) {
-        for (int root = 0; root < 2; root++) {
-            const Outcome outcome = attempt_in(kind, root, attempt);
+    for (VtdWorkerKind kind = 0; kind < VTD_WORKER_LAST; kind++)
+        test_in(kind, attempt, attempt->expected[kind]);
+}
 
-            if (outcome == attempt->expected[kind])
-                continue;
-            g_test_message("%s, %s: %s %s, but should not", kinds[kind],
-                           root ? "of root" : "of a user", attempt->name, words[outcome]);
-            g_test_fail();
-        }
-    }
+static void
+test_daemon(gconstpointer data)
+{
+    const Attempt *attempt = data;
+
+    test_in(VTD_WORKER_LAST, attempt, attempt->expected[0]);
 }
 
 /* ---- what the kernel says about one ---- */
@@ -269,12 +296,12 @@ remove_world(void)
 }
 
 static void
-add_all(const char *suite, const Attempt *all)
+add_all(const char *suite, const Attempt *all, GTestDataFunc test)
 {
     for (; all->name; all++) {
         g_autofree char *path = g_strconcat("/sandbox/", suite, "/", all->name, NULL);
 
-        g_test_add_data_func(path, all, test_attempt);
+        g_test_add_data_func(path, all, test);
     }
 }
 
@@ -289,8 +316,9 @@ main(int argc, char **argv)
         return 77;
     }
     make_world();
-    add_all("attack", sandbox_attacks);
-    add_all("need", sandbox_needs);
+    add_all("attack", sandbox_attacks, test_attempt);
+    add_all("need", sandbox_needs, test_attempt);
+    add_all("daemon", sandbox_daemon, test_daemon);
     g_test_add_func("/sandbox/power", test_power);
     g_test_add_func("/sandbox/no-user", test_no_user);
     status = g_test_run();
