@@ -75,6 +75,48 @@ without upload-worker 'curl|ssl|crypto|zstd|sqlite3|gio-2\.0'
 without unpack-worker 'curl|ssl|jansson|sqlite3|gio-2\.0'
 without copy-worker 'curl|ssl|zstd|jansson|sqlite3|gio-2\.0'
 
+# functions PROGRAM REGEX: those that it has, or takes from a library
+functions() {
+    nm "$build/helper/daemon/$1" |
+        awk '$(NF - 1) ~ /^[TU]$/ {sub(/@.*/, "", $NF); print $NF}' | grep -xE "$2" || [ $? = 1 ]
+}
+
+# Compressed data, HTTP and TLS, archives, images, XML and YAML of guests: only in workers
+foreign='(ZSTD|curl|SSL|archive|yaml|iso|inflate)_.*|xml[A-Z].*'
+foreign+='|vt_(http|registry|frame_decoder|unpack|ring_server|iso|floppy|yaml|unattend)_.*'
+foreign+='|vt_(instance_parse|upload_read|layout_open)'
+for symbol in $(functions virttemplated "$foreign"); do
+    refuse "virttemplated runs with capabilities, but has the parser $symbol()"
+done
+# The gate itself: the workers have what it looks for
+while read -r program symbol; do
+    [ "$(functions "$program" "$symbol")" = "$symbol" ] ||
+        refuse "this gate does not see $symbol() in $program"
+done <<'END'
+unpack-worker ZSTD_decompressDCtx
+fetch-worker curl_multi_perform
+seed-worker vt_instance_parse
+seed-worker yaml_parser_parse
+upload-worker archive_read_next_header
+END
+
+# What the daemon does read itself, and from whom. Another parser is a decision, which is made here.
+parsers_of_daemon='
+    # signed, or named by a digest that is: looked at only when that has been checked
+    vt_catalog_parse vt_index_parse vt_manifest_parse vt_payload_parse vt_template_config_parse
+    # what proves it: not yet trusted. JSON of at most 4 MiB, base64, DER of a key and a signature
+    vt_base64_decode vt_base64_decode_any vt_bundle_parse vt_index_manifests_parse vt_json_parse
+    vt_key_parse_private vt_key_parse_public
+    # the header of a disk that a guest may write to: 104 bytes and what they point at
+    vt_qcow2_parse
+    # settings and arguments
+    vt_digest_parse vt_policy_parse vt_rate_parse vt_reference_parse vt_size_parse
+    vt_store_url_parse vt_volume_name_parse'
+for symbol in $(functions virttemplated 'vtd?_.*(_parse|_decode).*'); do
+    grep -vE '^ *#' <<<"$parsers_of_daemon" | grep -qwF "$symbol" ||
+        refuse "virttemplated has a parser that is not in the list of $0: $symbol()"
+done
+
 # ---- one outside thing in each file: who may include what ---------------------------------------
 
 # include_only REGEX_OF_INCLUDE REGEX_OF_FILES
