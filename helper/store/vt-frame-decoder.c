@@ -66,6 +66,21 @@ load_prefix(VtFrameDecoder *decoder, const VtFrame *frame, GError **error)
            vt_throw(error, VT_ERROR_FAILED, "zstd: %s", ZSTD_getErrorName(result));
 }
 
+/* RFC 8878, 3.1.1.1: magic 28 b5 2f fd, descriptor (bit 5: no window field, the content is one
+ * segment), window: exponent - 10 in bits 7 to 3, eighths of that in bits 2 to 0. We decode into
+ * the content itself, but a reader that streams would need the window's memory. */
+static bool
+check_window(const VtFrame *frame, uint64_t number, const uint8_t *bytes, GError **error)
+{
+    const bool has_window = frame->size > 5 && !(bytes[4] & 0x20);
+    const unsigned log = has_window ? (bytes[5] >> 3) + 10u + ((bytes[5] & 7) != 0) : 0;
+
+    return log <= WINDOW_LOG_MAX ||
+           vt_throw(error, VT_ERROR_CORRUPT,
+                    "frame %" G_GUINT64_FORMAT " wants a zstd window of more than %u MiB", number,
+                    1u << (WINDOW_LOG_MAX - 20));
+}
+
 static bool
 check_content(const VtFrame *frame, uint64_t number, const uint8_t *content, GError **error)
 {
@@ -105,6 +120,8 @@ vt_frame_decode(VtFrameDecoder *decoder, uint64_t number, int fd, uint64_t offse
         return vt_throw(error, VT_ERROR_CORRUPT,
                         "frame %" G_GUINT64_FORMAT " is not one zstd frame of %zu bytes", number,
                         expected);
+    if (!check_window(&frame, number, decoder->copy, error))
+        return false;
     if (frame.prefix_count > 0 && !load_prefix(decoder, &frame, error))
         return false;
     size = ZSTD_decompressDCtx(decoder->context, content, expected, decoder->copy, frame.size);
