@@ -195,6 +195,24 @@ keep_catalog(VtdPool *pool, VtdCatalogAnswer *answer)
     pool->catalog_verdict = g_steal_pointer(&answer->verdict);
 }
 
+/* Whoever controls the store, or the way to it, could offer old versions with known holes, which
+ * are signed as well as the new ones */
+static bool
+check_not_older(const VtdPool *pool, const VtCatalog *offered, GError **error)
+{
+    const VtCatalog *known = pool->catalog;
+
+    if (!known || !offered || !g_str_equal(known->store, offered->store) ||
+        offered->serial >= known->serial)
+        return true;
+    return vt_throw(error, VT_ERROR_CORRUPT,
+                    "%s offers a catalog that is older (serial %" G_GUINT64_FORMAT
+                    ") than the one known here (serial %" G_GUINT64_FORMAT
+                    "), which stays in force; if the store was restored from a backup, publish to "
+                    "it until its serial is higher",
+                    pool->settings->store, offered->serial, known->serial);
+}
+
 static void
 refreshed(GObject *source, GAsyncResult *result, gpointer data)
 {
@@ -205,7 +223,7 @@ refreshed(GObject *source, GAsyncResult *result, gpointer data)
 
     answer = g_task_propagate_pointer(G_TASK(result), &error);
     g_clear_pointer(&pool->failure, g_free);
-    if (answer) {
+    if (answer && check_not_older(pool, answer->catalog, &error)) {
         if (answer->catalog)
             keep_catalog(pool, answer);
         pool->checked = g_get_monotonic_time();
