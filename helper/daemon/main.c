@@ -34,6 +34,7 @@
 /* Half a minute, enough to change the network; each more doubles that, up to a minute of its own */
 #define DEFAULT_RETRIES 7
 #define RETRIES_MAX     20
+#define STALL_MAX_S     600
 /* sd_listen_fds(3): the first passed descriptor */
 #define LISTEN_FDS_START 3
 
@@ -66,8 +67,10 @@ typedef struct {
     gboolean background;
     gboolean version;
     char *limit_rate;
+    char *proxy;
     int connections;
     int retries;
+    int stall;
     int idle;
 } Options;
 
@@ -154,6 +157,10 @@ parse_options(int *argc, char ***argv, Options *options, GError **error)
          "What all fetches together may receive per second, e.g. 10M", "RATE"},
         {"retries", 0, 0, G_OPTION_ARG_INT, &options->retries,
          "How often a registry that fails is asked again (7)", "NUMBER"},
+        {"proxy", 0, 0, G_OPTION_ARG_STRING, &options->proxy,
+         "For registries, in place of https_proxy and http_proxy in the environment", "URL"},
+        {"stall", 0, 0, G_OPTION_ARG_INT, &options->stall,
+         "End a transfer that brings less than 1 KiB/s for so long (25)", "SECONDS"},
         {"idle", 0, 0, G_OPTION_ARG_INT, &options->idle,
          "End when idle, in a session or if systemd passed the sockets; 0: never (120)", "SECONDS"},
         {"session", 0, 0, G_OPTION_ARG_NONE, &options->session,
@@ -168,6 +175,7 @@ parse_options(int *argc, char ***argv, Options *options, GError **error)
     options->idle = DEFAULT_IDLE_S;
     options->connections = DEFAULT_CONNECTIONS;
     options->retries = DEFAULT_RETRIES;
+    options->stall = VTD_STALL_S;
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, argc, argv, error))
         return false;
@@ -176,7 +184,8 @@ parse_options(int *argc, char ***argv, Options *options, GError **error)
     return check_session(options, error) &&
            check_number("--idle", options->idle, 0, INT_MAX, error) &&
            check_number("--connections", options->connections, 1, CONNECTIONS_MAX, error) &&
-           check_number("--retries", options->retries, 0, RETRIES_MAX, error);
+           check_number("--retries", options->retries, 0, RETRIES_MAX, error) &&
+           check_number("--stall", options->stall, 1, STALL_MAX_S, error);
 }
 
 static void
@@ -229,11 +238,16 @@ complete_options(Options *options, GError **error)
     set_default(&options->worker_dir, VTD_WORKER_DIR);
     set_default(&options->fetch_user, DEFAULT_FETCH_USER);
     set_default(&options->unpack_user, DEFAULT_UNPACK_USER);
+    if (options->proxy) {
+        g_setenv("https_proxy", options->proxy, TRUE);
+        g_setenv("http_proxy", options->proxy, TRUE);
+    }
     workers->program_dir = options->worker_dir;
     workers->auth_file = options->auth_file;
     workers->ca_file = options->ca_file;
     workers->insecure = options->insecure;
     workers->tries = (unsigned)options->retries + 1;
+    workers->patience_s = (unsigned)options->stall;
     if (!make_shares(options, error))
         return false;
     return find_user(options->fetch_user, &workers->fetch_uid, &workers->fetch_gid, error) &&
@@ -252,6 +266,7 @@ options_clear(Options *options)
     g_free(options->fetch_user);
     g_free(options->unpack_user);
     g_free(options->limit_rate);
+    g_free(options->proxy);
     vtd_shares_free(options->config.workers.shares);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)

@@ -3,6 +3,7 @@
 #include "vtd-fetcher.h"
 
 #include "vt-fs.h"
+#include "vt-hosts.h"
 #include "vtd-worker-protocol.h"
 
 #include <errno.h>
@@ -149,6 +150,20 @@ pass_file(const char *path, uint32_t flag, VtdFetchRequest *request, VtdFds *fds
     return vtd_memfd("file", bytes, &fds->fd[fds->count++], error);
 }
 
+/* Keys of client certificates are root's, and the worker reads no configuration */
+static bool
+pass_hosts(const VtStoreUrl *url, VtdFetchRequest *request, VtdFds *fds, GError **error)
+{
+    g_autoptr(VtHosts) hosts = NULL;
+    g_autoptr(GBytes) bytes = NULL;
+
+    if (!vt_hosts_read(url, &hosts, error))
+        return false;
+    bytes = vt_hosts_to_bytes(hosts);
+    request->flags |= VTD_FETCH_HAS_HOSTS;
+    return vtd_memfd("hosts", bytes, &fds->fd[fds->count++], error);
+}
+
 static bool
 pass_layout(const VtStoreUrl *url, VtdFetchRequest *request, VtdFds *fds, GError **error)
 {
@@ -176,9 +191,11 @@ set_up(VtdFetcher *fetcher, const VtStoreUrl *url, GError **error)
     request.gid = fetcher->config->fetch_gid;
     request.flags = fetcher->config->insecure ? VTD_FETCH_INSECURE : 0;
     request.tries = fetcher->config->tries;
+    request.count = fetcher->config->patience_s;
     return pass_layout(url, &request, &fds, error) &&
            pass_file(fetcher->config->auth_file, VTD_FETCH_HAS_AUTH, &request, &fds, error) &&
            pass_file(fetcher->config->ca_file, VTD_FETCH_HAS_CA, &request, &fds, error) &&
+           pass_hosts(url, &request, &fds, error) &&
            vtd_channel_send(fetcher->process.socket_fd, &request, sizeof(request), &fds, error);
 }
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vtd-worker-fetch.c: the process that talks to the store: it moves bytes and decides nothing */
 #include "vt-fs.h"
+#include "vt-hosts.h"
 #include "vt-ring-server.h"
 #include "vtd-channel.h"
 #include "vtd-sandbox.h"
 #include "vtd-worker-protocol.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 typedef struct {
     VtStore *store;
@@ -31,6 +33,25 @@ reply_with(Fetch *fetch, uint64_t length, const GError *failure)
         g_debug("%s", gone->message);
 }
 
+/* What the daemon read for us */
+static bool
+read_hosts(int fd, VtHosts **ret_hosts, GError **error)
+{
+    g_autoptr(GBytes) bytes = NULL;
+    g_autofree char *data = NULL;
+    struct stat st;
+
+    if (fstat(fd, &st) < 0 || st.st_size > VT_HOSTS_MAX)
+        return vt_throw(error, VT_ERROR_TOO_LARGE,
+                        "the certificates and rules for registries have more than %u bytes",
+                        VT_HOSTS_MAX);
+    data = g_malloc((gsize)st.st_size + 1);
+    if (!vt_fs_pread_all(fd, data, (gsize)st.st_size, 0, "hosts", error))
+        return false;
+    bytes = g_bytes_new_take(g_steal_pointer(&data), (gsize)st.st_size);
+    return vt_hosts_from_bytes(bytes, ret_hosts, error);
+}
+
 static bool
 set_up(Fetch *fetch, const VtdFetchRequest *request, VtdFds *fds, GError **error)
 {
@@ -38,9 +59,12 @@ set_up(Fetch *fetch, const VtdFetchRequest *request, VtdFds *fds, GError **error
     const VtdSandbox sandbox = {layout ? VTD_WORKER_LAYOUT : VTD_WORKER_FETCH, request->uid,
                                 request->gid, fds->fd[0]};
     g_autoptr(VtStoreUrl) url = NULL;
+    g_autoptr(VtHosts) hosts = NULL;
     g_autofree char *auth = NULL, *ca = NULL;
-    VtStoreOptions options = {
-        .insecure = request->flags & VTD_FETCH_INSECURE, .tries = request->tries, .layout_fd = -1};
+    VtStoreOptions options = {.insecure = request->flags & VTD_FETCH_INSECURE,
+                              .tries = request->tries,
+                              .patience_s = request->count,
+                              .layout_fd = -1};
     int next = 0;
 
     if (!vtd_sandbox_enter(&sandbox, error) || !vt_store_url_parse(request->text, &url, error))
@@ -51,6 +75,9 @@ set_up(Fetch *fetch, const VtdFetchRequest *request, VtdFds *fds, GError **error
         options.auth_file = auth = g_strdup_printf("/proc/self/fd/%d", vtd_fds_take(fds, next++));
     if (request->flags & VTD_FETCH_HAS_CA)
         options.ca_file = ca = g_strdup_printf("/proc/self/fd/%d", vtd_fds_take(fds, next++));
+    if (request->flags & VTD_FETCH_HAS_HOSTS && !read_hosts(fds->fd[next++], &hosts, error))
+        return false;
+    options.hosts = hosts;
     if (!vt_store_open(url, &options, &fetch->store, error))
         return false;
     fetch->rings = vt_ring_server_new(fetch->store);

@@ -10,7 +10,9 @@
 #define VTD_WORKER_FD 3
 
 typedef enum {
-    VTD_FETCH_SETUP = 1, /* text: store URL; tries; fds: layout, credentials, CA (flags tell) */
+    /* text: store URL; tries; count: patience in seconds; fds: layout, credentials, CA,
+     * vt_hosts_to_bytes() (flags tell) */
+    VTD_FETCH_SETUP = 1,
     VTD_FETCH_MANIFEST,  /* fds: memfd for the document */
     VTD_FETCH_BLOB,      /* the same; limit */
     VTD_FETCH_REFERRERS, /* the same */
@@ -23,6 +25,7 @@ typedef enum {
 #define VTD_FETCH_HAS_LAYOUT 2u
 #define VTD_FETCH_HAS_AUTH   4u
 #define VTD_FETCH_HAS_CA     8u
+#define VTD_FETCH_HAS_HOSTS  16u
 
 /* host, prefix and name; vt-store-url.c allows 255 and 3900 */
 #define VTD_TEXT_MAX      4096

@@ -11,6 +11,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* Twice that is less than a minute, after which a stalled transfer is given up */
+#define VTD_STALL_S 25
+
 /**
  * VtdWorkerConfig:
  * @program_dir: where fetch-worker and unpack-worker are
@@ -20,6 +23,7 @@
  * @ca_file: (nullable): PEM of additional CAs, read by the daemon
  * @insecure: accept plain HTTP
  * @tries: see #VtStoreOptions
+ * @patience_s: the same
  * @shares: (nullable): limits of all fetchers together
  */
 typedef struct {
@@ -30,6 +34,7 @@ typedef struct {
     const char *ca_file;
     bool insecure;
     unsigned tries;
+    unsigned patience_s;
     VtdShares *shares;
 } VtdWorkerConfig;
 

@@ -2,11 +2,12 @@
 /* vt-http.c: HTTP requests to one store, several at once */
 #include "vt-http.h"
 
-#include "vt-http-ca.h"
 #include "vt-http-header.h"
 #include "vt-http-outcome.h"
+#include "vt-http-proxy.h"
 #include "vt-http-rate.h"
 #include "vt-http-scheme.h"
+#include "vt-http-tls.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -18,7 +19,6 @@
 /* Within this machine; a plain HTTP server may wait for the end of the line that TLS never sends */
 #define PROBE_TIMEOUT_S 3L
 #define LOW_SPEED_BYTES 1024L
-#define LOW_SPEED_S     30L
 /* After an upload registries check its digest, and may copy it, before they say a word */
 #define LOW_SPEED_UPLOAD_S 120L
 #define REDIRECTS_MAX      5L
@@ -59,7 +59,9 @@ typedef struct {
 struct VtHttp {
     char *host;
     bool insecure;
-    GBytes *ca;
+    long patience_s;
+    VtHttpTls *tls;
+    VtHosts *hosts;
     CURLM *multi;
     VtHttpScheme scheme;
     bool scheme_proven;
@@ -200,23 +202,16 @@ set_transport(VtHttp *http, Transfer *transfer)
 
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "https,http");
     curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, protocols);
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, low_speed(http));
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
-                     transfer->request.body_size ? LOW_SPEED_UPLOAD_S : LOW_SPEED_S);
+                     transfer->request.body_size ? LOW_SPEED_UPLOAD_S : http->patience_s);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, READ_BUFFER);
     curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, WRITE_BUFFER);
-    if (http->ca) {
-        struct curl_blob ca = {(void *)g_bytes_get_data(http->ca, NULL), g_bytes_get_size(http->ca),
-                               CURL_BLOB_NOCOPY};
-
-        curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &ca);
-    }
+    vt_http_tls_set(http->tls, easy);
 }
 
 static void
@@ -281,8 +276,9 @@ set_url(VtHttp *http, Transfer *transfer)
 {
     if (transfer->path) {
         transfer->guesses = http->scheme == VT_HTTP_SCHEME_UNKNOWN;
-        transfer->scheme =
-            transfer->guesses ? vt_http_guess_scheme(http->host, http->ca != NULL) : http->scheme;
+        transfer->scheme = transfer->guesses
+                               ? vt_http_guess_scheme(http->host, vt_http_tls_has_ca(http->tls))
+                               : http->scheme;
         g_free(transfer->url);
         transfer->url =
             g_strconcat(transfer->scheme == VT_HTTP_SCHEME_HTTP ? "http://" : "https://",
@@ -291,6 +287,7 @@ set_url(VtHttp *http, Transfer *transfer)
     g_free(transfer->reply->url);
     transfer->reply->url = g_strndup(transfer->url, strcspn(transfer->url, "?"));
     curl_easy_setopt(transfer->easy, CURLOPT_URL, transfer->url);
+    vt_http_proxy_set(transfer->easy, http->hosts, http->host, transfer->url);
     curl_easy_setopt(transfer->easy, CURLOPT_CONNECTTIMEOUT,
                      transfer->guesses && vt_host_is_loopback(http->host) ? PROBE_TIMEOUT_S
                                                                           : CONNECT_TIMEOUT_S);
@@ -390,7 +387,8 @@ settle_reply(Transfer *transfer, CURLcode code)
 
     /* What a callback found out stands; of an error answer, the beginning is all we want */
     if (reply->outcome == VT_HTTP_ANSWERED && !(code == CURLE_WRITE_ERROR && reply->status >= 300))
-        reply->outcome = vt_http_outcome(code);
+        reply->outcome =
+            vt_http_tls_wants_client(transfer->problem) ? VT_HTTP_UNKNOWN : vt_http_outcome(code);
     if (reply->outcome != VT_HTTP_ANSWERED)
         reply->problem =
             g_strdup(*transfer->problem ? transfer->problem : curl_easy_strerror(code));
@@ -554,18 +552,19 @@ vt_http_limit(VtHttp *http, unsigned connections, uint64_t rate)
 bool
 vt_http_new(const VtHttpOptions *options, VtHttp **ret_http, GError **error)
 {
-    g_autoptr(GBytes) ca = NULL;
-    const curl_version_info_data *version = curl_version_info(CURLVERSION_NOW);
+    g_autoptr(VtHttpTls) tls = NULL;
     VtHttp *http;
 
-    if (!vt_http_ca_read(version->cainfo, options->host, options->ca_file, &ca, error))
+    if (!vt_http_tls_new(options, &tls, error))
         return false;
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return vt_throw(error, VT_ERROR_FAILED, "libcurl cannot be initialised");
     http = g_new0(VtHttp, 1);
     http->host = g_strdup(options->host);
     http->insecure = options->insecure;
-    http->ca = g_steal_pointer(&ca);
+    http->patience_s = options->patience_s ? (long)options->patience_s : VT_HTTP_PATIENCE_S;
+    http->tls = g_steal_pointer(&tls);
+    http->hosts = options->hosts ? vt_hosts_ref(options->hosts) : NULL;
     http->idle = g_ptr_array_new_with_free_func(curl_easy_cleanup);
     http->running = g_hash_table_new(NULL, NULL);
     http->multi = curl_multi_init();
@@ -593,7 +592,8 @@ vt_http_free(VtHttp *http)
     g_queue_clear_full(&http->ended, (GDestroyNotify)transfer_free);
     g_ptr_array_unref(http->idle);
     curl_multi_cleanup(http->multi);
-    g_clear_pointer(&http->ca, g_bytes_unref);
+    vt_http_tls_free(http->tls);
+    vt_hosts_unref(http->hosts);
     g_free(http->host);
     g_free(http);
     curl_global_cleanup();

@@ -2,20 +2,23 @@
 /* vt-http.h: HTTP requests to one store, several at once */
 #pragma once
 
-#include "vt-error.h"
+#include "vt-hosts.h"
 
 #include <stdint.h>
 
 /* performance.md: 4 to 8 ranges in flight fill a link; more only burdens the registry */
 #define VT_HTTP_CONNECTIONS     8
 #define VT_HTTP_CONNECTIONS_MAX 32
+/* Of a transfer that brings less than 1 KiB/s; twice that is less than a minute */
+#define VT_HTTP_PATIENCE_S 25
 
 /**
  * VtHttp: connections to one host, and where it redirects to
  *
- * HTTP/1.1 with keep-alive. No proxy, no .netrc, no cookies, no decompression. It belongs to one
- * thread. libcurl's global state is counted: each vt_http_new() initialises it, vt_http_free()
- * gives it back; nothing of it needs privileges. Name lookups run in a thread of libcurl's.
+ * HTTP/2 where TLS agrees on it, else HTTP/1.1 with keep-alive. No .netrc, no cookies, no
+ * decompression. It belongs to one thread. libcurl's global state is counted: each vt_http_new()
+ * initialises it, vt_http_free() gives it back; nothing of it needs privileges. Name lookups run in
+ * a thread of libcurl's.
  */
 typedef struct VtHttp VtHttp;
 
@@ -23,13 +26,16 @@ typedef struct VtHttp VtHttp;
  * VtHttpOptions:
  * @host: `host[:port]`
  * @insecure: allow plain HTTP; always allowed for loopback hosts
- * @ca_file: (nullable): PEM file, trusted besides the system's CAs and
- *   `/etc/containers/certs.d/HOST[:PORT]/` `*.crt`
+ * @ca_file: (nullable): PEM file, trusted besides the system's CAs and those of @hosts
+ * @patience_s: until a transfer that brings next to nothing is ended; 0: %VT_HTTP_PATIENCE_S
+ * @hosts: (nullable): certificates and proxies
  */
 typedef struct {
     const char *host;
     bool insecure;
     const char *ca_file;
+    unsigned patience_s;
+    const VtHosts *hosts;
 } VtHttpOptions;
 
 /** vt_http_new: Reads the CA files; no network access */
@@ -57,19 +63,23 @@ bool vt_http_plain_allowed(const VtHttp *http, const char *host);
  * VtHttpOutcome:
  * @VT_HTTP_ANSWERED: there is a status, and the body is whole
  * @VT_HTTP_UNREACHABLE: no connection
- * @VT_HTTP_CUT: the transfer broke off, or was too slow
+ * @VT_HTTP_CUT: the transfer broke off
+ * @VT_HTTP_STALLED: nothing came for too long
  * @VT_HTTP_TOO_LARGE: the body is larger than the limit
  * @VT_HTTP_STOPPED: the sink stopped it
  * @VT_HTTP_UNTRUSTED: the server's certificate is not acceptable
+ * @VT_HTTP_UNKNOWN: the server wants another client certificate than it got
  * @VT_HTTP_REFUSED: TLS failed, or a URL or redirect is not acceptable; no use to try again
  */
 typedef enum {
     VT_HTTP_ANSWERED,
     VT_HTTP_UNREACHABLE,
     VT_HTTP_CUT,
+    VT_HTTP_STALLED,
     VT_HTTP_TOO_LARGE,
     VT_HTTP_STOPPED,
     VT_HTTP_UNTRUSTED,
+    VT_HTTP_UNKNOWN,
     VT_HTTP_REFUSED,
 } VtHttpOutcome;
 

@@ -7,6 +7,9 @@
 
 #include <string.h>
 
+/* A path through which nothing comes may be the first connection's alone, not the second's */
+#define STALLS_MAX 2
+
 /* {"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown","detail":...}]}
  * Returns: (transfer full): `: MANIFEST_UNKNOWN: manifest unknown`, or "" */
 static char *
@@ -35,8 +38,11 @@ throw_outcome(const VtHttpReply *reply, GError **error)
     static const char *const hints[] = {
         [VT_HTTP_UNREACHABLE] = "; check the network, and that the registry runs",
         [VT_HTTP_CUT] = "; check the network, then try again",
+        [VT_HTTP_STALLED] = "; check the network, then try again",
         [VT_HTTP_UNTRUSTED] =
             "; put the registry's CA into /etc/containers/certs.d/HOST:PORT/ca.crt",
+        [VT_HTTP_UNKNOWN] = "; the registry wants a client certificate: put NAME.cert and NAME.key "
+                            "into /etc/containers/certs.d/HOST:PORT/",
         [VT_HTTP_REFUSED] = NULL,
     };
 
@@ -84,7 +90,7 @@ is_passing(const VtRegistry *registry, const VtHttpReply *reply)
     if (reply->outcome == VT_HTTP_UNREACHABLE)
         return vt_http_has_answered(registry->http);
     if (reply->outcome != VT_HTTP_ANSWERED)
-        return reply->outcome == VT_HTTP_CUT;
+        return reply->outcome == VT_HTTP_CUT || reply->outcome == VT_HTTP_STALLED;
     for (gsize i = 0; i < G_N_ELEMENTS(passing); i++) {
         if (reply->status == passing[i])
             return true;
@@ -102,9 +108,10 @@ wait_ms(int asked_s, unsigned attempt)
 }
 
 bool
-vt_registry_pause(const VtRegistry *registry, const VtHttpReply *reply, unsigned attempt,
+vt_registry_pause(const VtRegistry *registry, const VtHttpReply *reply, VtAttempts *attempts,
                   int *ret_wait_ms, GError **error)
 {
+    const unsigned attempt = ++attempts->count;
     int asked_s = vt_retry_after_parse(vt_http_reply_header(reply, "retry-after"));
 
     if (!is_passing(registry, reply))
@@ -114,7 +121,8 @@ vt_registry_pause(const VtRegistry *registry, const VtHttpReply *reply, unsigned
         g_prefix_error(error, "the registry wants to be left alone for %d s: ", asked_s);
         return false;
     }
-    if (attempt >= registry->tries) {
+    attempts->stalls += reply->outcome == VT_HTTP_STALLED;
+    if (attempt >= registry->tries || attempts->stalls >= STALLS_MAX) {
         vt_registry_throw(reply, error);
         g_prefix_error(error, "given up after %u attempts: ", attempt);
         return false;
@@ -164,7 +172,9 @@ bool
 vt_registry_send(VtRegistry *registry, const char *repository, const VtHttpRequest *request,
                  VtHttpReply **ret_reply, GError **error)
 {
-    for (unsigned attempt = 1;; attempt++) {
+    VtAttempts attempts = {0};
+
+    for (;;) {
         g_autoptr(VtHttpReply) reply = NULL;
         int pause_ms;
 
@@ -174,7 +184,7 @@ vt_registry_send(VtRegistry *registry, const char *repository, const VtHttpReque
             *ret_reply = g_steal_pointer(&reply);
             return true;
         }
-        if (!vt_registry_pause(registry, reply, attempt, &pause_ms, error))
+        if (!vt_registry_pause(registry, reply, &attempts, &pause_ms, error))
             return false;
         vt_http_pause(registry->http, pause_ms);
     }

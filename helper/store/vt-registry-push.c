@@ -92,12 +92,13 @@ vt_registry_put_blob(VtStore *store, const VtStoreBlob *blob, const VtDigest *di
                      GError **error)
 {
     VtRegistry *registry = (VtRegistry *)store;
+    VtAttempts attempts = {0};
     bool has = false;
 
     if (!vt_registry_has_blob(store, blob->repository, digest, &has, error))
         return false;
     /* A cut upload begins anew: what the registry has of it, it does not say reliably */
-    for (unsigned attempt = 1; !has; attempt++) {
+    while (!has) {
         g_autoptr(VtHttpReply) reply = NULL;
         int pause_ms;
 
@@ -106,7 +107,7 @@ vt_registry_put_blob(VtStore *store, const VtStoreBlob *blob, const VtDigest *di
         has = vt_registry_is_success(reply);
         if (has)
             break;
-        if (!vt_registry_pause(registry, reply, attempt, &pause_ms, error))
+        if (!vt_registry_pause(registry, reply, &attempts, &pause_ms, error))
             return false;
         vt_http_pause(registry->http, pause_ms);
     }

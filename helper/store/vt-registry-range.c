@@ -25,6 +25,8 @@
 #define PROGRESS_BYTES (64u << 10)
 /* Each may be as large as a blob */
 #define SPOOLS_MAX 2
+/* 401 in a row: the token had ended, and so had the one that another job brought meanwhile */
+#define REFUSALS_MAX 2
 
 typedef struct {
     char digest[VT_DIGEST_STRING_MAX];
@@ -39,6 +41,7 @@ typedef struct {
  * @begun: the head of the present answer was checked
  * @spool: (nullable): what the job is filling
  * @wants_spool: the answer was the whole blob, which another job is filling
+ * @refusals: how often the registry said 401 since there was progress
  * @used: (nullable): the authorization it was sent with
  * @error: (nullable): what the sink found wrong
  */
@@ -50,9 +53,9 @@ typedef struct {
     bool begun;
     Spool *spool;
     bool wants_spool;
-    bool authenticated;
+    unsigned refusals;
     char *used;
-    unsigned attempt;
+    VtAttempts attempts;
     gint64 not_before;
     GError *error;
 } Job;
@@ -264,11 +267,10 @@ renew_authorization(Job *job, const VtHttpReply *reply)
     const char *now = vt_registry_authorization(job->registry, job->range->repository);
     GError *error = NULL;
 
-    if (job->authenticated)
+    if (++job->refusals > REFUSALS_MAX)
         vt_registry_throw(reply, &error);
     else if (!now || g_strcmp0(now, job->used) == 0)
         vt_registry_authenticate(job->registry, job->range->repository, reply, &error);
-    job->authenticated = true;
     if (error)
         end_job(job, error);
     else
@@ -287,10 +289,12 @@ try_again(Job *job, const VtHttpReply *reply)
         if (ftruncate(job->spool->fd, 0) < 0 || lseek(job->spool->fd, 0, SEEK_SET) < 0)
             vt_throw_errno(&error, errno, "cannot empty a spool file");
     }
-    if (job->have >= job->asked_from + PROGRESS_BYTES)
-        job->attempt = 1;
+    if (job->have >= job->asked_from + PROGRESS_BYTES) {
+        job->attempts = (VtAttempts){0};
+        job->refusals = 0;
+    }
     if (!error)
-        vt_registry_pause(job->registry, reply, job->attempt, &pause_ms, &error);
+        vt_registry_pause(job->registry, reply, &job->attempts, &pause_ms, &error);
     if (error) {
         end_job(job, error);
         return;
@@ -375,7 +379,6 @@ start_job(Job *job)
     job->begun = false;
     job->wants_spool = false;
     job->asked_from = job->have;
-    job->attempt++;
     g_free(job->used);
     job->used = g_strdup(authorization);
     job->registry->ranges->running++;

@@ -242,7 +242,8 @@ bool
 vt_registry_open(const VtStoreUrl *url, const VtStoreOptions *options, VtStore **ret_store,
                  GError **error)
 {
-    const VtHttpOptions http = {url->host, options->insecure, options->ca_file};
+    const VtHttpOptions http = {url->host, options->insecure, options->ca_file, options->patience_s,
+                                options->hosts};
     VtRegistry *registry = g_new0(VtRegistry, 1);
     g_autoptr(VtStore) store = &registry->store;
 

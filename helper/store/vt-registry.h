@@ -60,14 +60,23 @@ bool vt_registry_is_success(const VtHttpReply *reply);
 bool vt_registry_throw(const VtHttpReply *reply, GError **error);
 
 /**
+ * VtAttempts: at one thing, since there was progress; zeroed at the beginning
+ * @stalls: of these, those in which nothing came
+ */
+typedef struct {
+    unsigned count;
+    unsigned stalls;
+} VtAttempts;
+
+/**
  * vt_registry_pause:
- * @attempt: the number of the one that @reply ended, from 1
+ * @attempts: @reply ended another one
  * @ret_wait_ms: (out): how long to wait before the next one
  * @error: (nullable): why @reply is the last word
  *
  * A registry that could be reached before is asked again when it cannot be reached.
  */
-bool vt_registry_pause(const VtRegistry *registry, const VtHttpReply *reply, unsigned attempt,
+bool vt_registry_pause(const VtRegistry *registry, const VtHttpReply *reply, VtAttempts *attempts,
                        int *ret_wait_ms, GError **error);
 
 /**

@@ -3,16 +3,32 @@
 #include "vt-store-ops.h"
 
 #include "vt-fs.h"
+#include "vt-mirrored.h"
 #include "vt-oci-name.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
+/* One registry, or what rules make of it */
+static bool
+open_registry(const VtStoreUrl *url, const VtStoreOptions *options, VtStore **ret_store,
+              GError **error)
+{
+    g_autoptr(VtHosts) hosts = options->hosts ? vt_hosts_ref(options->hosts) : NULL;
+    VtStoreOptions with_hosts = *options;
+
+    if (!hosts && !vt_hosts_read(url, &hosts, error))
+        return false;
+    with_hosts.hosts = hosts;
+    return (vt_registries_is_empty(hosts->registries) ? vt_registry_open : vt_mirrored_open)(
+        url, &with_hosts, ret_store, error);
+}
+
 static bool (*const openers[])(const VtStoreUrl *, const VtStoreOptions *, VtStore **,
                                GError **) = {
     [VT_TRANSPORT_OCI] = vt_layout_open,
-    [VT_TRANSPORT_DOCKER] = vt_registry_open,
+    [VT_TRANSPORT_DOCKER] = open_registry,
 };
 
 bool

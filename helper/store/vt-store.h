@@ -3,6 +3,7 @@
 #pragma once
 
 #include "vt-digest.h"
+#include "vt-hosts.h"
 #include "vt-source.h"
 #include "vt-store-url.h"
 
@@ -20,6 +21,8 @@ typedef struct VtStore VtStore;
  * @auth_file: (nullable): containers-auth.json(5) with credentials
  * @writable: the store will be pushed to
  * @tries: how often one thing is asked for that a cut or a busy registry keeps from us; 0: 8
+ * @patience_s: seconds; a transfer that brings less than 1 KiB/s for so long is ended; 0: 25
+ * @hosts: (nullable): rules, certificates, proxies; %NULL: vt_hosts_read()
  * @layout_fd: O_PATH or O_DIRECTORY fd of the layout, or -1 to open the URL's path; not consumed
  */
 typedef struct {
@@ -28,6 +31,8 @@ typedef struct {
     const char *auth_file;
     bool writable;
     unsigned tries;
+    unsigned patience_s;
+    const VtHosts *hosts;
     int layout_fd;
 } VtStoreOptions;
 

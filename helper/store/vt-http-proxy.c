@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-http-proxy.c: which proxy a request goes through */
+#include "vt-http-proxy.h"
+
+#include "vt-http-header.h"
+
+void
+vt_http_proxy_set(CURL *easy, const VtHosts *hosts, const char *host, const char *url)
+{
+    const char *proxy = NULL;
+
+    if (hosts && !vt_host_is_loopback(host))
+        proxy = g_str_has_prefix(url, "https:") ? hosts->https_proxy : hosts->http_proxy;
+    /* An empty one keeps libcurl from looking into the environment by itself */
+    curl_easy_setopt(easy, CURLOPT_PROXY, proxy ? proxy : "");
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, proxy && hosts->no_proxy ? hosts->no_proxy : "");
+}

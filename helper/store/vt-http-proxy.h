@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-http-proxy.h: which proxy a request goes through */
+#pragma once
+
+#include "vt-hosts.h"
+
+#include <curl/curl.h>
+
+/**
+ * vt_http_proxy_set: Sets the options of @easy
+ * @hosts: (nullable): must outlive the transfer
+ * @host: `host[:port]` of the store; nothing for this machine goes through a proxy
+ * @url: of the request
+ */
+void vt_http_proxy_set(CURL *easy, const VtHosts *hosts, const char *host, const char *url);
