@@ -15,6 +15,8 @@ Without a key:
 With the key of the store, as a careless or malicious publisher (signed with openssl, not with our code):
   resize KEY NAME VERSION KIND SIZE   lie about the size of a layer in the manifest
   reindex KEY NAME VERSION FILE       replace the layer index by FILE
+  poke KEY NAME VERSION OFFSET BYTES VALUE   change a number in the layer index
+  reframe KEY NAME VERSION FILE       replace the first frame by FILE
   relayer KEY NAME VERSION LAYER...   list these layers in the manifest: NAME/VERSION:NUMBER from 0
   uncatalog KEY NAME VERSION          remove a version from the catalog
   catalog KEY FILE                    replace the catalog document by FILE
@@ -230,6 +232,71 @@ def reindex(layout, key, name, version, path):
     put_version(layout, key, name, version, manifest)
 
 
+def replace_layers(layout, key, name, version, replaced):
+    """New content for layers of a version: {KIND: (media type, data)}"""
+    manifest = layout.document(layout.ref(name, version)['digest'])
+    for kind, (media_type, data) in replaced.items():
+        digest = part(layout, kind, name, version)
+        descriptor = layout.put_blob(data, media_type)
+        for layer in manifest['layers']:
+            if layer['digest'] == digest:
+                layer.update(descriptor)
+    put_version(layout, key, name, version, manifest)
+
+
+def number(data, offset, size=4):
+    return int.from_bytes(data[offset:offset + size], 'little')
+
+
+def set_number(data, offset, size, value):
+    data[offset:offset + size] = value.to_bytes(size, 'little')
+
+
+def first_page(index):
+    """Where the pages begin: behind the header, the sections and the page table"""
+    return 128 + 32 * number(index, 76) + 40 * number(index, 80)
+
+
+def hash_pages(index):
+    for i in range(number(index, 80)):
+        entry = 128 + 32 * number(index, 76) + 40 * i
+        page = first_page(index) + 16384 * i
+        index[entry:entry + 32] = hashlib.sha256(index[page:page + 16384]).digest()
+
+
+def poke(layout, key, name, version, offset, size, value):
+    """In the root, which no page's digest covers"""
+    index = bytearray(layout.blob(part(layout, 'index', name, version)))
+    set_number(index, int(offset), int(size), int(value, 0))
+    replace_layers(layout, key, name, version, {'index': (INDEX_TYPE, index)})
+
+
+def frame_records(index):
+    """Offsets of the frame records"""
+    for i in range(number(index, 76)):
+        section = 128 + 32 * i
+        if number(index, section) == 2:
+            page = first_page(index) + 16384 * number(index, section + 12)
+            for k in range(number(index, section + 16, 8)):
+                yield page + 16384 * (k // 204) + 80 * (k % 204)
+
+
+def reframe(layout, key, name, version, path):
+    index = bytearray(layout.blob(part(layout, 'index', name, version)))
+    frames = layout.blob(part(layout, 'frames', name, version))
+    with open(path, 'rb') as file:
+        data = file.read()
+    first, *others = frame_records(index)
+    size = number(index, first + 4)
+    set_number(index, first + 4, 4, len(data))
+    index[first + 16:first + 48] = hashlib.sha256(data).digest()
+    for record in others:
+        set_number(index, record, 4, number(index, record) + len(data) - size)
+    hash_pages(index)
+    replace_layers(layout, key, name, version, {'index': (INDEX_TYPE, index),
+                                                'frames': (FRAMES_TYPE, data + frames[size:])})
+
+
 def layers_of(layout, name, version):
     """Each layer: its index and its frames"""
     layers = []
@@ -275,6 +342,8 @@ COMMANDS = {
     'swap': swap,
     'resize': resize,
     'reindex': reindex,
+    'poke': poke,
+    'reframe': reframe,
     'relayer': relayer,
     'uncatalog': uncatalog,
     'catalog': replace_catalog,
