@@ -27,6 +27,17 @@ vt_pool_file(const VtDigest *digest, const char *suffix, char buffer[VT_POOL_FIL
 }
 
 bool
+vt_pool_parse_file(const char *name, const char *suffix, VtDigest *ret_digest)
+{
+    g_autofree char *text = NULL;
+
+    if (strlen(name) != 2 * VT_DIGEST_BYTES + strlen(suffix) || !g_str_has_suffix(name, suffix))
+        return false;
+    text = g_strdup_printf(VT_DIGEST_PREFIX "%.*s", 2 * VT_DIGEST_BYTES, name);
+    return vt_digest_parse(text, ret_digest, NULL);
+}
+
+bool
 vt_pool_open_layer(VtPool *pool, const VtDigest *index, int *ret_fd, GError **error)
 {
     char file[VT_POOL_FILE_MAX];
@@ -58,6 +69,15 @@ read_parent(VtPool *pool, const char *file, bool *ret_has, VtDigest *ret_parent,
 }
 
 bool
+vt_pool_read_parent(VtPool *pool, const VtDigest *layer, bool *ret_has, VtDigest *ret_parent,
+                    GError **error)
+{
+    char file[VT_POOL_FILE_MAX];
+
+    return read_parent(pool, vt_pool_file(layer, INDEX_SUFFIX, file), ret_has, ret_parent, error);
+}
+
+bool
 vt_pool_chain(VtPool *pool, const VtDigest *top, GArray **ret_layers, GError **error)
 {
     g_autoptr(GArray) layers = g_array_new(FALSE, FALSE, sizeof(VtDigest));
@@ -81,90 +101,131 @@ vt_pool_chain(VtPool *pool, const VtDigest *top, GArray **ret_layers, GError **e
     return true;
 }
 
-/* Whether the kept index @file belongs to a layer that is here, and names @parent. One that cannot
- * be read may do so: then nothing is removed. */
+/* @ret_names: whether the kept index @file belongs to a layer that is here, and names @parent. One
+ * that is damaged may do so: then nothing is removed. */
 static bool
-names_parent(VtPool *pool, const char *file, const VtDigest *parent)
+names_parent(VtPool *pool, const char *file, const VtDigest *parent, bool *ret_names,
+             GError **error)
 {
     g_autofree char *stem = g_strndup(file, strlen(file) - strlen(INDEX_SUFFIX));
     g_autofree char *layer = g_strconcat(stem, VT_VOLUME_SUFFIX, NULL);
-    g_autoptr(GError) error = NULL;
+    g_autoptr(GError) local = NULL;
     VtDigest named;
     bool has = false;
 
-    if (faccessat(pool->layers_fd, layer, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-        return false;
-    if (!read_parent(pool, file, &has, &named, &error)) {
-        g_warning("'%s': %s; layers below it are kept", pool->target, error->message);
+    *ret_names = faccessat(pool->layers_fd, layer, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    if (!*ret_names)
+        return true;
+    if (read_parent(pool, file, &has, &named, &local)) {
+        *ret_names = has && vt_digest_equal(&named, parent);
         return true;
     }
-    return has && vt_digest_equal(&named, parent);
+    if (g_error_matches(local, VT_ERROR, VT_ERROR_CORRUPT)) {
+        g_warning("'%s': %s; layers below it are kept", pool->target, local->message);
+        return true;
+    }
+    g_propagate_error(error, g_steal_pointer(&local));
+    return false;
 }
 
 static bool
 has_child(VtPool *pool, const VtDigest *index, bool *ret_has, GError **error)
 {
-    const int fd = openat(pool->layers_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    DIR *dir = vt_pool_read_dir(pool->layers_fd);
     const struct dirent *entry;
-    bool found = false;
+    bool found = false, ok = true;
 
     if (!dir)
         return vt_throw_errno(error, errno, "cannot list the layers of '%s'", pool->target);
-    while (!found && (entry = readdir(dir)))
-        found = g_str_has_suffix(entry->d_name, INDEX_SUFFIX) &&
-                names_parent(pool, entry->d_name, index);
+    while (ok && !found && (entry = readdir(dir))) {
+        if (g_str_has_suffix(entry->d_name, INDEX_SUFFIX))
+            ok = names_parent(pool, entry->d_name, index, &found, error);
+    }
     closedir(dir);
     *ret_has = found;
-    return true;
+    return ok;
 }
 
-/* @ret_dropped: whether it was not needed */
+/* @links: names that do not count; @ret_dropped: whether it was not needed, or is not here */
 static bool
-drop_layer(VtPool *pool, const VtDigest *index, bool *ret_dropped, GError **error)
+drop_layer(VtPool *pool, const VtDigest *index, nlink_t links, bool *ret_dropped, GError **error)
 {
     char file[VT_POOL_FILE_MAX];
     vt_autofd fd = -1;
     bool needed = false;
     struct stat st;
 
+    *ret_dropped = !vt_pool_has_layer(pool, index);
+    if (*ret_dropped)
+        return true;
     if (!vt_pool_open_layer(pool, index, &fd, error))
         return false;
     if (fstat(fd, &st) < 0)
         return vt_throw_errno(error, errno, "cannot stat the layer");
-    if (st.st_nlink == 1 && !has_child(pool, index, &needed, error))
+    needed = st.st_nlink > 1 + links;
+    if (!needed && !has_child(pool, index, &needed, error))
         return false;
-    *ret_dropped = st.st_nlink == 1 && !needed;
-    if (!*ret_dropped)
+    *ret_dropped = !needed;
+    if (needed)
         return true;
     if (!vt_seal_open(fd, error))
         return false;
     if (unlinkat(pool->layers_fd, vt_pool_file(index, VT_VOLUME_SUFFIX, file), 0) < 0)
         return vt_throw_errno(error, errno, "cannot remove the layer '%s'", file);
+    return true;
+}
+
+static bool
+drop_index(VtPool *pool, const VtDigest *index, GError **error)
+{
+    char file[VT_POOL_FILE_MAX];
+
     if (unlinkat(pool->layers_fd, vt_pool_file(index, INDEX_SUFFIX, file), 0) < 0 &&
         errno != ENOENT)
         return vt_throw_errno(error, errno, "cannot remove the index '%s'", file);
     return true;
 }
 
-bool
-vt_pool_drop_layers(VtPool *pool, const VtDigest *index, GError **error)
+/* @ret_has: whether @layer has one. Without its index, what is below is not known */
+static bool
+find_parent(VtPool *pool, const VtDigest *layer, bool *ret_has, VtDigest *ret_parent,
+            GError **error)
 {
+    g_autoptr(GError) local = NULL;
+
+    *ret_has = false;
+    if (vt_pool_read_parent(pool, layer, ret_has, ret_parent, &local) ||
+        g_error_matches(local, VT_ERROR, VT_ERROR_NOT_FOUND) ||
+        g_error_matches(local, VT_ERROR, VT_ERROR_CORRUPT))
+        return true;
+    g_propagate_error(error, g_steal_pointer(&local));
+    return false;
+}
+
+bool
+vt_pool_drop_layers(VtPool *pool, const VtDigest *index, nlink_t links, GError **error)
+{
+    g_autoptr(GArray) dropped = g_array_new(FALSE, FALSE, sizeof(VtDigest));
     VtDigest at = *index;
     bool has = true;
 
     while (has) {
-        char file[VT_POOL_FILE_MAX];
-        bool dropped = false;
+        bool drop = false;
         VtDigest parent;
 
-        /* without its index, what is below is not known */
-        has = read_parent(pool, vt_pool_file(&at, INDEX_SUFFIX, file), &has, &parent, NULL) && has;
-        if (!drop_layer(pool, &at, &dropped, error))
+        if (!find_parent(pool, &at, &has, &parent, error) ||
+            !drop_layer(pool, &at, links, &drop, error))
             return false;
-        has = has && dropped;
+        if (drop)
+            g_array_append_val(dropped, at);
+        has = has && drop;
+        links = 0;
         if (has)
             at = parent;
+    }
+    for (guint i = dropped->len; i > 0; i--) {
+        if (!drop_index(pool, &g_array_index(dropped, VtDigest, i - 1), error))
+            return false;
     }
     return true;
 }

@@ -4,6 +4,8 @@
 
 #include "vt-pool.h"
 
+#include <dirent.h>
+
 struct VtPool {
     char *target;
     int target_fd;
@@ -21,6 +23,12 @@ bool vt_pool_dirs(VtPool *pool, bool create, GError **error);
 /** vt_pool_file: "<hex>SUFFIX". Returns: @buffer */
 const char *vt_pool_file(const VtDigest *digest, const char *suffix, char buffer[VT_POOL_FILE_MAX]);
 
+/** vt_pool_parse_file: @name: "<64 hex>SUFFIX". Returns: whether it is such a name */
+bool vt_pool_parse_file(const char *name, const char *suffix, VtDigest *ret_digest);
+
+/** vt_pool_read_dir: Returns: (nullable): the entries of an open directory; errno says why not */
+DIR *vt_pool_read_dir(int dir_fd);
+
 /** vt_pool_lock: The lock on .layers is given back when @ret_fd is closed. Sealing under it may
  * take a while: only a job's thread waits for it. %VT_ERROR_BUSY */
 bool vt_pool_lock(VtPool *pool, bool wait, int *ret_fd, GError **error);
@@ -31,7 +39,31 @@ bool vt_pool_name_layer(VtPool *pool, const VtPoolLayer *layer, bool replace, GE
 
 /* A damaged layer, in .partial, while another file takes its names */
 #define VT_POOL_OLD ".old"
+/* A name of a version, on its way from the old file to the new one */
+#define VT_POOL_NEW ".new"
+/* What was the name of a version, in .partial, while what nobody needs any more is removed */
+#define VT_POOL_GONE ".gone"
+
+/** vt_pool_end_replace: Ends interrupted repairs; the caller has the lock on .layers */
+void vt_pool_end_replace(VtPool *pool);
+
+/** vt_pool_end_evict: Ends the removal of a version with the layer @index that has become
+ *  <hex>.gone; the caller has the lock on .layers */
+bool vt_pool_end_evict(VtPool *pool, const VtDigest *index, GError **error);
+
+/** vt_pool_tidy: Removes what an interrupted or failed attempt left, and seals what it did not; the
+ *  caller has the lock on .layers */
+void vt_pool_tidy(VtPool *pool);
+
+/** vt_pool_drop_manifest: Removes the documents of a version */
+void vt_pool_drop_manifest(VtPool *pool, const VtDigest *manifest);
+
+/** vt_pool_read_parent: Of the kept index of @layer; @ret_has: whether it has one */
+bool vt_pool_read_parent(VtPool *pool, const VtDigest *layer, bool *ret_has, VtDigest *ret_parent,
+                         GError **error);
 
 /** vt_pool_drop_layers: Removes the layer @index, and those below it, that neither a version nor
- *  another layer needs; the caller has the lock on .layers */
-bool vt_pool_drop_layers(VtPool *pool, const VtDigest *index, GError **error);
+ *  another layer needs; the caller has the lock on .layers. @links: names of @index that do not
+ *  count. When it is interrupted, it goes on where it was: the index of the first layer goes last
+ */
+bool vt_pool_drop_layers(VtPool *pool, const VtDigest *index, nlink_t links, GError **error);

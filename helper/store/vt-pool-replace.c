@@ -26,8 +26,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NEW_SUFFIX ".new"
-
 static bool
 same_file(const struct stat *a, const struct stat *b)
 {
@@ -49,7 +47,7 @@ rename_version(VtPool *pool, const VtDigest *index, const char *volume, GError *
     char file[VT_POOL_FILE_MAX], next[VT_POOL_FILE_MAX];
 
     vt_pool_file(index, VT_VOLUME_SUFFIX, file);
-    vt_pool_file(index, NEW_SUFFIX, next);
+    vt_pool_file(index, VT_POOL_NEW, next);
     unlinkat(pool->partial_fd, next, 0);
     if (linkat(pool->layers_fd, file, pool->partial_fd, next, 0) < 0 ||
         renameat(pool->partial_fd, next, pool->target_fd, volume) < 0)
@@ -152,47 +150,21 @@ replace(VtPool *pool, const VtPoolLayer *layer, GError **error)
     return sync_dirs(pool, error);
 }
 
-/* "<64 hex>.old" */
-static bool
-parse_old(const char *name, VtDigest *ret_index)
+void
+vt_pool_end_replace(VtPool *pool)
 {
-    g_autofree char *text = NULL;
-
-    if (strlen(name) != 2 * VT_DIGEST_BYTES + strlen(VT_POOL_OLD) ||
-        !g_str_has_suffix(name, VT_POOL_OLD))
-        return false;
-    text = g_strdup_printf(VT_DIGEST_PREFIX "%.*s", 2 * VT_DIGEST_BYTES, name);
-    return vt_digest_parse(text, ret_index, NULL);
-}
-
-/* With the lock held */
-static void
-recover(VtPool *pool)
-{
-    int fd = openat(pool->partial_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    DIR *dir = vt_pool_read_dir(pool->partial_fd);
     const struct dirent *entry;
 
     while (dir && (entry = readdir(dir))) {
         g_autoptr(GError) error = NULL;
         VtDigest index;
 
-        if (parse_old(entry->d_name, &index) && !finish(pool, &index, &error))
+        if (vt_pool_parse_file(entry->d_name, VT_POOL_OLD, &index) && !finish(pool, &index, &error))
             g_warning("an interrupted repair in '%s': %s", pool->target, error->message);
     }
     if (dir)
         closedir(dir);
-    else
-        vt_close_fd(&fd);
-}
-
-void
-vt_pool_recover(VtPool *pool)
-{
-    vt_autofd lock = -1;
-
-    if (vt_pool_dirs(pool, false, NULL) && vt_pool_lock(pool, false, &lock, NULL))
-        recover(pool);
 }
 
 bool
@@ -202,7 +174,7 @@ vt_pool_replace(VtPool *pool, const VtPoolLayer *layers, guint count, GError **e
 
     if (!vt_pool_dirs(pool, true, error) || !vt_pool_lock(pool, true, &lock, error))
         return false;
-    recover(pool);
+    vt_pool_end_replace(pool);
     for (guint i = 0; i < count; i++) {
         if (!replace(pool, &layers[i], error))
             return false;

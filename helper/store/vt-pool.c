@@ -137,9 +137,8 @@ vt_pool_layer_path(const VtPool *pool, const VtDigest *index)
                            vt_pool_file(index, VT_VOLUME_SUFFIX, file));
 }
 
-/* Returns: (nullable): the entries of an open directory; errno says why not */
-static DIR *
-read_dir(int dir_fd)
+DIR *
+vt_pool_read_dir(int dir_fd)
 {
     int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -154,7 +153,7 @@ vt_pool_scan(VtPool *pool, GHashTable **ret_volumes, GError **error)
 {
     g_autoptr(GHashTable) volumes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     const struct dirent *entry;
-    DIR *dir = read_dir(pool->target_fd);
+    DIR *dir = vt_pool_read_dir(pool->target_fd);
 
     if (!dir)
         return vt_throw_errno(error, errno, "cannot list the pool directory '%s'", pool->target);
@@ -275,7 +274,7 @@ vt_pool_partial_sweep(VtPool *pool, int64_t older_than)
 {
     const int64_t before = g_get_real_time() / G_USEC_PER_SEC - older_than;
     const struct dirent *entry;
-    DIR *dir = read_dir(pool->partial_fd);
+    DIR *dir = vt_pool_read_dir(pool->partial_fd);
 
     while (dir && (entry = readdir(dir)))
         sweep_partial(pool, entry->d_name, before);
@@ -367,35 +366,28 @@ vt_pool_name_layer(VtPool *pool, const VtPoolLayer *layer, bool replace, GError 
     return true;
 }
 
-/* All but the top layer, whose version is named before it is sealed */
 static bool
 name_layers(VtPool *pool, const VtPoolCommit *commit, GError **error)
 {
     for (guint i = 0; i < commit->layer_count; i++) {
-        const VtPoolLayer *layer = &commit->layers[i];
-        g_autofree char *reason = NULL;
-        vt_autofd fd = -1;
-        VtSeal seal;
-
-        if (!vt_pool_name_layer(pool, layer, false, error) ||
-            (i + 1 < commit->layer_count && !vt_pool_open_layer(pool, &layer->index, &fd, error)))
+        if (!vt_pool_name_layer(pool, &commit->layers[i], false, error))
             return false;
-        if (fd >= 0)
-            vt_seal_apply(fd, &seal, &reason);
     }
     return true;
 }
 
-/* The version's name, for the layer that @layer_fd has open */
 static bool
-name_version(VtPool *pool, const VtPoolCommit *commit, int layer_fd, GError **error)
+name_version(VtPool *pool, const VtPoolCommit *commit, GError **error)
 {
     g_autofree char *volume = vt_volume_name(commit->name, commit->version);
     const VtPoolLayer *top = &commit->layers[commit->layer_count - 1];
     char file[VT_POOL_FILE_MAX];
+    vt_autofd layer_fd = -1;
     struct stat layer;
     struct stat st;
 
+    if (!vt_pool_open_layer(pool, &top->index, &layer_fd, error))
+        return false;
     if (fstat(layer_fd, &layer) < 0)
         return vt_throw_errno(error, errno, "cannot stat the layer");
     if (fstatat(pool->target_fd, volume, &st, AT_SYMLINK_NOFOLLOW) == 0) {
@@ -405,7 +397,6 @@ name_version(VtPool *pool, const VtPoolCommit *commit, int layer_fd, GError **er
                         "'%s/%s' exists and is another file: move it away and fetch again",
                         pool->target, volume);
     }
-    /* Nothing can be linked to an immutable file */
     if (!vt_seal_open(layer_fd, error))
         return false;
     if (linkat(pool->layers_fd, vt_pool_file(&top->index, VT_VOLUME_SUFFIX, file), pool->target_fd,
@@ -414,26 +405,48 @@ name_version(VtPool *pool, const VtPoolCommit *commit, int layer_fd, GError **er
     return true;
 }
 
+static bool
+sync_names(VtPool *pool, GError **error)
+{
+    if (fsync(pool->layers_fd) < 0 || fsync(pool->partial_fd) < 0 || fsync(pool->target_fd) < 0)
+        return vt_throw_errno(error, errno, "cannot make the names in '%s' durable", pool->target);
+    return true;
+}
+
+/* The base first; what is told is about the top layer */
+static bool
+seal_layers(VtPool *pool, const VtPoolCommit *commit, VtSeal *ret_seal, char **ret_reason,
+            GError **error)
+{
+    *ret_reason = NULL;
+    for (guint i = 0; i < commit->layer_count; i++) {
+        vt_autofd fd = -1;
+
+        if (!vt_pool_open_layer(pool, &commit->layers[i].index, &fd, error))
+            return false;
+        g_clear_pointer(ret_reason, g_free);
+        vt_seal_apply(fd, ret_seal, ret_reason);
+    }
+    return true;
+}
+
 bool
 vt_pool_commit(VtPool *pool, const VtPoolCommit *commit, VtSeal *ret_seal, char **ret_reason,
                GError **error)
 {
-    const VtPoolLayer *top = &commit->layers[commit->layer_count - 1];
     vt_autofd lock = -1;
-    vt_autofd layer = -1;
-    bool named;
 
     if (!vt_pool_dirs(pool, true, error) || !vt_pool_lock(pool, true, &lock, error) ||
-        !check_layers(pool, commit, error) || !write_documents(pool, commit, error) ||
-        !name_layers(pool, commit, error) || !vt_pool_open_layer(pool, &top->index, &layer, error))
+        !check_layers(pool, commit, error))
         return false;
-    named = name_version(pool, commit, layer, error);
-    vt_seal_apply(layer, ret_seal, ret_reason);
-    if (!named)
-        return false;
-    if (fsync(pool->layers_fd) < 0 || fsync(pool->partial_fd) < 0 || fsync(pool->target_fd) < 0)
-        return vt_throw_errno(error, errno, "cannot make the names in '%s' durable", pool->target);
-    return true;
+    /* Sealed last: nothing can be linked to an immutable file, and what is not sealed and has no
+     * version is known to be the rest of an attempt */
+    if (write_documents(pool, commit, error) && name_layers(pool, commit, error) &&
+        name_version(pool, commit, error) && sync_names(pool, error) &&
+        seal_layers(pool, commit, ret_seal, ret_reason, error))
+        return true;
+    vt_pool_tidy(pool);
+    return false;
 }
 
 bool
@@ -485,19 +498,6 @@ vt_pool_write_proofs(VtPool *pool, const VtDigest *manifest, GBytes *proofs, GEr
                          error);
 }
 
-/* "<64 hex>.qcow2" */
-static bool
-parse_layer_name(const char *file, VtDigest *ret_index)
-{
-    g_autofree char *text = NULL;
-
-    if (strlen(file) != 2 * VT_DIGEST_BYTES + strlen(VT_VOLUME_SUFFIX) ||
-        !g_str_has_suffix(file, VT_VOLUME_SUFFIX))
-        return false;
-    text = g_strdup_printf(VT_DIGEST_PREFIX "%.*s", 2 * VT_DIGEST_BYTES, file);
-    return vt_digest_parse(text, ret_index, NULL);
-}
-
 bool
 vt_pool_find_layer(VtPool *pool, const char *name, const char *version, VtDigest *ret_index,
                    GError **error)
@@ -512,24 +512,47 @@ vt_pool_find_layer(VtPool *pool, const char *name, const char *version, VtDigest
                         version, pool->target);
     if (!vt_pool_dirs(pool, false, error))
         return false;
-    dir = read_dir(pool->layers_fd);
+    dir = vt_pool_read_dir(pool->layers_fd);
     if (!dir)
         return vt_throw_errno(error, errno, "cannot list the layers of '%s'", pool->target);
     while (!found && (entry = readdir(dir)))
-        found = entry->d_ino == st.st_ino && parse_layer_name(entry->d_name, ret_index);
+        found = entry->d_ino == st.st_ino &&
+                vt_pool_parse_file(entry->d_name, VT_VOLUME_SUFFIX, ret_index);
     closedir(dir);
     return found || vt_throw(error, VT_ERROR_NOT_FOUND, "%s@%s in '%s' is not one of our layers",
                              name, version, pool->target);
 }
 
-static void
-drop_manifest(VtPool *pool, const VtDigest *manifest)
+bool
+vt_pool_end_evict(VtPool *pool, const VtDigest *index, GError **error)
 {
-    char file[VT_POOL_FILE_MAX];
+    g_autofree char *reason = NULL;
+    char gone[VT_POOL_FILE_MAX];
+    vt_autofd layer = -1;
+    VtSeal seal;
 
-    unlinkat(pool->manifests_fd, vt_pool_file(manifest, ".json", file), 0);
-    unlinkat(pool->manifests_fd, vt_pool_file(manifest, ".config", file), 0);
-    unlinkat(pool->manifests_fd, vt_pool_file(manifest, ".proofs", file), 0);
+    if (!vt_pool_drop_layers(pool, index, 1, error))
+        return false;
+    if (unlinkat(pool->partial_fd, vt_pool_file(index, VT_POOL_GONE, gone), 0) < 0)
+        return vt_throw_errno(error, errno, "cannot remove '%s'", gone);
+    /* Others need it: sealed again, as it was */
+    if (vt_pool_has_layer(pool, index) && vt_pool_open_layer(pool, index, &layer, NULL))
+        vt_seal_apply(layer, &seal, &reason);
+    return true;
+}
+
+/* The version's name becomes <hex>.gone, by which an eviction that was interrupted is known */
+static bool
+move_version(VtPool *pool, const char *volume, const VtDigest *index, GError **error)
+{
+    char gone[VT_POOL_FILE_MAX];
+
+    if (renameat(pool->target_fd, volume, pool->partial_fd,
+                 vt_pool_file(index, VT_POOL_GONE, gone)) < 0)
+        return vt_throw_errno(error, errno, "cannot remove '%s/%s'", pool->target, volume);
+    if (fsync(pool->target_fd) < 0 || fsync(pool->partial_fd) < 0)
+        return vt_throw_errno(error, errno, "cannot make the removal durable");
+    return true;
 }
 
 bool
@@ -537,30 +560,24 @@ vt_pool_evict(VtPool *pool, const char *name, const char *version, const VtDiges
               const VtDigest *manifest, GError **error)
 {
     g_autofree char *volume = vt_volume_name(name, version);
-    g_autofree char *reason = NULL;
     vt_autofd layer = -1;
     vt_autofd lock = -1;
-    VtSeal seal;
 
     if (!vt_pool_stat_version(pool, name, version, NULL))
         return vt_throw(error, VT_ERROR_NOT_FOUND, "%s@%s is not on this host ('%s')", name,
                         version, pool->target);
-    if (!vt_pool_dirs(pool, false, error) || !vt_pool_lock(pool, false, &lock, error))
+    if (!vt_pool_dirs(pool, true, error) || !vt_pool_lock(pool, false, &lock, error))
         return false;
     layer = openat(pool->target_fd, volume, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (layer < 0)
         return vt_throw_errno(error, errno, "cannot open '%s/%s'", pool->target, volume);
     if (!vt_seal_open(layer, error))
         return false;
-    if (unlinkat(pool->target_fd, volume, 0) < 0)
-        return vt_throw_errno(error, errno, "cannot remove '%s/%s'", pool->target, volume);
-    /* Others may need it: sealed again, as it was */
-    vt_seal_apply(layer, &seal, &reason);
-    if (index && !vt_pool_drop_layers(pool, index, error))
+    if (!move_version(pool, volume, index, error) || !vt_pool_end_evict(pool, index, error)) {
+        vt_pool_tidy(pool);
         return false;
+    }
     if (manifest)
-        drop_manifest(pool, manifest);
-    if (fsync(pool->target_fd) < 0)
-        return vt_throw_errno(error, errno, "cannot make the removal durable");
-    return true;
+        vt_pool_drop_manifest(pool, manifest);
+    return sync_names(pool, error);
 }

@@ -15,6 +15,7 @@
  *   .layers/<index hex>.index           what `verify` compares it with
  *   .layers/.partial/<index hex>        download in progress, or cut off; 0700
  *   .layers/.partial/<index hex>.old    a damaged layer, while another file takes its names
+ *   .layers/.partial/<index hex>.gone   what was a version, while its layers are removed
  *   .layers/manifests/<hex>.json        manifest of a version that is here
  *   .layers/manifests/<hex>.config      its config document
  *   .layers/manifests/<hex>.proofs      the signatures that were found for it
@@ -142,7 +143,12 @@ bool vt_pool_commit(VtPool *pool, const VtPoolCommit *commit, VtSeal *ret_seal, 
  */
 bool vt_pool_replace(VtPool *pool, const VtPoolLayer *layers, guint count, GError **error);
 
-/** vt_pool_recover: Ends what an interrupted vt_pool_replace() left. Does not wait for a lock */
+/**
+ * vt_pool_recover: Makes of a directory in which somebody was interrupted one of which nothing
+ * tells that: repairs and evictions are brought to their end, a layer that did not get its version
+ * is a partial download again, one that was not sealed is sealed, and documents of what is not here
+ * are removed. Does not wait for a lock.
+ */
 void vt_pool_recover(VtPool *pool);
 
 /**
@@ -168,10 +174,11 @@ bool vt_pool_write_proofs(VtPool *pool, const VtDigest *manifest, GBytes *proofs
 
 /**
  * vt_pool_evict:
- * @index: (nullable): its layer if known, to remove it when no other version has it
+ * @index: its layer, which is removed when no other version has it
  * @manifest: (nullable): its manifest if known
  *
- * Removes the version. The caller has made sure that no clone needs it.
+ * Removes the version. The caller has made sure that no clone needs it. When it was interrupted,
+ * vt_pool_recover() brings it to its end.
  */
 bool vt_pool_evict(VtPool *pool, const char *name, const char *version, const VtDigest *index,
                    const VtDigest *manifest, GError **error);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* test-pool.c: the directory of a pool: commit, evict, seals, clones */
+#include "pool-fixture.h"
 #include "vt-clones.h"
 #include "vt-fs.h"
 #include "vt-pool.h"
@@ -8,85 +9,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <glib/gstdio.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
-typedef struct {
-    char *dir;
-    VtPool *pool;
-} Fixture;
-
 static void
-set_up(Fixture *fixture, gconstpointer data)
-{
-    g_autoptr(GError) error = NULL;
-
-    fixture->dir = g_dir_make_tmp("test-pool-XXXXXX", &error);
-    g_assert_no_error(error);
-    vt_pool_open(fixture->dir, &fixture->pool, &error);
-    g_assert_no_error(error);
-}
-
-static int
-remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    if (S_ISREG(st->st_mode)) {
-        vt_autofd fd = open(path, O_RDONLY | O_CLOEXEC);
-
-        if (fd >= 0)
-            vt_seal_open(fd, NULL);
-    }
-    return remove(path);
-}
-
-static void
-tear_down(Fixture *fixture, gconstpointer data)
-{
-    vt_pool_free(fixture->pool);
-    g_assert_cmpint(nftw(fixture->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS), ==, 0);
-    g_free(fixture->dir);
-}
-
-/* Commits @content under NAME@VERSION, as a fetch job does */
-static bool
-commit(Fixture *fixture, const char *version, const char *content, VtDigest *ret_index,
-       GError **error)
-{
-    static const uint8_t full_layer[128];
-    g_autoptr(GBytes) document = g_bytes_new_static("document", 8);
-    g_autoptr(GBytes) index = g_bytes_new_static(full_layer, sizeof(full_layer));
-    g_autofree char *reason = NULL;
-    VtPoolLayer layer = {.index_bytes = index};
-    bool resumed = true;
-    vt_autofd fd = -1;
-    VtSeal seal;
-
-    vt_sha256_data(content, strlen(content), ret_index);
-    if (!vt_pool_has_layer(fixture->pool, ret_index)) {
-        if (!vt_pool_partial_open(fixture->pool, ret_index, &fd, &resumed, error) ||
-            !vt_fs_write_all(fd, content, strlen(content), "partial", error))
-            return false;
-        g_assert_false(resumed);
-    }
-    layer.index = *ret_index;
-    layer.partial_fd = &fd;
-    return vt_pool_commit(fixture->pool,
-                          &(VtPoolCommit){.name = "debian-12",
-                                          .version = version,
-                                          .layers = &layer,
-                                          .layer_count = 1,
-                                          .manifest = *ret_index,
-                                          .manifest_bytes = document,
-                                          .config_bytes = document,
-                                          .proofs = document},
-                          &seal, &reason, error);
-}
-
-static void
-test_commit(Fixture *fixture, gconstpointer data)
+test_commit(PoolFixture *fixture, gconstpointer data)
 {
     g_autofree char *path = vt_pool_version_path(fixture->pool, "debian-12", "1.0.0");
     g_autoptr(GHashTable) volumes = NULL;
@@ -97,7 +26,7 @@ test_commit(Fixture *fixture, gconstpointer data)
     VtDigest index, found;
     struct stat st;
 
-    g_assert_true(commit(fixture, "1.0.0", "layer one", &index, &error));
+    g_assert_true(pool_commit(fixture, "1.0.0", "layer one", &index, &error));
     g_assert_no_error(error);
     g_assert_cmpint(stat(path, &st), ==, 0);
     g_assert_cmpint(st.st_mode & 07777, ==, 0444);
@@ -113,12 +42,12 @@ test_commit(Fixture *fixture, gconstpointer data)
     layer = vt_pool_layer_path(fixture->pool, &index);
     g_assert_cmpint(stat(layer, &st), ==, 0);
     /* Doing it again changes nothing */
-    g_assert_true(commit(fixture, "1.0.0", "layer one", &index, &error));
+    g_assert_true(pool_commit(fixture, "1.0.0", "layer one", &index, &error));
     g_assert_no_error(error);
 }
 
 static void
-test_second_version(Fixture *fixture, gconstpointer data)
+test_second_version(PoolFixture *fixture, gconstpointer data)
 {
     g_autofree char *path = vt_pool_version_path(fixture->pool, "debian-12", "1.0.1");
     g_autoptr(GError) error = NULL;
@@ -126,8 +55,8 @@ test_second_version(Fixture *fixture, gconstpointer data)
     VtDigest index;
     struct stat st;
 
-    g_assert_true(commit(fixture, "1.0.0", "layer one", &index, &error));
-    g_assert_true(commit(fixture, "1.0.1", "layer one", &index, &error));
+    g_assert_true(pool_commit(fixture, "1.0.0", "layer one", &index, &error));
+    g_assert_true(pool_commit(fixture, "1.0.1", "layer one", &index, &error));
     g_assert_no_error(error);
     g_assert_cmpint(stat(path, &st), ==, 0);
     g_assert_cmpint(st.st_nlink, ==, 3);
@@ -156,7 +85,7 @@ delta_index(const VtDigest *parent)
 
 /* Nothing gets a name over a parent that was removed while its child was fetched */
 static void
-test_parent_evicted(Fixture *fixture, gconstpointer data)
+test_parent_evicted(PoolFixture *fixture, gconstpointer data)
 {
     g_autofree char *path = vt_pool_version_path(fixture->pool, "debian-12", "1.1.0");
     static const uint8_t full_layer[128];
@@ -176,7 +105,7 @@ test_parent_evicted(Fixture *fixture, gconstpointer data)
     bool resumed = true;
     VtSeal seal;
 
-    g_assert_true(commit(fixture, "1.0.0", "the base", &layers[0].index, &error));
+    g_assert_true(pool_commit(fixture, "1.0.0", "the base", &layers[0].index, &error));
     delta = delta_index(&layers[0].index);
     vt_sha256_bytes(delta, layers[1].index.bytes);
     layers[0].partial_fd = &none;
@@ -193,7 +122,7 @@ test_parent_evicted(Fixture *fixture, gconstpointer data)
     g_assert_cmpint(g_access(path, F_OK), <, 0);
     g_assert_false(vt_pool_has_layer(fixture->pool, &layers[1].index));
     /* with its parent, it does */
-    g_assert_true(commit(fixture, "1.0.0", "the base", &layers[0].index, &error));
+    g_assert_true(pool_commit(fixture, "1.0.0", "the base", &layers[0].index, &error));
     g_assert_true(vt_pool_commit(fixture->pool, &commit_top, &seal, &reason, &error));
     g_assert_no_error(error);
     g_assert_cmpint(g_access(path, F_OK), ==, 0);
@@ -201,7 +130,7 @@ test_parent_evicted(Fixture *fixture, gconstpointer data)
 
 /* Digests cannot be in a circle, but files that somebody changed can */
 static void
-test_circle(Fixture *fixture, gconstpointer data)
+test_circle(PoolFixture *fixture, gconstpointer data)
 {
     static const VtDigest a = {{0xaa}}, b = {{0xbb}};
     const VtDigest *const circle[] = {&a, &b};
@@ -226,7 +155,7 @@ test_circle(Fixture *fixture, gconstpointer data)
 
 /* The new file of a layer takes the names of all versions that are the old one */
 static void
-test_replace(Fixture *fixture, gconstpointer data)
+test_replace(PoolFixture *fixture, gconstpointer data)
 {
     const char *const versions[] = {"1.0.0", "1.0.1"};
     g_autoptr(GBytes) document = g_bytes_new_static("document", 8);
@@ -238,7 +167,7 @@ test_replace(Fixture *fixture, gconstpointer data)
     int fd = -1;
 
     for (guint i = 0; i < 2; i++)
-        g_assert_true(commit(fixture, versions[i], "a layer", &layer.index, &error));
+        g_assert_true(pool_commit(fixture, versions[i], "a layer", &layer.index, &error));
     path = vt_pool_layer_path(fixture->pool, &layer.index);
     g_assert_cmpint(stat(path, &old), ==, 0);
     layer.partial_fd = &fd;
@@ -258,7 +187,7 @@ test_replace(Fixture *fixture, gconstpointer data)
 }
 
 static void
-test_name_taken(Fixture *fixture, gconstpointer data)
+test_name_taken(PoolFixture *fixture, gconstpointer data)
 {
     g_autofree char *path = vt_pool_version_path(fixture->pool, "debian-12", "1.0.0");
     g_autoptr(GError) error = NULL;
@@ -266,7 +195,7 @@ test_name_taken(Fixture *fixture, gconstpointer data)
     VtDigest index;
 
     g_assert_true(g_file_set_contents(path, "mine", -1, NULL));
-    g_assert_false(commit(fixture, "1.0.0", "layer one", &index, &error));
+    g_assert_false(pool_commit(fixture, "1.0.0", "layer one", &index, &error));
     g_assert_error(error, VT_ERROR, VT_ERROR_EXISTS);
     g_assert_nonnull(strstr(error->message, path));
     g_assert_true(g_file_get_contents(path, &content, NULL, NULL));
@@ -277,14 +206,14 @@ test_name_taken(Fixture *fixture, gconstpointer data)
     g_clear_error(&error);
     /* A link to something else is not the layer either */
     g_assert_cmpint(unlink(path), ==, 0);
-    g_assert_true(commit(fixture, "1.0.1", "another layer", &index, &error));
+    g_assert_true(pool_commit(fixture, "1.0.1", "another layer", &index, &error));
     vt_sha256_data("layer one", 9, &index);
     g_assert_false(vt_pool_check_version(fixture->pool, "debian-12", "1.0.1", &index, &error));
     g_assert_error(error, VT_ERROR, VT_ERROR_CORRUPT);
 }
 
 static void
-test_partial(Fixture *fixture, gconstpointer data)
+test_partial(PoolFixture *fixture, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
     vt_autofd first = -1;
@@ -308,7 +237,7 @@ test_partial(Fixture *fixture, gconstpointer data)
 
 /* Which of these go: old and locked, old and free, new and free */
 static void
-test_partial_sweep(Fixture *fixture, gconstpointer data)
+test_partial_sweep(PoolFixture *fixture, gconstpointer data)
 {
     const struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
     static const bool expected[] = {true, false, true};
@@ -343,7 +272,7 @@ test_partial_sweep(Fixture *fixture, gconstpointer data)
 }
 
 static void
-test_directories(Fixture *fixture, gconstpointer data)
+test_directories(PoolFixture *fixture, gconstpointer data)
 {
     g_autofree char *layers = g_build_filename(fixture->dir, VT_POOL_LAYERS, NULL);
     g_autoptr(VtPool) missing = NULL;
@@ -368,7 +297,7 @@ test_directories(Fixture *fixture, gconstpointer data)
 }
 
 static void
-test_seal(Fixture *fixture, gconstpointer data)
+test_seal(PoolFixture *fixture, gconstpointer data)
 {
     g_autofree char *path = vt_pool_version_path(fixture->pool, "debian-12", "1.0.0");
     g_autofree char *reason = NULL;
@@ -380,7 +309,7 @@ test_seal(Fixture *fixture, gconstpointer data)
     g_assert_true(vt_seal_probe(vt_pool_dir_fd(fixture->pool), &seal, &reason, &error));
     g_assert_no_error(error);
     g_test_message("seal here: %s (%s)", vt_seal_name(seal), reason ? reason : "");
-    g_assert_true(commit(fixture, "1.0.0", "layer one", &index, &error));
+    g_assert_true(pool_commit(fixture, "1.0.0", "layer one", &index, &error));
     fd = open(path, O_RDONLY | O_CLOEXEC);
     g_assert_cmpint(vt_seal_query(fd), ==, seal);
     if (seal == VT_SEAL_NONE) {
@@ -411,7 +340,7 @@ write_overlay(const char *path, const char *backing)
 }
 
 static void
-assert_clones(Fixture *fixture, GHashTable *keep, const char *const *expected)
+assert_clones(PoolFixture *fixture, GHashTable *keep, const char *const *expected)
 {
     g_auto(GStrv) paths = NULL;
     g_autoptr(GError) error = NULL;
@@ -426,7 +355,7 @@ assert_clones(Fixture *fixture, GHashTable *keep, const char *const *expected)
 
 /* A clone under any name, behind a link, or on a disk that is not there now is still a clone */
 static void
-test_clones_hidden(Fixture *fixture, gconstpointer data)
+test_clones_hidden(PoolFixture *fixture, gconstpointer data)
 {
     g_autofree char *backing = vt_pool_version_path(fixture->pool, "debian-12", "1.0.0");
     g_autofree char *renamed = g_build_filename(fixture->dir, "vm.img", NULL);
@@ -453,7 +382,7 @@ test_clones_hidden(Fixture *fixture, gconstpointer data)
 }
 
 static void
-test_clones(Fixture *fixture, gconstpointer data)
+test_clones(PoolFixture *fixture, gconstpointer data)
 {
     g_autofree char *backing = vt_pool_version_path(fixture->pool, "debian-12", "1.0.0");
     g_autofree char *other = g_build_filename(fixture->dir, "elsewhere", NULL);
@@ -498,7 +427,8 @@ int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-#define ADD(path, function) g_test_add(path, Fixture, NULL, set_up, function, tear_down)
+#define ADD(path, function)                                                                        \
+    g_test_add(path, PoolFixture, NULL, pool_set_up, function, pool_tear_down)
     ADD("/pool/commit", test_commit);
     ADD("/pool/second-version", test_second_version);
     ADD("/pool/parent-evicted", test_parent_evicted);

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-pool-tidy.c: what was left in the directory of a pool by somebody who was interrupted
+ *
+ * Theory of operation
+ *
+ * A fetch is committed in this order: documents, layers, the version's name, seals; an eviction
+ * goes the other way. So whatever is found under the lock on .layers tells how far somebody came:
+ *
+ *     .X.tmp                             a document that was being written: removed
+ *     .partial/<hex>.gone                an eviction: is brought to its end
+ *     layer below no version, no seal    did not get a version: is a partial download again, of
+ *                                        which nothing is fetched twice
+ *     layer below a version, no seal     is sealed
+ *     index without layer, manifest without version: removed
+ *
+ * A layer that is below no version and is sealed had one, which somebody has removed by hand: it
+ * stays.
+ */
+#include "vt-pool-dirs.h"
+
+#include "vt-fs.h"
+#include "vt-manifest.h"
+#include "vt-name.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- names that tell by themselves ---- */
+
+static bool
+is_temporary(const char *name)
+{
+    return name[0] == '.' && g_str_has_suffix(name, ".tmp");
+}
+
+static bool
+is_new(const char *name)
+{
+    VtDigest index;
+
+    return vt_pool_parse_file(name, VT_POOL_NEW, &index);
+}
+
+static void
+remove_names(int dir_fd, bool (*is_left)(const char *name))
+{
+    DIR *dir = vt_pool_read_dir(dir_fd);
+    const struct dirent *entry;
+
+    while (dir && (entry = readdir(dir))) {
+        if (is_left(entry->d_name))
+            unlinkat(dir_fd, entry->d_name, 0);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+static void
+end_evictions(VtPool *pool)
+{
+    DIR *dir = vt_pool_read_dir(pool->partial_fd);
+    const struct dirent *entry;
+
+    while (dir && (entry = readdir(dir))) {
+        g_autoptr(GError) error = NULL;
+        VtDigest index;
+
+        if (vt_pool_parse_file(entry->d_name, VT_POOL_GONE, &index) &&
+            !vt_pool_end_evict(pool, &index, &error))
+            g_warning("an interrupted eviction in '%s': %s", pool->target, error->message);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+/* ---- layers ---- */
+
+typedef struct {
+    VtDigest index;
+    VtDigest parent;
+    bool has_parent;
+    bool known; /* its kept index could be read */
+    bool needed;
+} Layer;
+
+/* @layers: (element-type utf8 Layer): gets all that are here, by their digests */
+static void
+find_layers(VtPool *pool, GHashTable *layers)
+{
+    DIR *dir = vt_pool_read_dir(pool->layers_fd);
+    const struct dirent *entry;
+
+    while (dir && (entry = readdir(dir))) {
+        char text[VT_DIGEST_STRING_MAX];
+        Layer layer = {0};
+        struct stat st;
+        Layer *found;
+
+        if (!vt_pool_parse_file(entry->d_name, VT_VOLUME_SUFFIX, &layer.index) ||
+            fstatat(pool->layers_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            continue;
+        layer.known =
+            vt_pool_read_parent(pool, &layer.index, &layer.has_parent, &layer.parent, NULL);
+        layer.needed = st.st_nlink > 1;
+        found = g_memdup2(&layer, sizeof(layer));
+        g_hash_table_replace(layers, g_strdup(vt_digest_format(&layer.index, text)), found);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+/* Marks what is below a version. Returns: whether that is known of all of them */
+static bool
+mark_needed(GHashTable *layers)
+{
+    bool known = true;
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, layers);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const Layer *layer = value;
+
+        while (layer && layer->needed && layer->known && layer->has_parent) {
+            char text[VT_DIGEST_STRING_MAX];
+            Layer *parent = g_hash_table_lookup(layers, vt_digest_format(&layer->parent, text));
+
+            if (!parent || parent->needed)
+                break;
+            parent->needed = true;
+            layer = parent;
+        }
+        known = known && (!layer || !layer->needed || layer->known);
+    }
+    return known;
+}
+
+static void
+make_partial(VtPool *pool, const Layer *layer, int fd)
+{
+    char partial[VT_POOL_FILE_MAX], file[VT_POOL_FILE_MAX];
+
+    vt_pool_file(&layer->index, "", partial);
+    vt_pool_file(&layer->index, VT_VOLUME_SUFFIX, file);
+    if (fchmod(fd, 0600) == 0 &&
+        renameat2(pool->layers_fd, file, pool->partial_fd, partial, RENAME_NOREPLACE) == 0)
+        g_info("'%s' of '%s' has no version: a download that was cut off", file, pool->target);
+}
+
+static void
+settle_layers(VtPool *pool)
+{
+    g_autoptr(GHashTable) layers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    GHashTableIter iter;
+    gpointer value;
+    bool known;
+
+    find_layers(pool, layers);
+    known = mark_needed(layers);
+    g_hash_table_iter_init(&iter, layers);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const Layer *layer = value;
+        g_autofree char *reason = NULL;
+        vt_autofd fd = -1;
+        VtSeal seal;
+
+        if (!vt_pool_open_layer(pool, &layer->index, &fd, NULL) ||
+            vt_seal_query(fd) != VT_SEAL_NONE)
+            continue;
+        if (layer->needed)
+            vt_seal_apply(fd, &seal, &reason);
+        else if (known)
+            make_partial(pool, layer, fd);
+    }
+}
+
+/* ---- documents ---- */
+
+static void
+remove_indexes(VtPool *pool)
+{
+    DIR *dir = vt_pool_read_dir(pool->layers_fd);
+    const struct dirent *entry;
+    VtDigest index;
+
+    while (dir && (entry = readdir(dir))) {
+        if (vt_pool_parse_file(entry->d_name, ".index", &index) && !vt_pool_has_layer(pool, &index))
+            unlinkat(pool->layers_fd, entry->d_name, 0);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+/* Whether the version that the kept config is of is here. One that cannot be read tells nothing. */
+static bool
+has_version(VtPool *pool, const VtDigest *manifest)
+{
+    g_autoptr(VtTemplateConfig) config = NULL;
+    g_autoptr(GBytes) bytes = NULL;
+
+    return !vt_pool_read_config(pool, manifest, &bytes, NULL) ||
+           !vt_template_config_parse(bytes, &config, NULL) ||
+           vt_pool_stat_version(pool, config->name, config->version, NULL);
+}
+
+static bool
+has_config(VtPool *pool, const VtDigest *manifest)
+{
+    char file[VT_POOL_FILE_MAX];
+
+    return faccessat(pool->manifests_fd, vt_pool_file(manifest, ".config", file), F_OK,
+                     AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Without its config, a manifest was not complete, or not removed completely */
+static bool
+is_left(VtPool *pool, const char *file, VtDigest *ret_manifest)
+{
+    if (vt_pool_parse_file(file, ".config", ret_manifest))
+        return !has_version(pool, ret_manifest);
+    return (vt_pool_parse_file(file, ".json", ret_manifest) ||
+            vt_pool_parse_file(file, ".proofs", ret_manifest)) &&
+           !has_config(pool, ret_manifest);
+}
+
+static void
+remove_manifests(VtPool *pool)
+{
+    DIR *dir = vt_pool_read_dir(pool->manifests_fd);
+    const struct dirent *entry;
+    VtDigest manifest;
+
+    while (dir && (entry = readdir(dir))) {
+        if (is_left(pool, entry->d_name, &manifest))
+            vt_pool_drop_manifest(pool, &manifest);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+void
+vt_pool_drop_manifest(VtPool *pool, const VtDigest *manifest)
+{
+    /* The config goes last: it tells that the others are to go */
+    static const char *const suffixes[] = {".json", ".proofs", ".config"};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(suffixes); i++) {
+        char file[VT_POOL_FILE_MAX];
+
+        unlinkat(pool->manifests_fd, vt_pool_file(manifest, suffixes[i], file), 0);
+    }
+}
+
+/* ---- */
+
+void
+vt_pool_tidy(VtPool *pool)
+{
+    remove_names(pool->layers_fd, is_temporary);
+    remove_names(pool->manifests_fd, is_temporary);
+    remove_names(pool->partial_fd, is_new);
+    end_evictions(pool);
+    settle_layers(pool);
+    remove_indexes(pool);
+    remove_manifests(pool);
+}
+
+void
+vt_pool_recover(VtPool *pool)
+{
+    vt_autofd lock = -1;
+
+    if (!vt_pool_dirs(pool, false, NULL) || !vt_pool_lock(pool, false, &lock, NULL))
+        return;
+    vt_pool_end_replace(pool);
+    vt_pool_tidy(pool);
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-pool-recover.c: the directory of a pool in which somebody was interrupted */
+#include "pool-fixture.h"
+#include "vt-fs.h"
+
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <stdio.h>
+
+static char *
+layer_file(const PoolFixture *fixture, const char *folder, const VtDigest *index,
+           const char *suffix)
+{
+    char hex[2 * VT_DIGEST_BYTES + 1];
+
+    return g_strdup_printf("%s/%s/%s%s", fixture->dir, folder, vt_digest_hex(index, hex), suffix);
+}
+
+static VtSeal
+seal_of(const char *path, bool open_it)
+{
+    vt_autofd fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    g_assert_cmpint(fd, >=, 0);
+    if (open_it)
+        g_assert_true(vt_seal_open(fd, NULL));
+    return vt_seal_query(fd);
+}
+
+/* Documents without what they are about, and those that were being written, are removed */
+static void
+test_recover_documents(PoolFixture *fixture, gconstpointer data)
+{
+    static const VtDigest other = {{0xaa}};
+    g_autofree char *index = layer_file(fixture, ".layers", &other, ".index");
+    g_autofree char *manifest = layer_file(fixture, ".layers/manifests", &other, ".json");
+    g_autofree char *written =
+        g_build_filename(fixture->dir, ".layers", ".x.index.01234567.tmp", NULL);
+    g_autofree char *kept = g_build_filename(fixture->dir, "mine@1.0.0.qcow2", NULL);
+    const char *const left[] = {index, manifest, written};
+    g_autoptr(GBytes) kept_manifest = NULL, proofs = NULL;
+    g_autoptr(GError) error = NULL;
+    VtDigest digest;
+
+    g_assert_true(pool_commit(fixture, "1.0.0", "layer one", &digest, &error));
+    for (size_t i = 0; i < G_N_ELEMENTS(left); i++)
+        g_assert_true(g_file_set_contents(left[i], "left", -1, NULL));
+    g_assert_true(g_file_set_contents(kept, "not ours", -1, NULL));
+    vt_pool_recover(fixture->pool);
+    for (size_t i = 0; i < G_N_ELEMENTS(left); i++)
+        g_assert_cmpint(g_access(left[i], F_OK), <, 0);
+    g_assert_cmpint(g_access(kept, F_OK), ==, 0);
+    g_assert_true(vt_pool_check_version(fixture->pool, "debian-12", "1.0.0", &digest, &error));
+    g_assert_true(vt_pool_read_manifest(fixture->pool, &digest, &kept_manifest, &proofs, &error));
+    g_assert_no_error(error);
+}
+
+/* A commit that ended before the version, and one that ended before the seal */
+static void
+test_recover_commit(PoolFixture *fixture, gconstpointer data)
+{
+    g_autofree char *version = vt_pool_version_path(fixture->pool, "debian-12", "1.0.0");
+    g_autoptr(GError) error = NULL;
+    bool resumed = false;
+    vt_autofd fd = -1;
+    VtDigest index;
+    VtSeal seal;
+
+    g_assert_true(pool_commit(fixture, "1.0.0", "layer one", &index, &error));
+    seal = seal_of(version, false);
+    seal_of(version, true);
+    vt_pool_recover(fixture->pool);
+    g_assert_cmpint(seal_of(version, false), ==, seal);
+    g_assert_true(vt_pool_has_layer(fixture->pool, &index));
+    seal_of(version, true);
+    g_assert_cmpint(unlink(version), ==, 0);
+    vt_pool_recover(fixture->pool);
+    g_assert_false(vt_pool_has_layer(fixture->pool, &index));
+    g_assert_true(vt_pool_partial_open(fixture->pool, &index, &fd, &resumed, &error));
+    g_assert_true(resumed);
+}
+
+/* Somebody has removed the version by hand: no rest of a commit, so it stays */
+static void
+test_recover_sealed(PoolFixture *fixture, gconstpointer data)
+{
+    g_autofree char *version = vt_pool_version_path(fixture->pool, "debian-12", "1.0.0");
+    g_autoptr(GError) error = NULL;
+    g_autofree char *layer = NULL;
+    VtDigest index;
+    vt_autofd fd = -1;
+    char *reason;
+    VtSeal seal;
+
+    g_assert_true(pool_commit(fixture, "1.0.0", "layer one", &index, &error));
+    layer = vt_pool_layer_path(fixture->pool, &index);
+    seal_of(version, true);
+    g_assert_cmpint(unlink(version), ==, 0);
+    fd = open(layer, O_RDONLY | O_CLOEXEC);
+    vt_seal_apply(fd, &seal, &reason);
+    g_free(reason);
+    vt_pool_recover(fixture->pool);
+    g_assert_true(vt_pool_has_layer(fixture->pool, &index) == (seal != VT_SEAL_NONE));
+}
+
+static void
+test_recover_evict(PoolFixture *fixture, gconstpointer data)
+{
+    g_autofree char *version = vt_pool_version_path(fixture->pool, "debian-12", "1.0.0");
+    g_autofree char *gone = NULL, *document = NULL;
+    g_autoptr(GError) error = NULL;
+    VtDigest index;
+
+    g_assert_true(pool_commit(fixture, "1.0.0", "layer one", &index, &error));
+    gone = layer_file(fixture, ".layers/.partial", &index, ".gone");
+    document = layer_file(fixture, ".layers", &index, ".index");
+    seal_of(version, true);
+    g_assert_cmpint(rename(version, gone), ==, 0);
+    vt_pool_recover(fixture->pool);
+    g_assert_cmpint(g_access(gone, F_OK), <, 0);
+    g_assert_cmpint(g_access(document, F_OK), <, 0);
+    g_assert_false(vt_pool_has_layer(fixture->pool, &index));
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+#define ADD(path, function)                                                                        \
+    g_test_add(path, PoolFixture, NULL, pool_set_up, function, pool_tear_down)
+    ADD("/pool/recover/documents", test_recover_documents);
+    ADD("/pool/recover/commit", test_recover_commit);
+    ADD("/pool/recover/sealed", test_recover_sealed);
+    ADD("/pool/recover/evict", test_recover_evict);
+    return g_test_run();
+}
