@@ -19,6 +19,8 @@ struct VtdJobs {
     VtDb *db;
     /* id, as a pointer to it in the row -> VtdJob */
     GHashTable *running;
+    /* the same, of those that have ended while the database could not be written */
+    GHashTable *unwritten;
     bool stopping;
 };
 
@@ -65,6 +67,8 @@ vtd_jobs_new(VtDb *db)
     jobs->db = db;
     jobs->running =
         g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, (GDestroyNotify)job_unref);
+    jobs->unwritten =
+        g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, (GDestroyNotify)job_unref);
     return jobs;
 }
 
@@ -74,6 +78,7 @@ vtd_jobs_free(VtdJobs *jobs)
     if (!jobs)
         return;
     g_hash_table_unref(jobs->running);
+    g_hash_table_unref(jobs->unwritten);
     g_free(jobs);
 }
 
@@ -155,6 +160,29 @@ job_status(VtdJob *job)
     return row_status(job->row, phase ? phase : "");
 }
 
+/* ---- ends that are not in the database yet ---- */
+
+static gboolean
+write_end(gpointer id, gpointer job, gpointer jobs)
+{
+    return vt_db_put_job(((VtdJobs *)jobs)->db, ((VtdJob *)job)->row, NULL);
+}
+
+static void
+write_ends(VtdJobs *jobs)
+{
+    g_hash_table_foreach_remove(jobs->unwritten, write_end, jobs);
+}
+
+/* The row as it should be */
+static const VtDbJob *
+true_row(const VtdJobs *jobs, const VtDbJob *row)
+{
+    const VtdJob *unwritten = g_hash_table_lookup(jobs->unwritten, &row->id);
+
+    return unwritten ? unwritten->row : row;
+}
+
 /* ---- waiting ---- */
 
 static void
@@ -186,13 +214,17 @@ vtd_jobs_wait(VtdJobs *jobs, uint64_t id, unsigned wait_ms, VtdJobWaited done, v
     Waiter *waiter;
 
     if (!job) {
+        const VtDbJob *now;
+
+        write_ends(jobs);
         if (!vt_db_get_job(jobs->db, id, &row, error))
             return false;
+        now = true_row(jobs, row);
         /* Nobody will end it: who waits must start it again */
-        if (g_strcmp0(row->state, "running") == 0)
+        if (g_strcmp0(now->state, "running") == 0)
             return vt_throw(error, VT_ERROR_NOT_FOUND,
                             "job %" G_GUINT64_FORMAT " was lost: start it again", id);
-        done(user, row_status(row, ""));
+        done(user, row_status(now, ""));
         return true;
     }
     waiter = g_new0(Waiter, 1);
@@ -323,8 +355,10 @@ vtd_job_finish(VtdJob *job, const GError *error)
     take_progress(job);
     if (!job->jobs->stopping) {
         set_outcome(job->row, error);
-        if (!vt_db_put_job(job->jobs->db, job->row, &unwritten))
+        if (!vt_db_put_job(job->jobs->db, job->row, &unwritten)) {
             g_warning("job %" G_GUINT64_FORMAT ": %s", job->row->id, unwritten->message);
+            g_hash_table_insert(job->jobs->unwritten, &job->row->id, job_ref(job));
+        }
         log_end(job->row);
     }
     for (guint i = 0; i < waiters->len; i++)
@@ -430,6 +464,7 @@ vtd_jobs_list(VtdJobs *jobs, uint32_t uid, GVariant **ret_list, GError **error)
     g_autoptr(GPtrArray) rows = NULL;
     GVariantBuilder builder;
 
+    write_ends(jobs);
     if (!vt_db_list_jobs(jobs->db, LISTED_MAX, &rows, error))
         return false;
     running = g_list_sort(running, compare_newest);
@@ -442,7 +477,7 @@ vtd_jobs_list(VtdJobs *jobs, uint32_t uid, GVariant **ret_list, GError **error)
         const VtDbJob *row = rows->pdata[i];
 
         if (may_know(row, uid) && !g_hash_table_contains(jobs->running, &row->id))
-            g_variant_builder_add_value(&builder, row_status(row, ""));
+            g_variant_builder_add_value(&builder, row_status(true_row(jobs, row), ""));
     }
     *ret_list = g_variant_builder_end(&builder);
     return true;
