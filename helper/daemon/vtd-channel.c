@@ -52,6 +52,9 @@ vtd_channel_send(int socket_fd, const void *message, size_t size, const VtdFds *
     do
         n = sendmsg(socket_fd, &header, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
+    /* the socket is full, and has SO_SNDTIMEO */
+    if (n < 0 && errno == EAGAIN)
+        return vt_throw(error, VT_ERROR_FAILED, "the other process does not read");
     if (n != (ssize_t)size)
         return vt_throw_errno(error, n < 0 ? errno : EMSGSIZE, "cannot send to the other process");
     return true;
@@ -103,6 +106,15 @@ vtd_channel_receive(int socket_fd, void *message, size_t size, VtdFds *ret_fds, 
         fds = (VtdFds)VTD_FDS_NONE;
     }
     return true;
+}
+
+bool
+vtd_channel_check(int32_t code, const char *message, size_t size, GError **error)
+{
+    if (code == -1)
+        return true;
+    return vt_throw(error, code >= 0 && code < VT_ERROR_LAST ? (VtError)code : VT_ERROR_FAILED,
+                    "%.*s", (int)size, message);
 }
 
 bool

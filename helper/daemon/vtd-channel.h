@@ -4,6 +4,8 @@
 
 #include "vt-error.h"
 
+#include <stdint.h>
+
 #define VTD_CHANNEL_FDS_MAX 6
 
 /**
@@ -43,6 +45,13 @@ bool vtd_channel_send(int socket_fd, const void *message, size_t size, const Vtd
  */
 bool vtd_channel_receive(int socket_fd, void *message, size_t size, VtdFds *ret_fds,
                          GError **error);
+
+/**
+ * vtd_channel_check: What the end of a worker's work says
+ * @code: -1 for success, else a #VtError; whatever else it is, it is an error, too
+ * @message: of @size bytes, with or without a NUL
+ */
+bool vtd_channel_check(int32_t code, const char *message, size_t size, GError **error);
 
 /** vtd_memfd: @ret_fd: (out): a memory file that holds @bytes, or is empty for %NULL */
 bool vtd_memfd(const char *name, GBytes *bytes, int *ret_fd, GError **error);

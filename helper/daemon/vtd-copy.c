@@ -79,10 +79,7 @@ follow(VtdJob *job, const VtdProcess *process, GError **error)
         progress.total = report.total;
         vtd_job_report(job, &progress);
     } while (!report.ended);
-    report.message[sizeof(report.message) - 1] = '\0';
-    return report.code < 0 ||
-           vt_throw(error, report.code < VT_ERROR_LAST ? (VtError)report.code : VT_ERROR_FAILED,
-                    "%s", report.message);
+    return vtd_channel_check(report.code, report.message, sizeof(report.message), error);
 }
 
 static bool

@@ -43,11 +43,9 @@ take_reply(VtdFetcher *fetcher, VtdFetchReply *ret, GError **error)
         g_prefix_error(error, "fetch worker: ");
         return false;
     }
-    reply.message[sizeof(reply.message) - 1] = '\0';
     fetcher->requests = reply.requests;
-    if (reply.code >= 0)
-        return vt_throw(error, reply.code < VT_ERROR_LAST ? (VtError)reply.code : VT_ERROR_FAILED,
-                        "%s", reply.message);
+    if (!vtd_channel_check(reply.code, reply.message, sizeof(reply.message), error))
+        return false;
     *ret = reply;
     return true;
 }

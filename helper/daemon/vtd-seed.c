@@ -152,10 +152,9 @@ take_reply(const VtdProcess *process, VtdSeedReply *ret, GError **error)
         return false;
     }
     ret->path[sizeof(ret->path) - 1] = ret->owner[sizeof(ret->owner) - 1] =
-        ret->reference[sizeof(ret->reference) - 1] = ret->message[sizeof(ret->message) - 1] = '\0';
-    if (ret->code >= 0)
-        return vt_throw(error, ret->code < VT_ERROR_LAST ? (VtError)ret->code : VT_ERROR_FAILED,
-                        "%s", ret->message);
+        ret->reference[sizeof(ret->reference) - 1] = '\0';
+    if (!vtd_channel_check(ret->code, ret->message, sizeof(ret->message), error))
+        return false;
     return ret->size <= IMAGE_MAX ||
            vt_throw(error, VT_ERROR_TOO_LARGE, "the seed worker exceeded its limit");
 }

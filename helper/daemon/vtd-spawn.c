@@ -10,7 +10,12 @@
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
+
+/* A worker that answers and does not read fills the socket with what it is asked: whoever asks must
+ * not wait for it without end. One that is starved of a processor has read by then. */
+#define SEND_TIMEOUT_S 30
 
 /* The child's: nothing of the daemon's but its stderr, and @fd in the place where the worker looks
  */
@@ -63,6 +68,7 @@ spawn(const char *program, int fd, pid_t *ret_pid)
 bool
 vtd_process_start(const char *program, VtdProcess *ret_process, GError **error)
 {
+    const struct timeval timeout = {.tv_sec = SEND_TIMEOUT_S};
     vt_autofd ours = -1, theirs = -1;
     int pair[2];
     pid_t pid = 0;
@@ -72,6 +78,8 @@ vtd_process_start(const char *program, VtdProcess *ret_process, GError **error)
         return false;
     ours = pair[0];
     theirs = pair[1];
+    if (setsockopt(ours, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0)
+        return vt_throw_errno(error, errno, "cannot limit the time that a worker has");
     result = spawn(program, theirs, &pid);
     if (result != 0)
         return vt_throw_errno(error, result, "cannot start '%s'", program);

@@ -156,14 +156,11 @@ take_report(Unpacker *unpacker, const VtdUnpackRequest *request, GError **error)
         g_prefix_error(error, "unpack worker: ");
         return false;
     }
-    report.message[sizeof(report.message) - 1] = '\0';
     if (request->progress)
         request->progress(request->user, report.done, report.total, report.received);
     unpacker->ended = report.ended;
-    if (report.ended && report.code >= 0)
-        return vt_throw(error, report.code < VT_ERROR_LAST ? (VtError)report.code : VT_ERROR_FAILED,
-                        "%s", report.message);
-    return true;
+    return !report.ended ||
+           vtd_channel_check(report.code, report.message, sizeof(report.message), error);
 }
 
 /* The lowest first: when one fails, those above it may fail because of that */

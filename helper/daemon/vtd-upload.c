@@ -27,10 +27,8 @@ ask(const VtdProcess *worker, const VtdWorkerConfig *config, const VtUploadFile 
         g_prefix_error(error, "upload worker: ");
         return false;
     }
-    ret->message[sizeof(ret->message) - 1] = '\0';
-    if (ret->code >= 0)
-        return vt_throw(error, ret->code < VT_ERROR_LAST ? (VtError)ret->code : VT_ERROR_FAILED,
-                        "%s", ret->message);
+    if (!vtd_channel_check(ret->code, ret->message, sizeof(ret->message), error))
+        return false;
     return ret->size <= IMAGE_MAX ||
            vt_throw(error, VT_ERROR_TOO_LARGE, "the upload worker exceeded its limit");
 }
