@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* replay.c FOLDER: runs a fuzz target over each file of its corpus, whole, cut and with bits
- * flipped
+/* replay.c FOLDER [FLIPS]: runs a fuzz target over each file of its corpus, whole, cut and with
+ * bits flipped
  */
 #include "fuzz.h"
 
 #include <glib.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* Cuts and flips for each file: enough to reach every field of a small one */
+/* Cuts and flips for each file: enough to reach every field of a small one; fewer flips where each
+ * takes long */
 #define CUTS  64
 #define FLIPS 2048
 
@@ -23,7 +25,7 @@ run_copy(const char *data, gsize size)
 }
 
 static void
-replay(const char *path)
+replay(const char *path, int flips)
 {
     g_autoptr(GRand) rand = g_rand_new_with_seed(1);
     g_autoptr(GError) error = NULL;
@@ -35,7 +37,7 @@ replay(const char *path)
     run_copy(data, size);
     for (int i = 0; i < CUTS; i++)
         run_copy(data, size * (gsize)i / CUTS);
-    for (int i = 0; i < FLIPS && size > 0; i++) {
+    for (int i = 0; i < flips && size > 0; i++) {
         /* Mostly near the beginning, where the headers are */
         gsize range = i % 4 ? MIN(size, 512) : size;
         gsize at = (gsize)g_rand_int(rand) % range;
@@ -52,11 +54,12 @@ main(int argc, char **argv)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GDir) folder = NULL;
+    const int flips = argc == 3 ? atoi(argv[2]) : FLIPS;
     unsigned count = 0;
     const char *name;
 
-    if (argc != 2) {
-        g_printerr("usage: %s FOLDER\n", argv[0]);
+    if (argc < 2 || argc > 3) {
+        g_printerr("usage: %s FOLDER [FLIPS]\n", argv[0]);
         return 2;
     }
     folder = g_dir_open(argv[1], 0, &error);
@@ -64,7 +67,7 @@ main(int argc, char **argv)
     while ((name = g_dir_read_name(folder))) {
         g_autofree char *path = g_build_filename(argv[1], name, NULL);
 
-        replay(path);
+        replay(path, flips);
         count++;
     }
     g_print("%u files replayed\n", count);
