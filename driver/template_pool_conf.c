@@ -20,13 +20,15 @@
 #define NAMESPACE_FAMILY "urn:virt-template:pool:"
 /* As long as a path may be */
 #define VALUE_MAX 4096
+/* Characters of a value in a message */
+#define SHOWN_MAX 200
 
 /* A part of a path that is neither empty nor "." nor ".."; a ':' would end the path in a URL */
 #define PART                                                                                       \
     "([^./:[:cntrl:]][^/:[:cntrl:]]*|\\.[^./:[:cntrl:]][^/:[:cntrl:]]*|\\.\\.[^/:[:cntrl:]]+)"
-#define PREFIX_PART "([a-z0-9_-][a-z0-9._-]*)"
-#define STORE_PATTERN                                                                              \
-    "^(oci:(/" PART ")+/?|docker://[A-Za-z0-9._:\\[\\]-]+((/" PREFIX_PART ")+/?)?)$"
+#define PREFIX_PART      "([a-z0-9_-][a-z0-9._-]*)"
+#define HOST             "([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?"
+#define STORE_PATTERN    "^(oci:(/" PART ")+/?|docker://" HOST "((/" PREFIX_PART ")+/?)?)$"
 #define PATH_PATTERN     "^(/" PART ")+$"
 #define STRATEGY_PATTERN "^(linked|full)$"
 #define MAX_PATTERN      "^[1-9][0-9]{0,18}$"
@@ -73,6 +75,15 @@ virStorageTemplateFieldFind(const char *element, const char *attribute)
     return NULL;
 }
 
+/* Bytes of what a message shows of @value: whole characters */
+static int
+virStorageTemplateShown(const char *value)
+{
+    const glong length = g_utf8_strlen(value, -1);
+
+    return (int)(g_utf8_offset_to_pointer(value, MIN(length, SHOWN_MAX)) - value);
+}
+
 static int
 virStorageTemplateFieldParse(const virStorageTemplateField *field, xmlNodePtr node,
                              virStorageTemplatePoolConf *conf)
@@ -89,8 +100,9 @@ virStorageTemplateFieldParse(const virStorageTemplateField *field, xmlNodePtr no
     if (strlen(value) > VALUE_MAX ||
         !g_regex_match_simple(field->pattern, value, G_REGEX_DOLLAR_ENDONLY, 0)) {
         virReportError(VIR_ERR_XML_ERROR,
-                       "attribute '%s' of element 'template:%s' is '%.200s', but must be %s",
-                       field->attribute, field->element, value, field->expected);
+                       "attribute '%s' of element 'template:%s' is '%.*s', but must be %s",
+                       field->attribute, field->element, virStorageTemplateShown(value), value,
+                       field->expected);
         return -1;
     }
     *virStorageTemplateFieldIn(field, conf) = g_steal_pointer(&value);
