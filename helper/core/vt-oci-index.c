@@ -116,19 +116,23 @@ vt_oci_index_find(const json_t *index, const char *ref_name, const json_t **ret_
 void
 vt_oci_index_tag(json_t *index, const char *ref_name, json_t *descriptor)
 {
-    json_t *manifests = json_object_get(index, "manifests");
+    const json_t *manifests = json_object_get(index, "manifests");
     json_t *annotations = json_object_get(descriptor, "annotations");
+    json_t *kept = json_array();
 
-    for (size_t i = json_array_size(manifests); i > 0; i--) {
-        if (g_strcmp0(vt_oci_descriptor_ref_name(json_array_get(manifests, i - 1)), ref_name) == 0)
-            json_array_remove(manifests, i - 1);
+    for (size_t i = 0; i < json_array_size(manifests); i++) {
+        json_t *entry = json_array_get(manifests, i);
+
+        if (g_strcmp0(vt_oci_descriptor_ref_name(entry), ref_name) != 0)
+            json_array_append(kept, entry);
     }
     if (!annotations) {
         annotations = json_object();
         json_object_set_new(descriptor, "annotations", annotations);
     }
     json_object_set_new(annotations, VT_OCI_REF_NAME, json_string(ref_name));
-    json_array_append_new(manifests, descriptor);
+    json_array_append_new(kept, descriptor);
+    json_object_set_new(index, "manifests", kept);
 }
 
 bool
@@ -146,13 +150,22 @@ vt_oci_index_add(json_t *index, json_t *descriptor)
     return true;
 }
 
+/* A store may list as many as it likes, so they are not compared with each other */
 void
 vt_oci_index_merge(json_t *index, const json_t *other)
 {
-    const json_t *manifests = json_object_get(other, "manifests");
+    json_t *manifests = json_object_get(index, "manifests");
+    const json_t *more = json_object_get(other, "manifests");
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
 
     for (size_t i = 0; i < json_array_size(manifests); i++)
-        vt_oci_index_add(index, json_incref(json_array_get(manifests, i)));
+        g_hash_table_add(seen, (gpointer)(uintptr_t)digest_of(json_array_get(manifests, i)));
+    for (size_t i = 0; i < json_array_size(more); i++) {
+        json_t *entry = json_array_get(more, i);
+
+        if (g_hash_table_add(seen, (gpointer)(uintptr_t)digest_of(entry)))
+            json_array_append(manifests, entry);
+    }
 }
 
 /* image-spec: a manifest without artifactType has the media type of its config as one */

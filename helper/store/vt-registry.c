@@ -16,6 +16,8 @@
 
 /* At the least one referrer in each; a list without end must end */
 #define REFERRER_PAGES_MAX 64
+/* As many as an answer has room for */
+#define REFERRERS_MAX (VT_MANIFEST_MAX / 256)
 
 static const char *const manifest_accept[] = {
     "Accept: " VT_OCI_MANIFEST_TYPE ", " VT_OCI_INDEX_TYPE
@@ -86,7 +88,8 @@ add_index(json_t *found, GBytes *bytes, const char *what, GError **error)
         return false;
     vt_oci_index_merge(found, index);
     json_decref(index);
-    return true;
+    return json_array_size(json_object_get(found, "manifests")) <= REFERRERS_MAX ||
+           vt_throw(error, VT_ERROR_TOO_LARGE, "%s: more than %u referrers", what, REFERRERS_MAX);
 }
 
 static bool

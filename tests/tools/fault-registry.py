@@ -215,17 +215,19 @@ class Handler(BaseHTTPRequestHandler):
         if name == 'html':
             self.whole(200, b'<html>', [('Content-Type', 'text/html')])
             return
-        if name not in ('pages', 'endlesspages', 'elsewhere'):
+        if name not in ('pages', 'endlesspages', 'elsewhere', 'crowd'):
             self.error(404, 'PAGE_UNKNOWN')
             return
-        entry = {'mediaType': 'x', 'digest': f'sha256:{number:064x}', 'size': 1}
+        # 20,000 on each page, short enough for it
+        entries = [{'digest': f'{number}-{i}'} for i in range(20000)] if name == 'crowd' else [
+            {'mediaType': 'x', 'digest': f'sha256:{number:064x}', 'size': 1}]
         headers = [('Content-Type', INDEX)]
         target = f'{self.path.partition("?")[0]}?page={number + 1}'
         if name == 'elsewhere':
             target = f'http://127.0.0.1:{PORTS[1]}{target}'
         if name != 'pages' or number < 2:
             headers.append(('Link', f'<{target}>; rel="next"'))
-        self.whole(200, json.dumps({'schemaVersion': 2, 'manifests': [entry]}).encode(), headers)
+        self.whole(200, json.dumps({'schemaVersion': 2, 'manifests': entries}).encode(), headers)
 
     # ---- uploads ----
 

@@ -338,6 +338,7 @@ test_referrers(Fixture *f, gconstpointer data)
         {"html", -1, 0},
         {"absent", -1, 0},
         {"endlesspages", VT_ERROR_TOO_LARGE, 0},
+        {"crowd", VT_ERROR_TOO_LARGE, 0},
         {"elsewhere", VT_ERROR_NETWORK, 0},
     };
 
