@@ -70,6 +70,8 @@ vtd_check_path(const char *path, GError **error)
         return vt_throw(error, VT_ERROR_INVALID, "a path must be absolute and valid UTF-8");
     if (has_control(path))
         return vt_throw(error, VT_ERROR_INVALID, "the path has a control character");
+    if (path[1] == '\0')
+        return vt_throw(error, VT_ERROR_INVALID, "the path is '/': name a directory below it");
     parts = g_strsplit(path + 1, "/", -1);
     for (char **part = parts; *part; part++) {
         if (**part == '\0' || g_str_equal(*part, ".") || g_str_equal(*part, ".."))

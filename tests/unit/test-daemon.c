@@ -65,8 +65,8 @@ test_grammar(DaemonFixture *f, gconstpointer data)
     static const char *const names[] = {"",     "../x", "a/b", "a:b",    "A",
                                         "a\nb", "-a",   "a@b", "catalog"};
     static const char *const versions[] = {"1", "1.0", "../1.0.0", "1.0.0/x", "1.0.0\n", "v1.0.0"};
-    static const char *const paths[] = {"",      "relative", "/a/../b", "/a/./b",
-                                        "/a//b", "/a\nb/c",  "/a/",     "/.."};
+    static const char *const paths[] = {"",      "/",       "relative", "/a/../b", "/a/./b",
+                                        "/a//b", "/a\nb/c", "/a/",      "/.."};
     g_autofree char *long_name = g_strnfill(300, 'a');
 
     daemon_write(f, "policy.json", "{}");
