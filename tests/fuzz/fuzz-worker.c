@@ -149,6 +149,8 @@ vtd_process_start(const char *program, VtdProcess *ret_process, GError **error)
     if (world.count == WORKERS_MAX)
         return vt_throw(error, VT_ERROR_FAILED, "cannot start '%s'", program);
     g_assert_true(vtd_channel_pair(pair, NULL));
+    /* nobody here waits until the daemon reads */
+    g_assert_cmpint(fcntl(pair[1], F_SETFL, O_NONBLOCK), ==, 0);
     world.theirs[world.count] = pair[1];
     world.files[world.count] = (VtdFds)VTD_FDS_NONE;
     world.count++;
