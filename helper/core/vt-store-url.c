@@ -75,7 +75,7 @@ parse_docker(const char *text, VtStoreUrl *url, GError **error)
     if (g_str_has_suffix(trimmed, "/"))
         trimmed[strlen(trimmed) - 1] = '\0';
     if (strspn(trimmed, PREFIX_CHARS) != strlen(trimmed) || has_dot_part(trimmed) ||
-        strstr(trimmed, "//") || *trimmed == '/')
+        strstr(prefix, "//") || *prefix == '/')
         return store_error(text, "the prefix is not a repository name", error);
     if (length + strlen(trimmed) > STORE_HOST_PREFIX_MAX)
         return store_error(text, "host and prefix are longer than 255 characters", error);

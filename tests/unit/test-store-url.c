@@ -54,6 +54,8 @@ static const char *const bad[] = {"",
                                   "docker://h/UP",
                                   "docker://h/a//b",
                                   "docker://h/..",
+                                  "docker://h//",
+                                  "docker://h/a//",
                                   "http://h/x",
                                   "docker://u@h/x"};
 
