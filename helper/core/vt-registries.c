@@ -265,18 +265,14 @@ vt_registries_find(const VtRegistries *registries, const char *host, const char 
     return best;
 }
 
-void
-vt_registry_rule_place(const VtRegistryRule *rule, const char *location, const char *host,
-                       const char *repository, char **ret_host, char **ret_repository)
+char *
+vt_registries_place(const VtRegistryRule *rule, const char *location, const char *host,
+                    const char *repository)
 {
     g_autofree char *name = g_strconcat(host, "/", repository, NULL);
-    g_autofree char *place =
-        location ? g_strconcat(location, name + match(rule->prefix, host, name), NULL)
-                 : g_strdup(name);
-    const size_t length = strcspn(place, "/");
 
-    *ret_host = g_strndup(place, length);
-    *ret_repository = g_strdup(place + length + (place[length] == '/'));
+    return location ? g_strconcat(location, name + match(rule->prefix, host, name), NULL)
+                    : g_steal_pointer(&name);
 }
 
 char **

@@ -61,13 +61,13 @@ const VtRegistryRule *vt_registries_find(const VtRegistries *registries, const c
                                          const char *repository);
 
 /**
- * vt_registry_rule_place:
+ * vt_registries_place:
  * @location: (nullable): of @rule or of one of its mirrors; %NULL: nothing changes
- * @ret_host: (out) (transfer full): where `HOST/REPOSITORY` is with it
- * @ret_repository: (out) (transfer full): the same
+ *
+ * Returns: (transfer full): where `HOST/REPOSITORY` is with it, in the same form
  */
-void vt_registry_rule_place(const VtRegistryRule *rule, const char *location, const char *host,
-                            const char *repository, char **ret_host, char **ret_repository);
+char *vt_registries_place(const VtRegistryRule *rule, const char *location, const char *host,
+                          const char *repository);
 
 /** vt_registries_hosts: Returns: (transfer full) (array zero-terminated=1): all hosts in locations
  */

@@ -74,11 +74,15 @@ add_place(const VtMirrored *mirrored, GPtrArray *places, const VtRegistryRule *r
     Place *place = g_new0(Place, 1);
 
     place->is_mirror = mirror != NULL;
-    if (rule)
-        vt_registry_rule_place(rule, location, mirrored->host, repository, &place->host,
-                               &place->repository);
-    else
+    if (rule) {
+        g_autofree char *name = vt_registries_place(rule, location, mirrored->host, repository);
+        const size_t length = strcspn(name, "/");
+
+        place->host = g_strndup(name, length);
+        place->repository = g_strdup(name + length + (name[length] == '/'));
+    } else {
         *place = (Place){g_strdup(mirrored->host), g_strdup(repository), false, false};
+    }
     place->insecure =
         mirror ? mirror->insecure
                : (rule && rule->insecure) ||

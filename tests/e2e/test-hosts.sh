@@ -85,6 +85,8 @@ certificate nobody stranger
 echo '127.0.0.1 registry.test mirror.test cdn.test' >>/etc/hosts
 start_registry
 main=$REGISTRY
+# shellcheck disable=SC2016 # nginx's own variable
+cached='rewrite ^/v2/cache/(.*) /v2/$1 break;'
 cat >nginx.conf <<END
 daemon off;
 pid $PWD/nginx/pid;
@@ -99,7 +101,7 @@ http {
     scgi_temp_path $PWD/nginx/scgi;
     $(front registry.test 6000 "$main")
     $(front registry.test 6001 "$main" "ssl_client_certificate $TLS/clients.crt;" 'ssl_verify_client on;')
-    $(front mirror.test 6002 "$main" 'rewrite ^/v2/cache/(.*) /v2/$1 break;')
+    $(front mirror.test 6002 "$main" "$cached")
     $(front mirror.test 6003 "$main" 'location ~ blobs { return 404; }')
     $(front mirror.test 6004 "$main" 'location ~ (blobs|manifests) { return 200 "not this"; }')
 }

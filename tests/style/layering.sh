@@ -109,8 +109,10 @@ parsers_of_daemon='
     vt_key_parse_private vt_key_parse_public
     # the header of a disk that a guest may write to: 104 bytes and what they point at
     vt_qcow2_parse
-    # settings and arguments
-    vt_digest_parse vt_policy_parse vt_rate_parse vt_reference_parse vt_size_parse
+    # names of files in a pool, which root alone can write to
+    vt_pool_parse_file
+    # settings, registries.conf of root among them, and arguments
+    vt_digest_parse vt_toml_parse vt_policy_parse vt_rate_parse vt_reference_parse vt_size_parse
     vt_store_url_parse vt_volume_name_parse'
 for symbol in $(functions virttemplated 'vtd?_.*(_parse|_decode).*'); do
     grep -vE '^ *#' <<<"$parsers_of_daemon" | grep -qwF "$symbol" ||
@@ -128,7 +130,7 @@ include_only() {
 }
 
 tests='tests/(unit|fuzz|bench)/.*'
-include_only 'openssl/' "helper/store/vt-(openssl|digest|hash|sha256|key|sign|signature|verify|trust|cosign).*|$tests"
+include_only 'openssl/' "helper/store/vt-(openssl|digest|hash|sha256|key|sign|signature|verify|trust|cosign|http-tls).*|$tests"
 include_only 'curl/' "helper/store/vt-(http|fetch|curl).*|$tests"
 include_only 'zstd' "helper/store/vt-(zstd|encode|unpack|frame).*|$tests"
 include_only 'sqlite3' "helper/store/vt-(state|db|sqlite).*|$tests"

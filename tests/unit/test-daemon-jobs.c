@@ -100,6 +100,8 @@ test_damaged_layer(DaemonFixture *f, gconstpointer data)
     assert_no_clone(f, "1.0.1", VT_ERROR_CORRUPT);
     status = daemon_fetch(f, "1.0.1");
     g_assert_cmpint(daemon_job_error(status, "verify --repair"), ==, VT_ERROR_CORRUPT);
+    /* The start has sealed it again */
+    unseal(layer);
     daemon_flip(layer);
     mended = verify(f, "1.0.1");
     g_assert_cmpstr(mended, ==, "done");

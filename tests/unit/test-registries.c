@@ -42,14 +42,12 @@ assert_found(const VtRegistries *registries)
     for (gsize i = 0; i < G_N_ELEMENTS(found); i++) {
         const VtRegistryRule *rule =
             vt_registries_find(registries, found[i].host, found[i].repository);
-        g_autofree char *host = NULL, *repository = NULL, *place = NULL;
+        g_autofree char *place = NULL;
 
         g_assert_cmpstr(rule ? rule->prefix : NULL, ==, found[i].prefix);
         if (!rule)
             continue;
-        vt_registry_rule_place(rule, rule->location, found[i].host, found[i].repository, &host,
-                               &repository);
-        place = g_strconcat(host, *repository ? "/" : "", repository, NULL);
+        place = vt_registries_place(rule, rule->location, found[i].host, found[i].repository);
         g_assert_cmpstr(place, ==, found[i].place);
     }
 }
