@@ -119,6 +119,8 @@ expect_fail 'damaged' clone late.qcow2 debian@1.1.0.qcow2
 # What is refused is not listed
 virsh pool-refresh templates
 assert_no_match 'debian@1.[12]' "$(virsh vol-list templates)"
+# The start has sealed it again
+chattr -i "$middle"
 cat kept.qcow2 >"$middle"
 virt-template verify debian@1.2.0
 virsh pool-refresh templates
