@@ -266,7 +266,7 @@ test_jobs_of_others(DaemonFixture *f, gconstpointer data)
 {
     const guint64 job = make_host(f), none = job + 1000;
     g_autoptr(GDBusConnection) connection = daemon_connect_as(f, NOBODY);
-    g_autofree char *expected = NULL, *named = g_strdup_printf("%" G_GUINT64_FORMAT, none);
+    g_autofree char *named = g_strdup_printf("%" G_GUINT64_FORMAT, none);
     g_autofree char *own = g_strdup_printf("%" G_GUINT64_FORMAT, job);
     g_autoptr(GString) said = NULL;
     g_autoptr(GError) error = NULL, other = NULL;
