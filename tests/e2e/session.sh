@@ -68,9 +68,14 @@ session_socket() {
     echo "/run/user/$(id -u "$1")/virt-template/virttemplated-sock"
 }
 
-# helper_of NAME: the process of his helper, if there is one
+# helper_of NAME: the process of his helper, if there is one. What cannot be dumped belongs to root for
+# those who look at /proc, so its status is read.
 helper_of() {
-    pgrep -u "$1" -x virttemplated || [ $? = 1 ]
+    local pid uid
+    uid=$(id -u "$1")
+    for pid in $(pgrep -x virttemplated); do
+        ! grep -qs "^Uid:[[:space:]]${uid}[[:space:]]" "/proc/$pid/status" || echo "$pid"
+    done
 }
 
 # session_pool NAME POOL STORE: a running template pool POOL, and a stock pool `default`

@@ -150,6 +150,7 @@ assert_session_alive anna
 step "virt-template asks whom virsh would ask"
 as anna virt-template list --pool templates | grep -q '^debian'
 as anna virt-template list --pool templates --connect qemu:///session | grep -q '^debian'
+as anna env -u XDG_RUNTIME_DIR virt-template list --pool templates | grep -q '^debian'
 expect_fail '/run/libvirt/' as anna virt-template list --connect qemu:///system
 expect_fail '/run/libvirt/' as anna env LIBVIRT_DEFAULT_URI=qemu:///system virt-template list
 expect_fail 'libvirt of this host' as anna virt-template list --connect qemu+ssh://away/session
@@ -272,6 +273,12 @@ expect_fail 'run this as root' as anna virt-template jobs --connect qemu:///syst
 expect_fail 'run this as root' as anna virt-template pull debian --connect qemu:///system
 expect_fail 'run this as root' as anna virt-template evict debian@1.0.0 --connect qemu:///system
 [ -f /var/lib/libvirt/images/templates/debian@1.0.0.qcow2 ]
+
+step "a privileged libvirtd starts no helper"
+stop_helper
+virsh pool-refresh templates
+expect_fail 'systemctl status virttemplated' clone no.qcow2 debian@1.0.0.qcow2 templates
+assert_eq "$(helper_of root)" '' 'a helper of root'
 
 # ---- the end -----------------------------------------------------------------------------------
 
