@@ -4,6 +4,7 @@
 #include "vt-policy-file.h"
 #include "vt-size.h"
 #include "vtd-confine.h"
+#include "vtd-event.h"
 #include "vtd-server.h"
 #include "vtd-session.h"
 #include "vts-session.h"
@@ -221,6 +222,7 @@ make_shares(Options *options, GError **error)
         return false;
     }
     options->config.workers.shares = vtd_shares_new((unsigned)options->connections, rate);
+    options->config.workers.monitor = vtd_monitor_new();
     return true;
 }
 
@@ -268,6 +270,7 @@ options_clear(Options *options)
     g_free(options->limit_rate);
     g_free(options->proxy);
     vtd_shares_free(options->config.workers.shares);
+    vtd_monitor_free(options->config.workers.monitor);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)
 
@@ -457,6 +460,7 @@ main(int argc, char **argv)
     setlocale(LC_ALL, "");
     umask(0077);
     signal(SIGPIPE, SIG_IGN);
+    g_log_set_writer_func(vtd_event_write, NULL, NULL);
     if (!parse_options(&argc, &argv, &options, &error)) {
         g_printerr("virttemplated: %s\n", error->message);
         return 2;

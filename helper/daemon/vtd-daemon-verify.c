@@ -17,6 +17,25 @@ find_or_add(VtdDaemon *daemon, const VtdJobSpec *spec, VtdJob **ret_new, uint64_
     return true;
 }
 
+static void
+log_damage(const VtdPool *pool, const VtdVerify *verify, guint number)
+{
+    const VtDigest *layer = &g_array_index(verify->layers, VtDigest, number);
+    const VtdEventFields fields = {.pool = verify->target,
+                                   .name = verify->name,
+                                   .version = verify->version,
+                                   .digest = layer,
+                                   .reason = "corrupt"};
+
+    vtd_monitor_add(pool->config->workers.monitor, VTD_COUNT_DAMAGED_PLACES, 0,
+                    verify->states[number].damaged);
+    vtd_event_log(VTD_EVENT_DAMAGED, &fields,
+                  "layer %u of %u of %s@%s in '%s' is damaged in %" G_GUINT64_FORMAT
+                  " places: %s; 'virt-template verify --repair' mends it",
+                  number + 1, verify->layers->len, verify->name, verify->version, verify->target,
+                  verify->states[number].damaged, verify->states[number].reason);
+}
+
 /* Nobody gets a clone of what is known to be damaged. What the damage of another layer hides is as
  * it was known before. */
 static void
@@ -26,10 +45,12 @@ remember(VtdPool *pool, const VtdVerify *verify)
         const VtDigest *layer = &g_array_index(verify->layers, VtDigest, i);
         const VtLayerState *state = &verify->states[i];
 
-        if (state->damaged > 0)
+        if (state->damaged > 0) {
+            log_damage(pool, verify, i);
             vtd_pool_damage(pool, layer, state->reason);
-        else if (verify->checked && state->unknown == 0)
+        } else if (verify->checked && state->unknown == 0) {
             vtd_pool_damage(pool, layer, NULL);
+        }
     }
 }
 
@@ -127,6 +148,9 @@ repair_ended(void *user, const GError *error)
     remember(run->pool, &repair->verify);
     if (error || repair->repaired == 0)
         return;
+    run->job->done_event = VTD_EVENT_REPAIRED;
+    vtd_monitor_add(run->daemon->config->workers.monitor, VTD_COUNT_REPAIRED_LAYERS, 0,
+                    repair->repaired);
     g_free(run->job->row->message);
     run->job->row->message = g_strdup_printf(
         "%u of %u layers were repaired%s", repair->repaired, repair->verify.layers->len,
@@ -148,7 +172,7 @@ prepare_repair(RepairRun *run, GError **error)
     if (g_cancellable_set_error_if_cancelled(run->job->cancellable, error) ||
         !vt_pool_open(settings->target, &files, error))
         return false;
-    vt_pool_recover(files);
+    vtd_pool_end_repair(run->pool);
     if (!vtd_pool_kept(run->pool, files, row->name, row->version, &local, error))
         return false;
     spec.version = local.entry->version;

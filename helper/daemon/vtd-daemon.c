@@ -2,6 +2,7 @@
 /* vtd-daemon.c: all that one running virttemplated has */
 #include "vtd-daemon.h"
 
+#include "vtd-event.h"
 #include "vtd-fetch.h"
 
 #include <string.h>
@@ -112,6 +113,7 @@ fetch_ended(void *user, const GError *error)
         vtd_pool_refuse(run->pool, &fetch->manifest, error ? error->message : NULL);
     if (error)
         return;
+    run->job->done_event = VTD_EVENT_PULLED;
     vtd_pool_forget_verdict(run->pool, &fetch->manifest);
     g_free(run->job->row->path);
     run->job->row->path =
@@ -152,6 +154,7 @@ start_fetch(VtdDaemon *daemon, VtdPool *pool, VtdJob *job, const VtCatalogEntry 
     fetch->manifest_size = entry->manifest_size;
     fetch->capacity = entry->capacity;
     fetch->limit_rate = job->limit_rate;
+    job->digest = g_memdup2(&entry->manifest, sizeof(entry->manifest));
     fetch->damaged = damaged_layers(pool);
     *run = (FetchRun){vtd_pool_ref(pool), fetch, job, daemon};
     vtd_job_run(job, &(const VtdJobTask){fetch_body, fetch_ended, run, fetch_run_free});
@@ -279,6 +282,7 @@ vtd_daemon_copy(VtdDaemon *daemon, const VtdJobSpec *spec, VtdCopy *copy, const 
         return false;
     *ret_job = job->row->id;
     job->row->path = g_strdup(path);
+    job->done_event = VTD_EVENT_CLONED;
     copy->workers = &daemon->config->workers;
     vtd_job_run(job, &(const VtdJobTask){copy_body, NULL, g_steal_pointer(&owned),
                                          (GDestroyNotify)vtd_copy_free});
@@ -326,6 +330,30 @@ vtd_daemon_count_clone(VtdDaemon *daemon, const char *target, const char *name, 
         daemon->usage_timer = g_timeout_add_seconds(USAGE_DELAY_S, usage_due, daemon);
 }
 
+void
+vtd_log_peer_refused(VtdDaemon *daemon, VtdPeerRefusal reason, uint32_t uid, const char *method)
+{
+    static const struct {
+        const char *reason;
+        const char *text;
+    } texts[] = {
+        [VTD_PEER_READ_ONLY] = {"read-only", "the socket is the one for reading"},
+        [VTD_PEER_NOT_OWNER] = {"not-owner", "the job is somebody else's"},
+        [VTD_PEER_TOO_MANY] = {"too-many", "there are too many connections"},
+        [VTD_PEER_AUTHENTICATION] = {"authentication", "the handshake failed"},
+    };
+    const VtdEventFields fields = {
+        .reason = texts[reason].reason, .method = method, .peer_uid = &uid};
+    g_autofree char *unsaid = NULL;
+    unsigned count;
+
+    if (!vtd_monitor_peer_refused(daemon->config->workers.monitor, reason, &count))
+        return;
+    unsaid = count > 0 ? g_strdup_printf("; %u more were refused before", count) : g_strdup("");
+    vtd_event_log(VTD_EVENT_PEER_REFUSED, &fields, "uid %u may not%s%s: %s%s", uid,
+                  method ? " call " : " connect", method ? method : "", texts[reason].text, unsaid);
+}
+
 /* ---- begin and end ---- */
 
 static bool
@@ -356,6 +384,39 @@ end_interrupted(VtdDaemon *daemon, VtDbJob *row, const char *why)
         g_warning("job %" G_GUINT64_FORMAT ": %s", row->id, error->message);
 }
 
+static void
+log_recovered(VtdDaemon *daemon, const VtDbJob *row, bool resumed)
+{
+    const VtdEventFields fields = {.pool = row->target,
+                                   .name = row->name,
+                                   .version = row->version,
+                                   .job = &row->id,
+                                   .peer_uid = &row->owner};
+
+    vtd_monitor_add(daemon->config->workers.monitor, VTD_COUNT_RECOVERIES, 0, 1);
+    vtd_event_log(VTD_EVENT_RECOVERED, &fields,
+                  "%s of %s%s%s in '%s', job %" G_GUINT64_FORMAT ", was interrupted: %s", row->kind,
+                  row->name, *row->version ? "@" : "", row->version, row->target, row->id,
+                  resumed ? "it goes on" : row->message);
+}
+
+static void
+resume_job(VtdDaemon *daemon, VtDbJob *row)
+{
+    VtdPool *pool = g_hash_table_lookup(daemon->pools, row->target);
+    const VtdJobSpec spec = {row->id, "fetch", row->target, row->name, row->version, row->owner};
+    g_autoptr(GError) local = NULL;
+    uint64_t id = row->id;
+
+    if (!pool || g_strcmp0(row->kind, "fetch") != 0)
+        end_interrupted(daemon, row, "interrupted by the end of virttemplated: start it again");
+    else if (!vtd_daemon_fetch(daemon, pool, &spec, &id, &local))
+        end_interrupted(daemon, row, local->message);
+    else if (id != row->id)
+        end_interrupted(daemon, row, "interrupted; another job does the same");
+    log_recovered(daemon, row, g_str_equal(row->state, "running"));
+}
+
 static bool
 resume_jobs(VtdDaemon *daemon, GError **error)
 {
@@ -363,21 +424,8 @@ resume_jobs(VtdDaemon *daemon, GError **error)
 
     if (!vtd_jobs_interrupted(daemon->jobs, &rows, error))
         return false;
-    for (guint i = 0; i < rows->len; i++) {
-        VtDbJob *row = rows->pdata[i];
-        VtdPool *pool = g_hash_table_lookup(daemon->pools, row->target);
-        const VtdJobSpec spec = {row->id,   "fetch",      row->target,
-                                 row->name, row->version, row->owner};
-        g_autoptr(GError) local = NULL;
-        uint64_t id;
-
-        if (!pool || g_strcmp0(row->kind, "fetch") != 0)
-            end_interrupted(daemon, row, "interrupted by the end of virttemplated: start it again");
-        else if (!vtd_daemon_fetch(daemon, pool, &spec, &id, &local))
-            end_interrupted(daemon, row, local->message);
-        else if (id != row->id)
-            end_interrupted(daemon, row, "interrupted; another job does the same");
-    }
+    for (guint i = 0; i < rows->len; i++)
+        resume_job(daemon, rows->pdata[i]);
     return true;
 }
 
@@ -397,7 +445,7 @@ vtd_daemon_new(const VtdConfig *config, VtdDaemon **ret_daemon, GError **error)
         return vt_throw_errno(error, errno, "cannot make '%s'", config->state_dir);
     if (!vt_db_open(path, &daemon->db, error))
         return false;
-    daemon->jobs = vtd_jobs_new(daemon->db);
+    daemon->jobs = vtd_jobs_new(daemon->db, config->workers.monitor);
     if (!load_pools(daemon, error) || !resume_jobs(daemon, error))
         return false;
     *ret_daemon = g_steal_pointer(&daemon);

@@ -66,6 +66,10 @@ bool vtd_daemon_repair(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec,
 bool vtd_daemon_copy(VtdDaemon *daemon, const VtdJobSpec *spec, VtdCopy *copy, const char *path,
                      uint64_t *ret_job, GError **error);
 
+/** vtd_log_peer_refused: @method: (nullable): that was called */
+void vtd_log_peer_refused(VtdDaemon *daemon, VtdPeerRefusal reason, uint32_t uid,
+                          const char *method);
+
 /** vtd_daemon_count_clone: Remembers, and writes it to the database later */
 void vtd_daemon_count_clone(VtdDaemon *daemon, const char *target, const char *name,
                             const char *version);

@@ -17,6 +17,7 @@
 
 struct VtdJobs {
     VtDb *db;
+    VtdMonitor *monitor;
     /* id, as a pointer to it in the row -> VtdJob */
     GHashTable *running;
     /* the same, of those that have ended while the database could not be written */
@@ -47,6 +48,7 @@ job_unref(VtdJob *job)
     g_object_unref(job->cancellable);
     g_mutex_clear(&job->lock);
     g_ptr_array_unref(job->waiters);
+    g_free(job->digest);
     g_free(job);
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtdJob, job_unref)
@@ -54,17 +56,27 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtdJob, job_unref)
 void
 vtd_job_report(VtdJob *job, const VtdProgress *progress)
 {
+    VtdMonitor *monitor = job->jobs->monitor;
+    VtdProgress before;
+
     g_mutex_lock(&job->lock);
+    before = job->progress;
     job->progress = *progress;
     g_mutex_unlock(&job->lock);
+    vtd_monitor_add(monitor, VTD_COUNT_FETCHED_BYTES, 0,
+                    progress->received - MIN(before.received, progress->received));
+    if (g_str_equal(job->row->kind, "verify"))
+        vtd_monitor_add(monitor, VTD_COUNT_VERIFIED_BYTES, 0,
+                        progress->done - MIN(before.done, progress->done));
 }
 
 VtdJobs *
-vtd_jobs_new(VtDb *db)
+vtd_jobs_new(VtDb *db, VtdMonitor *monitor)
 {
     VtdJobs *jobs = g_new0(VtdJobs, 1);
 
     jobs->db = db;
+    jobs->monitor = monitor;
     jobs->running =
         g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, (GDestroyNotify)job_unref);
     jobs->unwritten =
@@ -295,6 +307,7 @@ vtd_jobs_add(VtdJobs *jobs, const VtdJobSpec *spec, VtdJob **ret_job, GError **e
     g_mutex_init(&job->lock);
     job->cancellable = g_cancellable_new();
     job->limit_rate = spec->limit_rate;
+    job->done_event = VTD_EVENT_JOB_ENDED;
     job->waiters = g_ptr_array_new();
     job->row = g_new0(VtDbJob, 1);
     job->row->id = spec->id;
@@ -312,21 +325,44 @@ vtd_jobs_add(VtdJobs *jobs, const VtdJobSpec *spec, VtdJob **ret_job, GError **e
     return true;
 }
 
-static void
-log_end(const VtDbJob *row)
+static VtdEvent
+end_event(const VtdJob *job, const GError *error)
 {
-    g_autofree char *id = g_strdup_printf("%" G_GUINT64_FORMAT, row->id);
-    g_autofree char *uid = g_strdup_printf("%u", row->owner);
-    g_autofree char *template = g_strdup_printf("%s@%s", row->name, row->version);
+    if (!g_str_equal(job->row->state, "failed"))
+        return error ? VTD_EVENT_JOB_ENDED : job->done_event;
+    if (!vtd_event_is_refusal(error))
+        return VTD_EVENT_JOB_FAILED;
+    return g_str_equal(job->row->kind, "fetch") ? VTD_EVENT_REFUSED : VTD_EVENT_JOB_FAILED;
+}
+
+static void
+log_end(const VtdJob *job, const GError *error)
+{
+    const VtDbJob *row = job->row;
     const bool failed = g_str_equal(row->state, "failed");
     const double seconds = (double)(row->ended - row->started) / G_USEC_PER_SEC;
+    const VtdEvent event = end_event(job, error);
+    const VtdEventFields fields = {.pool = row->target,
+                                   .name = row->name,
+                                   .version = row->version,
+                                   .digest = job->digest,
+                                   .reason = failed ? vtd_event_reason(error) : NULL,
+                                   .path = event == VTD_EVENT_CLONED ? row->path : NULL,
+                                   .job = &row->id,
+                                   .bytes = &row->received,
+                                   .requests = &row->requests,
+                                   .peer_uid = &row->owner};
 
-    g_log_structured(G_LOG_DOMAIN, failed ? G_LOG_LEVEL_WARNING : G_LOG_LEVEL_MESSAGE, "VT_JOB", id,
-                     "VT_TEMPLATE", template, "VT_POOL", row->target, "VT_PEER_UID", uid, "MESSAGE",
-                     "%s of %s in '%s': %s after %.3f s, %" G_GUINT64_FORMAT
-                     " bytes in %" G_GUINT64_FORMAT " requests%s%s",
-                     row->kind, template, row->target, row->state, seconds, row->received,
-                     row->requests, failed ? ": " : "", failed ? row->message : "");
+    vtd_monitor_job(job->jobs->monitor, row->kind, row->state);
+    if (event == VTD_EVENT_REFUSED)
+        vtd_monitor_refusal(job->jobs->monitor, fields.reason);
+    if (event == VTD_EVENT_CLONED)
+        vtd_monitor_add(job->jobs->monitor, VTD_COUNT_CLONES, VTD_CLONE_COPY, 1);
+    vtd_event_log(event, &fields,
+                  "%s of %s@%s in '%s': %s after %.3f s, %" G_GUINT64_FORMAT
+                  " bytes in %" G_GUINT64_FORMAT " requests%s%s",
+                  row->kind, row->name, row->version, row->target, row->state, seconds,
+                  row->received, row->requests, failed ? ": " : "", failed ? row->message : "");
 }
 
 static void
@@ -359,7 +395,7 @@ vtd_job_finish(VtdJob *job, const GError *error)
             g_warning("job %" G_GUINT64_FORMAT ": %s", job->row->id, unwritten->message);
             g_hash_table_insert(job->jobs->unwritten, &job->row->id, job_ref(job));
         }
-        log_end(job->row);
+        log_end(job, error);
     }
     for (guint i = 0; i < waiters->len; i++)
         waiter_tell(waiters->pdata[i]);

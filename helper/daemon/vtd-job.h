@@ -3,6 +3,8 @@
 #pragma once
 
 #include "vt-db.h"
+#include "vtd-event.h"
+#include "vtd-monitor.h"
 
 #include <gio/gio.h>
 
@@ -25,6 +27,8 @@ typedef struct {
  * @row: what the history keeps
  * @cancellable: ends it
  * @limit_rate: see #VtdJobSpec
+ * @done_event: what is told when it is done
+ * @digest: (nullable): of the manifest, if it is known
  */
 typedef struct {
     gint references;
@@ -32,6 +36,8 @@ typedef struct {
     VtDbJob *row;
     GCancellable *cancellable;
     uint64_t limit_rate;
+    VtdEvent done_event;
+    VtDigest *digest;
     GMutex lock;
     VtdProgress progress;
     GPtrArray *waiters;
@@ -42,8 +48,8 @@ typedef struct {
 /** vtd_job_report: From the job's thread */
 void vtd_job_report(VtdJob *job, const VtdProgress *progress);
 
-/** vtd_jobs_new: @db: outlives the table */
-VtdJobs *vtd_jobs_new(VtDb *db);
+/** vtd_jobs_new: @db and @monitor (nullable) outlive the table */
+VtdJobs *vtd_jobs_new(VtDb *db, VtdMonitor *monitor);
 /** vtd_jobs_stop: Cancels all, waits for their threads, keeps them in the database as running, so
  *  that they are resumed */
 void vtd_jobs_stop(VtdJobs *jobs);

@@ -4,6 +4,7 @@
 
 #include "vt-fs.h"
 #include "vt-qcow2.h"
+#include "vtd-event.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +19,14 @@
 #define OVERLAY_BLOCK ((gsize)4096)
 /* Clones that an error names */
 #define NAMED_MAX 8
+
+/* What was cloned. @manifest: (nullable) */
+typedef struct {
+    VtdCloneKind kind;
+    const char *version;
+    const VtDigest *manifest;
+    const char *path;
+} VtdCloned;
 
 /* ---- making ---- */
 
@@ -112,6 +121,25 @@ remember_pending(const VtdTarget *target, const char *version, const char *path,
     g_hash_table_insert(target->pool->pending, g_strdup(path), pending);
 }
 
+/* Counted, told, and written to the database later */
+static void
+account(VtdCall *call, const VtdTarget *target, const VtdCloned *cloned)
+{
+    static const char *const how[] = {[VTD_CLONE_LINKED] = "is a linked clone",
+                                      [VTD_CLONE_RECORDED] = "was made by others as a clone"};
+    const VtdEventFields fields = {.pool = target->target,
+                                   .name = target->name,
+                                   .version = cloned->version,
+                                   .digest = cloned->manifest,
+                                   .path = cloned->path,
+                                   .peer_uid = &call->peer_uid};
+
+    vtd_daemon_count_clone(call->daemon, target->target, target->name, cloned->version);
+    vtd_monitor_add(call->daemon->config->workers.monitor, VTD_COUNT_CLONES, cloned->kind, 1);
+    vtd_event_log(VTD_EVENT_CLONED, &fields, "'%s' %s of %s@%s in '%s'", cloned->path,
+                  how[cloned->kind], target->name, cloned->version, target->target);
+}
+
 static bool
 check_capacity(const VtCatalogEntry *entry, uint64_t capacity, GError **error)
 {
@@ -156,7 +184,9 @@ vtd_method_make_overlay(VtdCall *call, GError **error)
         !write_overlay(fd, &overlay, error))
         return false;
     remember_pending(&target, local.entry->version, path, fd);
-    vtd_daemon_count_clone(call->daemon, target.target, target.name, local.entry->version);
+    account(
+        call, &target,
+        &(const VtdCloned){VTD_CLONE_LINKED, local.entry->version, &local.entry->manifest, path});
     vtd_call_return(call, g_variant_new("(s)", backing));
     return true;
 }
@@ -237,7 +267,7 @@ vtd_method_record_clone(VtdCall *call, GError **error)
     if (!vt_clones_record(files, target.name, target.version, path, error))
         return false;
     remember_pending(&target, target.version, path, -1);
-    vtd_daemon_count_clone(call->daemon, target.target, target.name, target.version);
+    account(call, &target, &(const VtdCloned){VTD_CLONE_RECORDED, target.version, NULL, path});
     vtd_call_return(call, NULL);
     return true;
 }
@@ -335,6 +365,20 @@ check_pending(const VtdTarget *target, GError **error)
     return true;
 }
 
+static void
+log_evicted(const VtdCall *call, const VtdTarget *target, const VtCatalogEntry *entry)
+{
+    const VtdEventFields fields = {.pool = target->target,
+                                   .name = target->name,
+                                   .version = target->version,
+                                   .digest = entry ? &entry->manifest : NULL,
+                                   .peer_uid = &call->peer_uid};
+
+    vtd_monitor_add(call->daemon->config->workers.monitor, VTD_COUNT_EVICTIONS, 0, 1);
+    vtd_event_log(VTD_EVENT_EVICTED, &fields, "%s@%s was evicted from '%s'", target->name,
+                  target->version, target->target);
+}
+
 bool
 vtd_method_evict(VtdCall *call, GError **error)
 {
@@ -360,6 +404,7 @@ vtd_method_evict(VtdCall *call, GError **error)
         return false;
     if (entry)
         vtd_pool_forget_verdict(target.pool, &entry->manifest);
+    log_evicted(call, &target, entry);
     vtd_call_return(call, NULL);
     return true;
 }

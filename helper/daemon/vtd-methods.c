@@ -4,6 +4,7 @@
 
 #include "vt-name.h"
 #include "vt-size.h"
+#include "vtd-event.h"
 
 #include <limits.h>
 #include <string.h>
@@ -23,9 +24,36 @@ vtd_call_return(VtdCall *call, GVariant *values)
     g_free(call);
 }
 
+/* Somebody who may use templates wanted to use one that may not be used. Those who may only look
+ * are told, but make no records. */
+static void
+log_refusal(const VtdCall *call, const GError *error)
+{
+    const char *name = g_dbus_method_invocation_get_method_name(call->invocation);
+    const VtdMethod *method = vtd_method_find(name);
+    const bool invalid = g_error_matches(error, VT_ERROR, VT_ERROR_INVALID) ||
+                         g_error_matches(error, VT_ERROR, VT_ERROR_UNSUPPORTED);
+    const VtdEventFields fields = {
+        .reason = vtd_event_reason(error), .method = name, .peer_uid = &call->peer_uid};
+
+    /* An argument of the call may be invalid just as well */
+    if (!method || !method->changes || invalid || !vtd_event_is_refusal(error))
+        return;
+    vtd_monitor_refusal(call->daemon->config->workers.monitor, fields.reason);
+    vtd_event_log(VTD_EVENT_REFUSED, &fields, "%s: %s", name, error->message);
+}
+
+void
+vtd_call_refuse_peer(const VtdCall *call, VtdPeerRefusal reason)
+{
+    vtd_log_peer_refused(call->daemon, reason, call->peer_uid,
+                         g_dbus_method_invocation_get_method_name(call->invocation));
+}
+
 void
 vtd_call_throw(VtdCall *call, GError *error)
 {
+    log_refusal(call, error);
     if (error->domain == VT_ERROR)
         g_dbus_method_invocation_return_dbus_error(call->invocation,
                                                    vt_error_dbus_name(error->code), error->message);
@@ -361,8 +389,11 @@ method_cancel_job(VtdCall *call, GError **error)
     guint64 id;
 
     g_variant_get(call->arguments, "(t)", &id);
-    if (!vtd_jobs_cancel(call->daemon->jobs, id, call->peer_uid, error))
+    if (!vtd_jobs_cancel(call->daemon->jobs, id, call->peer_uid, error)) {
+        if (call->peer_uid != 0 && error && g_error_matches(*error, VT_ERROR, VT_ERROR_DENIED))
+            vtd_call_refuse_peer(call, VTD_PEER_NOT_OWNER);
         return false;
+    }
     vtd_call_return(call, NULL);
     return true;
 }

@@ -34,6 +34,9 @@ void vtd_call_return(VtdCall *call, GVariant *values);
 /** vtd_call_throw: @error: (transfer full) */
 void vtd_call_throw(VtdCall *call, GError *error);
 
+/** vtd_call_refuse_peer: Tells the operator that the peer may not do this */
+void vtd_call_refuse_peer(const VtdCall *call, VtdPeerRefusal reason);
+
 /** vtd_call_may_wait: Returns: whether the answer may come later; if so, vtd_call_waited() is
  * called before it. Everybody may call what waits: beyond a limit of each connection they are
  * answered at once; root has none */

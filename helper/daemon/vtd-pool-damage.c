@@ -2,6 +2,8 @@
 /* vtd-pool-damage.c: layers that verification found damaged */
 #include "vtd-pool.h"
 
+#include "vtd-event.h"
+
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -73,10 +75,19 @@ vtd_pool_throw_damage(const char *name, const char *version, const char *reason,
 void
 vtd_pool_end_repair(const VtdPool *pool)
 {
+    const VtdEventFields fields = {.pool = pool->settings->target};
     g_autoptr(VtPool) files = NULL;
+    guint count;
 
-    if (vt_pool_open(pool->settings->target, &files, NULL))
-        vt_pool_recover(files);
+    if (!vt_pool_open(pool->settings->target, &files, NULL))
+        return;
+    count = vt_pool_recover(files);
+    if (count == 0)
+        return;
+    vtd_monitor_add(pool->config->workers.monitor, VTD_COUNT_RECOVERIES, 0, count);
+    vtd_event_log(VTD_EVENT_RECOVERED, &fields,
+                  "what was interrupted in '%s' was brought to its end: %u repairs and evictions",
+                  pool->settings->target, count);
 }
 
 void

@@ -6,6 +6,7 @@
 #include "vt-name.h"
 #include "vt-sha256.h"
 #include "vtd-catalog.h"
+#include "vtd-event.h"
 #include "vtd-proofs.h"
 
 #include <fcntl.h>
@@ -213,26 +214,42 @@ check_not_older(const VtdPool *pool, const VtCatalog *offered, GError **error)
                     pool->settings->store, offered->serial, known->serial);
 }
 
+/* Whoever lists has the store asked again, but the same answer is no news */
+static void
+take_failure(VtdPool *pool, const char *before, const GError *error)
+{
+    const bool refused = vtd_event_is_refusal(error);
+    const VtdEventFields fields = {
+        .pool = pool->settings->target, .name = VT_CATALOG_NAME, .reason = vtd_event_reason(error)};
+
+    pool->failed = g_get_monotonic_time();
+    pool->failure = g_strdup(error->message);
+    pool->failure_code = error->domain == VT_ERROR ? error->code : VT_ERROR_FAILED;
+    if (refused)
+        vtd_monitor_refusal(pool->config->workers.monitor, fields.reason);
+    if (g_strcmp0(before, error->message) != 0)
+        vtd_event_log(refused ? VTD_EVENT_REFUSED : VTD_EVENT_STORE_AWAY, &fields,
+                      "catalog of '%s' for the pool '%s': %s", pool->settings->store,
+                      pool->settings->target, error->message);
+}
+
 static void
 refreshed(GObject *source, GAsyncResult *result, gpointer data)
 {
     g_autoptr(VtdPool) pool = data;
     g_autoptr(GPtrArray) waiters = NULL;
     g_autoptr(VtdCatalogAnswer) answer = NULL;
+    g_autofree char *before = g_steal_pointer(&pool->failure);
     g_autoptr(GError) error = NULL;
 
     answer = g_task_propagate_pointer(G_TASK(result), &error);
-    g_clear_pointer(&pool->failure, g_free);
     if (answer && check_not_older(pool, answer->catalog, &error)) {
         if (answer->catalog)
             keep_catalog(pool, answer);
         pool->checked = g_get_monotonic_time();
         pool->failed = 0;
     } else {
-        pool->failed = g_get_monotonic_time();
-        pool->failure = g_strdup(error->message);
-        pool->failure_code = error->domain == VT_ERROR ? error->code : VT_ERROR_FAILED;
-        g_message("catalog of pool '%s': %s", pool->settings->target, error->message);
+        take_failure(pool, before, error);
     }
     pool->refreshing = false;
     waiters = g_steal_pointer(&pool->waiters);

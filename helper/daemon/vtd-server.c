@@ -89,10 +89,12 @@ dispatch(const Peer *peer, const char *name, VtdCall *call, GError **error)
 
     if (!method)
         return vt_throw(error, VT_ERROR_UNSUPPORTED, "there is no method '%s'", name);
-    if (method->changes && peer->server->read_only)
+    if (method->changes && peer->server->read_only) {
+        vtd_call_refuse_peer(call, VTD_PEER_READ_ONLY);
         return vt_throw(error, VT_ERROR_DENIED,
                         "%s is not for the read-only socket: use '" VTD_SOCKET_NAME "' as root",
                         name);
+    }
     return method->run(call, error);
 }
 
@@ -181,6 +183,8 @@ connected(GObject *source, GAsyncResult *result, gpointer data)
     if (!peer->registration) {
         if (error)
             g_debug("connection of uid %u: %s", peer->uid, error->message);
+        if (error && peer->server)
+            vtd_log_peer_refused(peer->server->daemon, VTD_PEER_AUTHENTICATION, peer->uid, NULL);
         if (peer->server)
             peer_gone(peer);
         g_atomic_rc_box_release(peer->calls);
@@ -228,8 +232,12 @@ incoming(GSocketService *service, GSocketConnection *stream, GObject *source, gp
     uid_t uid = credentials ? g_credentials_get_unix_user(credentials, NULL) : (uid_t)-1;
     Peer *peer;
 
-    if (uid == (uid_t)-1 || !may_connect(server, uid))
+    if (uid == (uid_t)-1)
         return TRUE;
+    if (!may_connect(server, uid)) {
+        vtd_log_peer_refused(server->daemon, VTD_PEER_TOO_MANY, uid, NULL);
+        return TRUE;
+    }
     guid = g_dbus_generate_guid();
     observer = g_dbus_auth_observer_new();
     g_signal_connect(observer, "allow-mechanism", G_CALLBACK(allow_mechanism), NULL);

@@ -5,6 +5,7 @@
 #include "vt-chain.h"
 #include "vt-source.h"
 #include "vt-store-url.h"
+#include "vtd-monitor.h"
 #include "vtd-shares.h"
 
 #include <gio/gio.h>
@@ -25,6 +26,7 @@
  * @tries: see #VtStoreOptions
  * @patience_s: the same
  * @shares: (nullable): limits of all fetchers together
+ * @monitor: (nullable): counts what all do
  */
 typedef struct {
     const char *program_dir;
@@ -36,6 +38,7 @@ typedef struct {
     unsigned tries;
     unsigned patience_s;
     VtdShares *shares;
+    VtdMonitor *monitor;
 } VtdWorkerConfig;
 
 /**

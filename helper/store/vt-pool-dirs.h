@@ -44,16 +44,17 @@ bool vt_pool_name_layer(VtPool *pool, const VtPoolLayer *layer, bool replace, GE
 /* What was the name of a version, in .partial, while what nobody needs any more is removed */
 #define VT_POOL_GONE ".gone"
 
-/** vt_pool_end_replace: Ends interrupted repairs; the caller has the lock on .layers */
-void vt_pool_end_replace(VtPool *pool);
+/** vt_pool_end_replace: Ends interrupted repairs; the caller has the lock on .layers. Returns: how
+ *  many */
+guint vt_pool_end_replace(VtPool *pool);
 
 /** vt_pool_end_evict: Ends the removal of a version with the layer @index that has become
  *  <hex>.gone; the caller has the lock on .layers */
 bool vt_pool_end_evict(VtPool *pool, const VtDigest *index, GError **error);
 
 /** vt_pool_tidy: Removes what an interrupted or failed attempt left, and seals what it did not; the
- *  caller has the lock on .layers */
-void vt_pool_tidy(VtPool *pool);
+ *  caller has the lock on .layers. Returns: how many evictions were brought to their end */
+guint vt_pool_tidy(VtPool *pool);
 
 /** vt_pool_drop_manifest: Removes the documents of a version */
 void vt_pool_drop_manifest(VtPool *pool, const VtDigest *manifest);

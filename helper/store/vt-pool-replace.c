@@ -150,21 +150,27 @@ replace(VtPool *pool, const VtPoolLayer *layer, GError **error)
     return sync_dirs(pool, error);
 }
 
-void
+guint
 vt_pool_end_replace(VtPool *pool)
 {
     DIR *dir = vt_pool_read_dir(pool->partial_fd);
     const struct dirent *entry;
+    guint count = 0;
 
     while (dir && (entry = readdir(dir))) {
         g_autoptr(GError) error = NULL;
         VtDigest index;
 
-        if (vt_pool_parse_file(entry->d_name, VT_POOL_OLD, &index) && !finish(pool, &index, &error))
+        if (!vt_pool_parse_file(entry->d_name, VT_POOL_OLD, &index))
+            continue;
+        if (finish(pool, &index, &error))
+            count++;
+        else
             g_warning("an interrupted repair in '%s': %s", pool->target, error->message);
     }
     if (dir)
         closedir(dir);
+    return count;
 }
 
 bool

@@ -57,22 +57,27 @@ remove_names(int dir_fd, bool (*is_left)(const char *name))
         closedir(dir);
 }
 
-static void
+static guint
 end_evictions(VtPool *pool)
 {
     DIR *dir = vt_pool_read_dir(pool->partial_fd);
     const struct dirent *entry;
+    guint count = 0;
 
     while (dir && (entry = readdir(dir))) {
         g_autoptr(GError) error = NULL;
         VtDigest index;
 
-        if (vt_pool_parse_file(entry->d_name, VT_POOL_GONE, &index) &&
-            !vt_pool_end_evict(pool, &index, &error))
+        if (!vt_pool_parse_file(entry->d_name, VT_POOL_GONE, &index))
+            continue;
+        if (vt_pool_end_evict(pool, &index, &error))
+            count++;
+        else
             g_warning("an interrupted eviction in '%s': %s", pool->target, error->message);
     }
     if (dir)
         closedir(dir);
+    return count;
 }
 
 /* ---- layers ---- */
@@ -255,25 +260,29 @@ vt_pool_drop_manifest(VtPool *pool, const VtDigest *manifest)
 
 /* ---- */
 
-void
+guint
 vt_pool_tidy(VtPool *pool)
 {
+    guint count;
+
     remove_names(pool->layers_fd, is_temporary);
     remove_names(pool->manifests_fd, is_temporary);
     remove_names(pool->partial_fd, is_new);
-    end_evictions(pool);
+    count = end_evictions(pool);
     settle_layers(pool);
     remove_indexes(pool);
     remove_manifests(pool);
+    return count;
 }
 
-void
+guint
 vt_pool_recover(VtPool *pool)
 {
     vt_autofd lock = -1;
+    guint count;
 
     if (!vt_pool_dirs(pool, false, NULL) || !vt_pool_lock(pool, false, &lock, NULL))
-        return;
-    vt_pool_end_replace(pool);
-    vt_pool_tidy(pool);
+        return 0;
+    count = vt_pool_end_replace(pool);
+    return count + vt_pool_tidy(pool);
 }

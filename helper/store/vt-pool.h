@@ -148,8 +148,10 @@ bool vt_pool_replace(VtPool *pool, const VtPoolLayer *layers, guint count, GErro
  * tells that: repairs and evictions are brought to their end, a layer that did not get its version
  * is a partial download again, one that was not sealed is sealed, and documents of what is not here
  * are removed. Does not wait for a lock.
+ *
+ * Returns: how many repairs and evictions that were
  */
-void vt_pool_recover(VtPool *pool);
+guint vt_pool_recover(VtPool *pool);
 
 /**
  * vt_pool_chain:
