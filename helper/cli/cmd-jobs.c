@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* cmd-jobs.c: virt-template jobs: what the helper does and did */
+#include "vtc-follow.h"
 #include "vtc-job.h"
 #include "vtc-print.h"
 #include "vtc-verb.h"
@@ -61,33 +62,10 @@ print_jobs(GVariant *jobs)
 }
 
 static bool
-run(const VtcVerb *self, char **argv, GError **error)
+list(VtcClient *client, bool json, GError **error)
 {
-    g_auto(VtcHelperOptions) helper = {0};
-    g_auto(GStrv) words = NULL;
-    g_autoptr(VtcClient) client = NULL;
     g_autoptr(GVariant) reply = NULL, jobs = NULL;
-    gboolean json = FALSE;
-    gint64 cancel = NO_JOB;
-    const GOptionEntry entries[] = {
-        {"cancel", 0, 0, G_OPTION_ARG_INT64, &cancel, "Cancel one instead of listing them", "JOB"},
-        {"json", 'j', 0, G_OPTION_ARG_NONE, &json, "Print JSON", NULL},
-        VTC_SOCKET_ENTRIES(helper),
-        {NULL},
-    };
 
-    if (!vtc_verb_parse(self, argv, entries, &words, error))
-        return false;
-    if (cancel != NO_JOB && cancel < 0)
-        return vtc_usage(error,
-                         "--cancel %" G_GINT64_FORMAT " is not the number of a job; "
-                         "'virt-template jobs' lists them",
-                         cancel);
-    if (!vtc_client_open(&helper, cancel != NO_JOB, &client, error))
-        return false;
-    if (cancel != NO_JOB)
-        return vtc_client_call(client, "CancelJob", g_variant_new("(t)", (guint64)cancel), "()",
-                               NULL, error);
     if (!vtc_client_call(client, "ListJobs", NULL, "(aa{sv})", &reply, error))
         return false;
     jobs = g_variant_get_child_value(reply, 0);
@@ -98,9 +76,61 @@ run(const VtcVerb *self, char **argv, GError **error)
     return true;
 }
 
+/* @word: (nullable): behind --follow; @ret_job: 0 is all */
+static bool
+parse_followed(bool follow, const char *word, guint64 *ret_job, GError **error)
+{
+    *ret_job = 0;
+    if (!word)
+        return true;
+    if (!follow)
+        return vtc_usage(error, "'%s' is one argument too many; to follow a job: --follow %s", word,
+                         word);
+    return g_ascii_string_to_unsigned(word, 10, 1, G_MAXINT64, ret_job, NULL) ||
+           vtc_usage(error, "'%s' is not the number of a job; 'virt-template jobs' lists them",
+                     word);
+}
+
+static bool
+run(const VtcVerb *self, char **argv, GError **error)
+{
+    g_auto(VtcHelperOptions) helper = {0};
+    g_auto(GStrv) words = NULL;
+    g_autoptr(VtcClient) client = NULL;
+    gboolean json = FALSE, follow = FALSE;
+    guint64 followed;
+    gint64 cancel = NO_JOB;
+    const GOptionEntry entries[] = {
+        {"cancel", 0, 0, G_OPTION_ARG_INT64, &cancel, "Cancel one instead of listing them", "JOB"},
+        {"follow", 0, 0, G_OPTION_ARG_NONE, &follow,
+         "Show jobs as they go on: all of them, or JOB until it ends", NULL},
+        {"json", 'j', 0, G_OPTION_ARG_NONE, &json, "Print JSON", NULL},
+        VTC_SOCKET_ENTRIES(helper),
+        {NULL},
+    };
+
+    if (!vtc_verb_parse(self, argv, entries, &words, error) ||
+        !parse_followed(follow, words[0], &followed, error))
+        return false;
+    if (follow && cancel != NO_JOB)
+        return vtc_usage(error, "--follow and --cancel do not go together");
+    if (cancel != NO_JOB && cancel < 0)
+        return vtc_usage(error,
+                         "--cancel %" G_GINT64_FORMAT " is not the number of a job; "
+                         "'virt-template jobs' lists them",
+                         cancel);
+    if (!vtc_client_open(&helper, cancel != NO_JOB, &client, error))
+        return false;
+    if (cancel != NO_JOB)
+        return vtc_client_call(client, "CancelJob", g_variant_new("(t)", (guint64)cancel), "()",
+                               NULL, error);
+    return follow ? vtc_follow(client, followed, json, error) : list(client, json, error);
+}
+
 const VtcVerb vtc_verb_jobs = {
     .name = "jobs",
-    .words = "",
+    .words = "[JOB]",
+    .words_max = 1,
     .summary = "List what virttemplated is doing, and did last",
     .run = run,
 };

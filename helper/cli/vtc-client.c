@@ -218,3 +218,22 @@ vtc_client_call(VtcClient *client, const char *method, GVariant *arguments, cons
         *ret_reply = g_steal_pointer(&reply);
     return true;
 }
+
+bool
+vtc_client_follow(VtcClient *client, GDBusSignalCallback callback, void *user, GError **error)
+{
+    g_dbus_connection_signal_subscribe(client->connection, NULL, INTERFACE, "JobChanged",
+                                       OBJECT_PATH, NULL, G_DBUS_SIGNAL_FLAGS_NONE, callback, user,
+                                       NULL);
+    return vtc_client_call(client, "FollowJobs", NULL, "()", NULL, error);
+}
+
+bool
+vtc_client_check(const VtcClient *client, GError **error)
+{
+    if (!g_dbus_connection_is_closed(client->connection))
+        return true;
+    g_set_error(error, VTC_ERROR, VTC_ERROR_NO_HELPER,
+                "virttemplated at '%s' has ended, or has closed the connection", client->socket);
+    return false;
+}

@@ -59,6 +59,17 @@ bool vtc_helper_is_session(const VtcHelperOptions *helper);
 bool vtc_client_open(const VtcHelperOptions *helper, bool writable, VtcClient **ret_client,
                      GError **error);
 
+/**
+ * vtc_client_follow:
+ * @callback: gets JobChanged, in the default main context
+ *
+ * Asks the helper to be told of jobs.
+ */
+bool vtc_client_follow(VtcClient *client, GDBusSignalCallback callback, void *user, GError **error);
+/** vtc_client_check: %VTC_ERROR_NO_HELPER if the helper has gone; noticed in the default main
+ *  context */
+bool vtc_client_check(const VtcClient *client, GError **error);
+
 /** vtc_client_socket: Returns: (transfer none): path it is connected to */
 const char *vtc_client_socket(const VtcClient *client);
 

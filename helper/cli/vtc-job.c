@@ -3,9 +3,8 @@
 #include "vtc-job.h"
 
 #include "vtc-progress.h"
+#include "vtc-signals.h"
 
-#include <glib-unix.h>
-#include <signal.h>
 #include <string.h>
 
 /* As often as the bar is drawn, and as quickly as Ctrl-C is noticed */
@@ -38,62 +37,8 @@ vtc_job_elapsed_us(GVariant *status, int64_t now_us)
     return MAX(end - (int64_t)MIN(vtc_job_number(status, "started"), (uint64_t)G_MAXINT64), 0);
 }
 
-/* ---- Ctrl-C ---- */
-
-/**
- * Interrupts: while it exists, Ctrl-C is noticed, not obeyed, so that the job can be cancelled.
- * GLib's signal sources work whichever thread the signal reaches; GDBus has one of its own.
- */
-typedef struct {
-    unsigned sources[2];
-    bool noticed;
-} Interrupts;
-
-static gboolean
-notice(gpointer user)
-{
-    ((Interrupts *)user)->noticed = true;
-    return G_SOURCE_CONTINUE;
-}
-
-static void
-interrupts_watch(Interrupts *interrupts)
-{
-    static const int signals[] = {SIGINT, SIGTERM};
-
-    G_STATIC_ASSERT(G_N_ELEMENTS(signals) == G_N_ELEMENTS(interrupts->sources));
-    for (size_t i = 0; i < G_N_ELEMENTS(signals); i++)
-        interrupts->sources[i] = g_unix_signal_add(signals[i], notice, interrupts);
-}
-
-static void
-interrupts_clear(Interrupts *interrupts)
-{
-    for (size_t i = 0; i < G_N_ELEMENTS(interrupts->sources); i++) {
-        if (interrupts->sources[i] > 0)
-            g_source_remove(interrupts->sources[i]);
-    }
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Interrupts, interrupts_clear)
-
-/* Returns: whether there was one since the last time */
-static bool
-interrupts_take(Interrupts *interrupts)
-{
-    bool noticed;
-
-    while (g_main_context_iteration(NULL, FALSE))
-        ;
-    noticed = interrupts->noticed;
-    interrupts->noticed = false;
-    return noticed;
-}
-
-/* ---- the job ---- */
-
-/* Returns: whether @status is that of a job that is done; *@ret_ended also when it failed */
-static bool
-judge(GVariant *status, bool *ret_ended, GError **error)
+bool
+vtc_job_judge(GVariant *status, bool *ret_ended, GError **error)
 {
     const char *state = vtc_job_text(status, "state");
     const char *message = vtc_job_text(status, "message");
@@ -127,15 +72,15 @@ vtc_job_wait(VtcClient *client, uint64_t job, bool progress, GVariant **ret_stat
 {
     g_autoptr(GVariant) status = NULL;
     g_auto(VtcProgress) bar = {0};
-    g_auto(Interrupts) interrupts = {0};
+    g_auto(VtcSignals) signals = {0};
     bool ended = false;
 
     vtc_progress_init(&bar, progress);
-    interrupts_watch(&interrupts);
+    vtc_signals_watch(&signals);
     while (!ended) {
-        if (!poll_job(client, job, &status, error) || !judge(status, &ended, error))
+        if (!poll_job(client, job, &status, error) || !vtc_job_judge(status, &ended, error))
             return false;
-        if (!ended && interrupts_take(&interrupts) &&
+        if (!ended && vtc_signals_take(&signals) &&
             !vtc_client_call(client, "CancelJob", g_variant_new("(t)", job), "()", NULL, error))
             return false;
         vtc_progress_draw(&bar, vtc_job_text(status, "phase"), vtc_job_number(status, "done"),

@@ -15,6 +15,15 @@
 bool vtc_job_wait(VtcClient *client, uint64_t job, bool progress, GVariant **ret_status,
                   GError **error);
 
+/**
+ * vtc_job_judge:
+ * @ret_ended: (out): whether @status is that of a job that has ended; set also on failure
+ * @error: why the job failed; %VTC_ERROR_INTERRUPTED if it was cancelled
+ *
+ * Returns: false if it has failed
+ */
+bool vtc_job_judge(GVariant *status, bool *ret_ended, GError **error);
+
 /** vtc_job_text: Returns: (transfer none): a string of @status, "" if it has none */
 const char *vtc_job_text(GVariant *status, const char *key);
 /** vtc_job_number: Returns: a number of @status, 0 if it has none */

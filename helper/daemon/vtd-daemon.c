@@ -446,6 +446,7 @@ vtd_daemon_new(const VtdConfig *config, VtdDaemon **ret_daemon, GError **error)
     if (!vt_db_open(path, &daemon->db, error))
         return false;
     daemon->jobs = vtd_jobs_new(daemon->db, config->workers.monitor);
+    daemon->followers = vtd_followers_new(daemon->jobs);
     if (!load_pools(daemon, error) || !resume_jobs(daemon, error))
         return false;
     *ret_daemon = g_steal_pointer(&daemon);
@@ -475,6 +476,7 @@ vtd_daemon_free(VtdDaemon *daemon)
         g_source_remove(daemon->usage_timer);
     if (daemon->db)
         write_usage(daemon);
+    vtd_followers_free(daemon->followers);
     vtd_jobs_free(daemon->jobs);
     g_clear_pointer(&daemon->seeder, vtd_seeder_free);
     g_hash_table_unref(daemon->usage);

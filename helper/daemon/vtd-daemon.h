@@ -3,6 +3,7 @@
 #pragma once
 
 #include "vtd-copy.h"
+#include "vtd-follow.h"
 #include "vtd-job.h"
 #include "vtd-pool.h"
 #include "vtd-seed.h"
@@ -20,6 +21,7 @@ typedef struct {
     const VtdConfig *config;
     VtDb *db;
     VtdJobs *jobs;
+    VtdFollowers *followers;
     VtdSeeder *seeder;
     GHashTable *pools;
     GHashTable *usage;

@@ -23,6 +23,8 @@ struct VtdJobs {
     /* the same, of those that have ended while the database could not be written */
     GHashTable *unwritten;
     bool stopping;
+    VtdJobChanged changed;
+    void *watcher;
 };
 
 typedef struct {
@@ -195,6 +197,48 @@ true_row(const VtdJobs *jobs, const VtDbJob *row)
     return unwritten ? unwritten->row : row;
 }
 
+/* ---- watching ---- */
+
+void
+vtd_jobs_watch(VtdJobs *jobs, VtdJobChanged changed, void *user)
+{
+    jobs->changed = changed;
+    jobs->watcher = user;
+}
+
+static void
+tell_watcher(VtdJob *job, VtdJobChange change)
+{
+    g_autoptr(GVariant) status = NULL;
+
+    if (!job->jobs->changed)
+        return;
+    status = g_variant_ref_sink(job_status(job));
+    job->jobs->changed(job->jobs->watcher, change, job->row, status);
+}
+
+void
+vtd_jobs_tell_progress(VtdJobs *jobs)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, jobs->running);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        VtdJob *job = value;
+        VtdProgress now;
+
+        g_mutex_lock(&job->lock);
+        now = job->progress;
+        g_mutex_unlock(&job->lock);
+        if (now.phase == job->told.phase && now.done == job->told.done &&
+            now.received == job->told.received)
+            continue;
+        job->told = now;
+        tell_watcher(job, VTD_JOB_PROGRESS);
+    }
+}
+
 /* ---- waiting ---- */
 
 static void
@@ -321,6 +365,7 @@ vtd_jobs_add(VtdJobs *jobs, const VtdJobSpec *spec, VtdJob **ret_job, GError **e
     if (!vt_db_put_job(jobs->db, job->row, error))
         return false;
     g_hash_table_insert(jobs->running, &job->row->id, job);
+    tell_watcher(job, VTD_JOB_STARTED);
     *ret_job = g_steal_pointer(&job);
     return true;
 }
@@ -396,6 +441,7 @@ vtd_job_finish(VtdJob *job, const GError *error)
             g_hash_table_insert(job->jobs->unwritten, &job->row->id, job_ref(job));
         }
         log_end(job, error);
+        tell_watcher(job, VTD_JOB_ENDED);
     }
     for (guint i = 0; i < waiters->len; i++)
         waiter_tell(waiters->pdata[i]);

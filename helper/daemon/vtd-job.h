@@ -29,6 +29,7 @@ typedef struct {
  * @limit_rate: see #VtdJobSpec
  * @done_event: what is told when it is done
  * @digest: (nullable): of the manifest, if it is known
+ * @told: what a watcher was told last
  */
 typedef struct {
     gint references;
@@ -40,6 +41,7 @@ typedef struct {
     VtDigest *digest;
     GMutex lock;
     VtdProgress progress;
+    VtdProgress told;
     GPtrArray *waiters;
     void (*ended)(void *user, const GError *error);
     void *user;
@@ -57,6 +59,22 @@ void vtd_jobs_free(VtdJobs *jobs);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtdJobs, vtd_jobs_free)
 
 guint vtd_jobs_running(const VtdJobs *jobs);
+
+/**
+ * vtd_jobs_watch:
+ * @changed: (nullable): called in the main thread with the job's status, a{sv} with a reference of
+ *   the caller's; the one of before is not called any more
+ */
+typedef enum {
+    VTD_JOB_STARTED,
+    VTD_JOB_PROGRESS,
+    VTD_JOB_ENDED,
+} VtdJobChange;
+typedef void (*VtdJobChanged)(void *user, VtdJobChange change, const VtDbJob *row,
+                              GVariant *status);
+void vtd_jobs_watch(VtdJobs *jobs, VtdJobChanged changed, void *user);
+/** vtd_jobs_tell_progress: Calls the watcher for each job that got on since the last time */
+void vtd_jobs_tell_progress(VtdJobs *jobs);
 
 /**
  * VtdJobSpec: what is asked for

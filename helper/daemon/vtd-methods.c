@@ -384,6 +384,15 @@ method_list_jobs(VtdCall *call, GError **error)
 }
 
 static bool
+method_follow_jobs(VtdCall *call, GError **error)
+{
+    vtd_followers_add(call->daemon->followers,
+                      g_dbus_method_invocation_get_connection(call->invocation), call->peer_uid);
+    vtd_call_return(call, NULL);
+    return true;
+}
+
+static bool
 method_cancel_job(VtdCall *call, GError **error)
 {
     guint64 id;
@@ -415,6 +424,7 @@ static const VtdMethod methods[] = {
     {"Repair", true, method_repair},
     {"JobWait", false, method_job_wait},
     {"ListJobs", false, method_list_jobs},
+    {"FollowJobs", false, method_follow_jobs},
     {"CancelJob", true, method_cancel_job},
     {"MakeOverlay", true, vtd_method_make_overlay},
     {"MakeCopy", true, vtd_method_make_copy},

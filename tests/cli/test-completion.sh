@@ -57,6 +57,8 @@ offers ' --no-current '
 offers_no ' --detach '
 completes pull --de
 offers '^ --detach $'
+completes jobs --f
+offers "^ --follow $"
 completes diff --j
 offers '^ --json $'
 completes pull --dr

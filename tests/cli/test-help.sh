@@ -71,5 +71,7 @@ refused 2 'unknown option.*list --help|Unknown option.*list --help' list --frobn
 refused 2 'needs NAME' info
 refused 2 'one argument too many' info a b
 refused 2 "'x'" jobs x
+refused 2 "'x' is not the number of a job" jobs --follow x
+refused 2 "'y' is one argument too many" jobs --follow 1 y
 refused 2 'not the number of a job' jobs --cancel -3
 plan

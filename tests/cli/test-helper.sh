@@ -242,6 +242,23 @@ virt-template doctor --json >report 2>stderr || [ $? = 1 ] || not_ok 'doctor'
 [ "$(level 'pool second: directory')" = FAIL ] || not_ok 'doctor does not see a missing directory'
 ok 'doctor'
 
+# ---- following jobs, while the rest of this test makes some ----
+
+"$PROGRAM" jobs --follow --json >events 2>/dev/null &
+follower=$!
+setpriv --reuid nobody --regid nogroup --clear-groups "$PROGRAM" jobs --follow --json \
+    --socket "$READ_ONLY" >events-nobody 2>/dev/null &
+stranger=$!
+
+# happened JQ_CONDITION: an event with it was shown
+happened() {
+    for _ in {1..200}; do
+        jq -es "map(select($1)) | length > 0" events >/dev/null 2>&1 && return
+        sleep 0.05
+    done
+    not_ok "no event with $1: $(cat events)"
+}
+
 # ---- Ctrl-C cancels ----
 
 start_registry
@@ -262,6 +279,7 @@ for _ in {1..100}; do
     sleep 0.05
 done
 # The program looks for Ctrl-C only once it knows the job
+happened '.event == "progress" and .job.phase == "transfer" and .job.total == 50003968'
 sleep 0.3
 kill -INT $pull
 status=0
@@ -269,14 +287,54 @@ wait $pull || status=$?
 [ $status = 130 ] || not_ok "exit status $status after Ctrl-C"
 is_job cancelled || not_ok 'Ctrl-C does not cancel the job'
 ok 'Ctrl-C cancels the job'
+happened '.event == "started" and .job.name == "big" and .job.kind == "fetch"'
+happened '.event == "ended" and .job.name == "big" and .job.state == "cancelled"'
+job=$(jq -s '[.[] | select(.event == "ended")][0].job.id' events)
+refused 130 'the job was cancelled' jobs --follow "$job"
+grep -qxE "$job  fetch big@1\.0\.0  cancelled after .* received: .*" stdout || not_ok 'line of a cancelled job'
+ok 'jobs --follow of jobs that begin and end'
 succeeds pull --pool slow big
 qemu-img compare -q -f raw -F qcow2 big.raw file:slow/big@1.0.0.qcow2 ||
     not_ok 'what was fetched after Ctrl-C is another disk'
 succeeds pull --detach --pool slow big
 grep -qxE 'job [0-9]+' stdout || not_ok '--detach does not say which job'
+succeeds jobs --follow "$(sed 's/job //' stdout)"
+grep -qxE '[0-9]+  fetch big@1\.0\.0  done after .*, 0 B received' stdout || not_ok 'line of a job that is done'
+virt-template evict --pool slow big >/dev/null
+succeeds pull --detach --limit-rate 20M --pool slow big
+job=$(sed 's/job //' stdout)
+virt-template jobs --follow --json "$job" >one || not_ok "exit status $? for a job that is done"
+jq -es --argjson job "$job" 'all(.[]; .job.id == $job) and .[0].event == "present" and
+    .[-1].event == "ended" and .[-1].job.state == "done"' one >/dev/null || not_ok "followed: $(cat one)"
+refused 3 '99' jobs --follow 99
+refused 2 'not the number of a job' jobs --follow 1x
+refused 2 'one argument too many; to follow a job' jobs 1
+refused 2 'do not go together' jobs --follow --cancel 1
+mv data/docker away
+virt-template evict --pool slow big >/dev/null
+succeeds pull --detach --pool slow big
+refused 3 'lost a part|not found|NotFound|404|unknown' jobs --follow "$(sed 's/job //' stdout)"
+mv away data/docker
+ok 'jobs --follow JOB'
+"$PROGRAM" jobs --follow >/dev/null 2>stderr &
+interrupted=$!
+sleep 0.3
+kill -INT $interrupted
+status=0
+wait $interrupted || status=$?
+[ $status = 130 ] || not_ok "exit status $status of --follow after Ctrl-C"
+[ ! -s events-nobody ] || not_ok "others are told of root's jobs: $(cat events-nobody)"
+kill -0 $stranger || not_ok 'who has no jobs does not follow any more'
+ok 'others are told of their own jobs only'
 
 kill "$daemon"
 wait "$daemon" || not_ok 'virttemplated did not end in peace'
+for pid in $follower $stranger; do
+    status=0
+    wait "$pid" || status=$?
+    [ $status = 9 ] || not_ok "exit status $status of --follow when virttemplated has ended"
+done
+ok 'jobs --follow ends with virttemplated'
 daemon=
 refused 9 'cannot be reached' list
 plan
