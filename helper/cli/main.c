@@ -15,6 +15,7 @@ static const VtcVerb *const verbs[] = {
     &vtc_verb_verify,
     &vtc_verb_evict,
     &vtc_verb_jobs,
+    &vtc_verb_metrics,
     &vtc_verb_doctor,
     &vtc_verb_prepare,
     &vtc_verb_publish,

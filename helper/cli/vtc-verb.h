@@ -33,6 +33,7 @@ extern const VtcVerb vtc_verb_pull;
 extern const VtcVerb vtc_verb_verify;
 extern const VtcVerb vtc_verb_evict;
 extern const VtcVerb vtc_verb_jobs;
+extern const VtcVerb vtc_verb_metrics;
 extern const VtcVerb vtc_verb_store_init;
 extern const VtcVerb vtc_verb_key_generate;
 extern const VtcVerb vtc_verb_doctor;

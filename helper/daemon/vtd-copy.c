@@ -56,7 +56,7 @@ start_worker(const VtdCopy *copy, const GArray *layers, VtdProcess *process, GEr
 
     memcpy(setup.top, g_array_index(copy->layers, VtDigest, copy->layers->len - 1).bytes,
            sizeof(setup.top));
-    return vtd_process_start(program, process, error) &&
+    return vtd_process_start_counted(program, copy->workers->monitor, process, error) &&
            vtd_channel_send(process->socket_fd, &setup, sizeof(setup),
                             &(const VtdFds){{copy->output_fd}, 1}, error) &&
            vtd_ancestors_send(process->socket_fd, (const VtAncestor *)(void *)layers->data,

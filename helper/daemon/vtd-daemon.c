@@ -436,6 +436,7 @@ vtd_daemon_new(const VtdConfig *config, VtdDaemon **ret_daemon, GError **error)
     g_autoptr(VtdDaemon) daemon = g_new0(VtdDaemon, 1);
 
     daemon->config = config;
+    daemon->metrics = vtd_metrics_new();
     daemon->seeder = vtd_seeder_new(&config->workers);
     daemon->pools =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)vtd_pool_unref);
@@ -477,6 +478,7 @@ vtd_daemon_free(VtdDaemon *daemon)
     if (daemon->db)
         write_usage(daemon);
     vtd_followers_free(daemon->followers);
+    vtd_metrics_free(daemon->metrics);
     vtd_jobs_free(daemon->jobs);
     g_clear_pointer(&daemon->seeder, vtd_seeder_free);
     g_hash_table_unref(daemon->usage);

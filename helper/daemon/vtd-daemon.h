@@ -5,6 +5,7 @@
 #include "vtd-copy.h"
 #include "vtd-follow.h"
 #include "vtd-job.h"
+#include "vtd-metrics.h"
 #include "vtd-pool.h"
 #include "vtd-seed.h"
 
@@ -22,6 +23,7 @@ typedef struct {
     VtDb *db;
     VtdJobs *jobs;
     VtdFollowers *followers;
+    VtdMetrics *metrics;
     VtdSeeder *seeder;
     GHashTable *pools;
     GHashTable *usage;

@@ -477,6 +477,9 @@ step_transfer(Run *run, GError **error)
     if (g_error_matches(local, VT_ERROR, VT_ERROR_CORRUPT) ||
         g_error_matches(local, VT_ERROR, VT_ERROR_INVALID))
         vt_pool_partial_remove(run->pool, index);
+    /* For the record: what it has tried before it gave up */
+    if (g_error_matches(local, VT_ERROR, VT_ERROR_NETWORK))
+        vtd_fetcher_count(run->fetcher);
     g_propagate_prefixed_error(error, local, "layer %s: ", vt_digest_format(index, text));
     add_hint(error);
     return false;

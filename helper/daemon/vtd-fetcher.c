@@ -31,7 +31,22 @@ struct VtdFetcher {
     char *host; /* (nullable): the registry */
     VtdShare share;
     uint64_t requests;
+    uint32_t retries;
 };
+
+/* The worker's numbers only grow; a hostile one that says otherwise counts nothing */
+static void
+take_counts(VtdFetcher *fetcher, const VtdFetchReply *reply)
+{
+    VtdMonitor *monitor = fetcher->config->monitor;
+
+    vtd_monitor_add(monitor, VTD_COUNT_REQUESTS, 0,
+                    reply->requests - MIN(fetcher->requests, reply->requests));
+    vtd_monitor_add(monitor, VTD_COUNT_RETRIES, 0,
+                    reply->retries - MIN(fetcher->retries, reply->retries));
+    fetcher->requests = reply->requests;
+    fetcher->retries = reply->retries;
+}
 
 static bool
 take_reply(VtdFetcher *fetcher, VtdFetchReply *ret, GError **error)
@@ -43,7 +58,7 @@ take_reply(VtdFetcher *fetcher, VtdFetchReply *ret, GError **error)
         g_prefix_error(error, "fetch worker: ");
         return false;
     }
-    fetcher->requests = reply.requests;
+    take_counts(fetcher, &reply);
     if (!vtd_channel_check(reply.code, reply.message, sizeof(reply.message), error))
         return false;
     *ret = reply;
@@ -202,7 +217,7 @@ start_process(const VtdWorkerConfig *config, const char *name, VtdProcess *ret, 
 {
     g_autofree char *program = g_build_filename(config->program_dir, name, NULL);
 
-    return vtd_process_start(program, ret, error);
+    return vtd_process_start_counted(program, config->monitor, ret, error);
 }
 
 bool

@@ -103,6 +103,23 @@ vtd_jobs_running(const VtdJobs *jobs)
 }
 
 void
+vtd_jobs_format(const VtdJobs *jobs, GString *text)
+{
+    static const char *const kinds[] = {"fetch", "verify", "repair", "copy"};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        GHashTableIter iter;
+        gpointer job;
+        guint count = 0;
+
+        g_hash_table_iter_init(&iter, jobs->running);
+        while (g_hash_table_iter_next(&iter, NULL, &job))
+            count += g_str_equal(((const VtdJob *)job)->row->kind, kinds[i]);
+        g_string_append_printf(text, "virt_template_jobs{kind=\"%s\"} %u\n", kinds[i], count);
+    }
+}
+
+void
 vtd_jobs_stop(VtdJobs *jobs)
 {
     GHashTableIter iter;

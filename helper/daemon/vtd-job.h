@@ -59,6 +59,8 @@ void vtd_jobs_free(VtdJobs *jobs);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtdJobs, vtd_jobs_free)
 
 guint vtd_jobs_running(const VtdJobs *jobs);
+/** vtd_jobs_format: Appends how many run, for each kind, as OpenMetrics samples */
+void vtd_jobs_format(const VtdJobs *jobs, GString *text);
 
 /**
  * vtd_jobs_watch:

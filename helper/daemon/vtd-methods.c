@@ -426,6 +426,7 @@ static const VtdMethod methods[] = {
     {"ListJobs", false, method_list_jobs},
     {"FollowJobs", false, method_follow_jobs},
     {"CancelJob", true, method_cancel_job},
+    {"GetMetrics", false, vtd_method_get_metrics},
     {"MakeOverlay", true, vtd_method_make_overlay},
     {"MakeCopy", true, vtd_method_make_copy},
     {"RecordClone", true, vtd_method_record_clone},

@@ -71,6 +71,8 @@ bool vtd_method_make_copy(VtdCall *call, GError **error);
 bool vtd_method_record_clone(VtdCall *call, GError **error);
 bool vtd_method_list_clones(VtdCall *call, GError **error);
 bool vtd_method_evict(VtdCall *call, GError **error);
+/* vtd-methods-metrics.c */
+bool vtd_method_get_metrics(VtdCall *call, GError **error);
 /* vtd-methods-cost.c */
 bool vtd_method_get_cost(VtdCall *call, GError **error);
 bool vtd_method_compare(VtdCall *call, GError **error);

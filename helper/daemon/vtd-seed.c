@@ -20,6 +20,7 @@
 
 struct VtdSeeder {
     char *program;
+    VtdMonitor *monitor;
     VtdSeedSetup setup;
     VtdProcess waiting; /* no pid: there is none */
     GArray *ended;      /* (element-type VtdProcess): to be waited for */
@@ -33,7 +34,7 @@ start_worker(const VtdSeeder *seeder, VtdProcess *ret, GError **error)
 {
     g_auto(VtdProcess) worker = {.socket_fd = -1};
 
-    if (!vtd_process_start(seeder->program, &worker, error) ||
+    if (!vtd_process_start_counted(seeder->program, seeder->monitor, &worker, error) ||
         !vtd_channel_send(worker.socket_fd, &seeder->setup, sizeof(seeder->setup), NULL, error))
         return false;
     *ret = worker;
@@ -94,6 +95,7 @@ vtd_seeder_new(const VtdWorkerConfig *config)
     VtdSeeder *seeder = g_new0(VtdSeeder, 1);
 
     seeder->program = g_build_filename(config->program_dir, "seed-worker", NULL);
+    seeder->monitor = config->monitor;
     seeder->setup = (VtdSeedSetup){.uid = config->unpack_uid, .gid = config->unpack_gid};
     seeder->waiting.socket_fd = -1;
     seeder->ended = g_array_new(false, false, sizeof(VtdProcess));

@@ -83,7 +83,7 @@ vtd_process_start(const char *program, VtdProcess *ret_process, GError **error)
     result = spawn(program, theirs, &pid);
     if (result != 0)
         return vt_throw_errno(error, result, "cannot start '%s'", program);
-    *ret_process = (VtdProcess){pid, vt_steal_fd(&ours)};
+    *ret_process = (VtdProcess){.pid = pid, .socket_fd = vt_steal_fd(&ours)};
     return true;
 }
 
@@ -91,17 +91,24 @@ void
 vtd_process_end(VtdProcess *process)
 {
     int status = 0;
+    bool ended;
 
     vt_close_fd(&process->socket_fd);
     if (process->pid <= 0)
         return;
-    kill(process->pid, SIGKILL);
-    while (waitpid(process->pid, &status, 0) < 0 && errno == EINTR)
-        continue;
+    ended = waitpid(process->pid, &status, WNOHANG) == process->pid;
+    if (!ended) {
+        kill(process->pid, SIGKILL);
+        while (waitpid(process->pid, &status, 0) < 0 && errno == EINTR)
+            continue;
+    }
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
         g_warning("worker %d made a system call that its sandbox forbids, and was killed; the "
                   "audit log of the kernel has its number",
                   (int)process->pid);
+    /* One that is ending already keeps the signal that ends it */
+    if (WIFSIGNALED(status) && (ended || WTERMSIG(status) != SIGKILL))
+        vtd_monitor_add(process->monitor, VTD_COUNT_WORKER_FAILURES, 0, 1);
     process->pid = 0;
 }
 

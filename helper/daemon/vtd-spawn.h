@@ -3,6 +3,7 @@
 #pragma once
 
 #include "vtd-channel.h"
+#include "vtd-monitor.h"
 
 #include <gio/gio.h>
 #include <sys/types.h>
@@ -11,14 +12,20 @@
  * VtdProcess:
  * @pid: of the worker, 0 if there is none
  * @socket_fd: the daemon's end of its control channel
+ * @monitor: (nullable): counts those that crash
  */
 typedef struct {
     pid_t pid;
     int socket_fd;
+    VtdMonitor *monitor;
 } VtdProcess;
 
 /** vtd_process_start: @program: path of `fetch-worker` or `unpack-worker` */
 bool vtd_process_start(const char *program, VtdProcess *ret_process, GError **error);
+
+/** vtd_process_start_counted: vtd_process_start(); @monitor: (nullable) */
+bool vtd_process_start_counted(const char *program, VtdMonitor *monitor, VtdProcess *ret_process,
+                               GError **error);
 
 /** vtd_wait: poll() until @timeout_ms are over (-1: for ever) or @cancellable (nullable) ends it;
  *  see vtd_process_wait() */

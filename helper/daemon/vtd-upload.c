@@ -45,7 +45,8 @@ make_image(const VtdWorkerConfig *config, const VtUploadFile *file, GBytes **ret
     VtdFds fds = VTD_FDS_NONE; /* borrowed */
     char *data;
 
-    if (!vtd_memfd("seed", NULL, &image_fd, error) || !vtd_process_start(program, &worker, error))
+    if (!vtd_memfd("seed", NULL, &image_fd, error) ||
+        !vtd_process_start_counted(program, config->monitor, &worker, error))
         return false;
     fds.fd[0] = file->fd;
     fds.fd[1] = image_fd;

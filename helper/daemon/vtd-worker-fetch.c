@@ -22,8 +22,10 @@ reply_with(Fetch *fetch, uint64_t length, const GError *failure)
     VtdFetchReply reply = {.code = -1, .length = length};
     g_autoptr(GError) gone = NULL;
 
-    if (fetch->store)
+    if (fetch->store) {
         reply.requests = vt_store_requests(fetch->store);
+        reply.retries = (uint32_t)MIN(vt_store_retries(fetch->store), UINT32_MAX);
+    }
     if (failure) {
         reply.code = failure->domain == VT_ERROR ? failure->code : VT_ERROR_FAILED;
         g_strlcpy(reply.message, failure->message, sizeof(reply.message));

@@ -48,7 +48,7 @@ typedef struct {
 /* @code: -1 for success, else a VtError; @length: bytes in the memfd; @requests: sent so far */
 typedef struct {
     int32_t code;
-    uint32_t reserved;
+    uint32_t retries;
     uint64_t length;
     uint64_t requests;
     char message[512];

@@ -154,6 +154,24 @@ bool vt_pool_replace(VtPool *pool, const VtPoolLayer *layers, guint count, GErro
 guint vt_pool_recover(VtPool *pool);
 
 /**
+ * VtPoolUse: of the disk that a pool is on
+ * @versions: that are here
+ * @layers: and what they take, allocated
+ * @partials: downloads that run or were cut off
+ * @free_bytes: left for root's and other's files
+ */
+typedef struct {
+    uint64_t versions;
+    uint64_t layers;
+    uint64_t layer_bytes;
+    uint64_t partials;
+    uint64_t partial_bytes;
+    uint64_t free_bytes;
+} VtPoolUse;
+/** vt_pool_measure: Looks at the attributes of each layer's file */
+bool vt_pool_measure(VtPool *pool, VtPoolUse *ret_use, GError **error);
+
+/**
  * vt_pool_chain:
  * @ret_layers: (out) (transfer full) (element-type VtDigest): @top, its parent, and so on, as the
  *   kept indexes say

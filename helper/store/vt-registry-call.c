@@ -108,7 +108,7 @@ wait_ms(int asked_s, unsigned attempt)
 }
 
 bool
-vt_registry_pause(const VtRegistry *registry, const VtHttpReply *reply, VtAttempts *attempts,
+vt_registry_pause(VtRegistry *registry, const VtHttpReply *reply, VtAttempts *attempts,
                   int *ret_wait_ms, GError **error)
 {
     const unsigned attempt = ++attempts->count;
@@ -127,6 +127,7 @@ vt_registry_pause(const VtRegistry *registry, const VtHttpReply *reply, VtAttemp
         g_prefix_error(error, "given up after %u attempts: ", attempt);
         return false;
     }
+    registry->store.retries++;
     *ret_wait_ms = wait_ms(asked_s, attempt);
     return true;
 }

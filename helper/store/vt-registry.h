@@ -76,7 +76,7 @@ typedef struct {
  *
  * A registry that could be reached before is asked again when it cannot be reached.
  */
-bool vt_registry_pause(const VtRegistry *registry, const VtHttpReply *reply, VtAttempts *attempts,
+bool vt_registry_pause(VtRegistry *registry, const VtHttpReply *reply, VtAttempts *attempts,
                        int *ret_wait_ms, GError **error);
 
 /**

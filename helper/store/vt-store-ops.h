@@ -55,6 +55,7 @@ typedef struct {
  * @source: first, so that a VtSource is its VtStore
  * @connections: see vt_store_connections()
  * @requests: see vt_store_requests()
+ * @retries: see vt_store_retries()
  * @ended: (element-type VtRange): ranges whose @done is to be called
  */
 struct VtStore {
@@ -63,6 +64,7 @@ struct VtStore {
     bool writable;
     unsigned connections;
     uint64_t requests;
+    uint64_t retries;
     GQueue ended;
 };
 

@@ -72,6 +72,12 @@ vt_store_requests(const VtStore *store)
     return store->requests;
 }
 
+uint64_t
+vt_store_retries(const VtStore *store)
+{
+    return store->retries;
+}
+
 /* ---- ranges ---- */
 
 void

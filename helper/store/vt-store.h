@@ -133,6 +133,8 @@ unsigned vt_store_connections(const VtStore *store);
 
 /** vt_store_requests: Returns: HTTP requests sent, or files opened, so far */
 uint64_t vt_store_requests(const VtStore *store);
+/** vt_store_retries: Returns: of them, those that repeated one that had failed */
+uint64_t vt_store_retries(const VtStore *store);
 
 /* ---- writing ---- */
 

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/functions.sh"
 
 export VIRT_TEMPLATE_SOCKET=$PWD/none
-for verb in list jobs 'info a' 'pull a@1.0.0' 'verify a' 'evict a' 'jobs --cancel=1' 'list --json'; do
+for verb in list jobs 'info a' 'pull a@1.0.0' 'verify a' 'evict a' 'jobs --cancel=1' 'jobs --follow' metrics 'list --json'; do
     # shellcheck disable=SC2086 # words
     refused 9 "$PWD/none.*systemctl start" $verb
 done

@@ -35,7 +35,7 @@ offers_no() {
 }
 
 completes ''
-offers ' list info diff pull verify evict jobs doctor prepare publish provision domain-xml application store key '
+offers ' list info diff pull verify evict jobs metrics doctor prepare publish provision domain-xml application store key '
 completes pu
 offers ' pull publish '
 offers_no ' list '
