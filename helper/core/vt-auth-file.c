@@ -65,11 +65,26 @@ find_url_key(const json_t *auths, const char *host)
     return NULL;
 }
 
+/* "credHelpers":{"host":"NAME"}, or "credsStore":"NAME" with an empty entry in "auths".
+ * Returns: (nullable): the helper that keeps what the file does not */
+static const char *
+find_helper(const json_t *root, const char *host, const json_t *entry)
+{
+    const char *helper =
+        json_string_value(json_object_get(json_object_get(root, "credHelpers"), host));
+
+    if (!helper && entry && json_object_size(entry) == 0)
+        helper = json_string_value(json_object_get(root, "credsStore"));
+    return helper && *helper ? helper : NULL;
+}
+
 static bool
-find_entry(const json_t *auths, const char *host, const char *repository,
+find_entry(const json_t *root, const char *host, const char *repository,
            VtCredentials **ret_credentials, GError **error)
 {
+    const json_t *auths = json_object_get(root, "auths");
     g_autofree char *key = g_strconcat(host, "/", repository, NULL);
+    const char *helper;
     const json_t *entry = json_object_get(auths, key);
     char *slash;
 
@@ -79,6 +94,16 @@ find_entry(const json_t *auths, const char *host, const char *repository,
     }
     if (!entry)
         entry = find_url_key(auths, host);
+    helper = find_helper(root, host, entry);
+    if (helper && json_object_size(entry) == 0) {
+        g_autofree char *shown = vt_json_shown(helper);
+
+        return vt_throw(error, VT_ERROR_INVALID,
+                        "auth file: the password for '%s' is kept by the program "
+                        "'docker-credential-%s', which is not run here; write it into the file "
+                        "with 'skopeo login --authfile FILE %s'",
+                        host, shown, host);
+    }
     if (!entry) {
         *ret_credentials = NULL;
         return true;
@@ -103,7 +128,7 @@ vt_auth_file_find(GBytes *bytes, const char *host, const char *repository,
     if (auths && !json_is_object(auths))
         ok = vt_throw(error, VT_ERROR_INVALID, "auth file: \"auths\" is not an object");
     else
-        ok = find_entry(auths, host, repository, ret_credentials, error);
+        ok = find_entry(root, host, repository, ret_credentials, error);
     json_decref(root);
     return ok;
 }

@@ -28,7 +28,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtCredentials, vt_credentials_free)
  * @ret_credentials: (out) (nullable) (transfer full): those of the most specific key:
  *   `host/golden/debian-12`, `host/golden`, `host`; %NULL if there is none
  *
- * Credential helpers are never run. Nothing of the document gets into an error.
+ * Credential helpers are never run: an entry that one keeps is %VT_ERROR_INVALID. No password gets
+ * into an error.
  */
 bool vt_auth_file_find(GBytes *bytes, const char *host, const char *repository,
                        VtCredentials **ret_credentials, GError **error);

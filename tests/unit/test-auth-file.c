@@ -10,8 +10,10 @@
     "\"h.example:5000/golden\":{\"auth\":\"djp3\"},"                                               \
     "\"https://k.example/v1/\":{\"auth\":\"eDp5\"},"                                               \
     "\"t.example\":{\"auth\":\"\",\"identitytoken\":\"tok\"},"                                     \
-    "\"bad.example\":{\"auth\":\"bm9jb2xvbg==\"},\"empty.example\":{}},"                           \
-    "\"credHelpers\":{\"c.example\":\"secretservice\"}}"
+    "\"bad.example\":{\"auth\":\"bm9jb2xvbg==\"},\"empty.example\":{},"                            \
+    "\"both.example\":{\"auth\":\"dTpwOnE=\"}},"                                                   \
+    "\"credHelpers\":{\"c.example\":\"secretservice\",\"both.example\":\"x\"},"                    \
+    "\"credsStore\":\"pass\"}"
 
 static VtCredentials *
 find(const char *host, const char *repository, GError **error)
@@ -35,6 +37,7 @@ test_find(void)
         {"h.example:5000", "goldenx/debian-12", "u", "p:q", NULL},
         {"k.example", "debian-12", "x", "y", NULL},
         {"t.example", "debian-12", "", "", "tok"},
+        {"both.example", "debian-12", "u", "p:q", NULL},
     };
 
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -51,7 +54,7 @@ test_find(void)
 static void
 test_none(void)
 {
-    static const char *const hosts[] = {"h.example", "k.example:1", "example", "c.example", "k"};
+    static const char *const hosts[] = {"h.example", "k.example:1", "example", "k"};
 
     for (gsize i = 0; i < G_N_ELEMENTS(hosts); i++) {
         g_autoptr(GError) error = NULL;
@@ -91,6 +94,26 @@ test_bad(void)
     }
 }
 
+static void
+test_helpers(void)
+{
+    static const struct {
+        const char *host, *helper;
+    } cases[] = {
+        {"c.example", "docker-credential-secretservice"},
+        {"empty.example", "docker-credential-pass"},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GError) error = NULL;
+
+        g_assert_null(find(cases[i].host, "debian-12", &error));
+        g_assert_error(error, VT_ERROR, VT_ERROR_INVALID);
+        g_assert_nonnull(strstr(error->message, cases[i].helper));
+        g_assert_nonnull(strstr(error->message, "skopeo login --authfile"));
+    }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -98,5 +121,6 @@ main(int argc, char **argv)
     g_test_add_func("/auth-file/find", test_find);
     g_test_add_func("/auth-file/none", test_none);
     g_test_add_func("/auth-file/bad", test_bad);
+    g_test_add_func("/auth-file/helpers", test_helpers);
     return g_test_run();
 }
