@@ -141,7 +141,7 @@ on_send(char *buffer, size_t size, size_t count, void *user)
     if (transfer->body)
         memcpy(buffer, (const char *)g_bytes_get_data(transfer->body, NULL) + transfer->sent, want);
     else
-        n = TEMP_FAILURE_RETRY(pread(request->body_fd, buffer, want, (off_t)transfer->sent));
+        n = pread(request->body_fd, buffer, want, (off_t)(request->body_offset + transfer->sent));
     if (n <= 0) {
         g_snprintf(transfer->problem, sizeof(transfer->problem), "cannot read what to send: %s",
                    n < 0 ? g_strerror(errno) : "the file became shorter");
@@ -158,9 +158,10 @@ on_rewind(void *user, curl_off_t offset, int origin)
 {
     Transfer *transfer = user;
 
-    if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > transfer->request.body_size)
+    /* libcurl would send a file again by itself; vt-registry-push.c goes on where it was cut */
+    if (origin != SEEK_SET || offset != 0 || !transfer->body)
         return CURL_SEEKFUNC_FAIL;
-    transfer->sent = (uint64_t)offset;
+    transfer->sent = 0;
     return CURL_SEEKFUNC_OK;
 }
 
@@ -243,10 +244,9 @@ add_header(Transfer *transfer, const char *field)
 static void
 set_request(Transfer *transfer, const VtHttpRequest *request)
 {
-    const bool sends = g_str_equal(request->method, "PUT") || g_str_equal(request->method, "POST");
     CURL *easy = transfer->easy;
 
-    if (sends) {
+    if (*request->method == 'P') { /* PATCH, POST, PUT */
         curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
         curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->body_size);
     }

@@ -125,14 +125,14 @@ typedef void (*VtHttpDone)(void *user, VtHttpReply *reply);
 
 /**
  * VtHttpRequest:
- * @method: GET, HEAD, POST, PUT
+ * @method: GET, HEAD, POST, PUT, PATCH
  * @url: a path on the store's host, beginning with '/', or a whole URL
  * @headers: (nullable) (array zero-terminated=1): `Name: value`
  * @authorization: (nullable): sent to the host of @url, never to another one it redirects to
  * @limit: bytes of body to accept when there is no @sink
  * @follow: follow up to 5 redirects, to HTTPS only if plain HTTP is not allowed for @host
  * @body: (nullable): to be sent
- * @body_fd: if not -1: @body_size bytes of it are sent, with pread()
+ * @body_fd: if not -1: @body_size bytes of it from @body_offset on are sent, with pread()
  * @progress: (nullable): called with the bytes of @body_fd sent so far
  */
 typedef struct {
@@ -144,6 +144,7 @@ typedef struct {
     bool follow;
     GBytes *body;
     int body_fd;
+    uint64_t body_offset;
     uint64_t body_size;
     void (*progress)(void *user, uint64_t sent);
     void *progress_user;

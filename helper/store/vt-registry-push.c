@@ -12,6 +12,7 @@
 /* What a registry says about an upload is not read but for its errors */
 #define PUSH_ANSWER_MAX 65536
 #define HTTP_CREATED    201
+#define HTTP_NO_CONTENT 204
 /* Writers of one fallback tag that meet each other, before we give up */
 #define FALLBACK_ROUNDS 5
 
@@ -43,14 +44,13 @@ vt_registry_blob_begin(VtStore *store, int *ret_fd, GError **error)
     return vt_spool_open(ret_fd, error);
 }
 
-/* POST .../blobs/uploads/ -> 202, Location: where to PUT; @ret_url: (out): that, with the digest */
+/* POST .../blobs/uploads/ -> 202, Location: where to PUT; @ret_url: (out) (transfer full): that */
 static bool
 begin_upload(VtRegistry *registry, const VtStoreBlob *blob, char **ret_url, GError **error)
 {
     g_autofree char *path = g_strconcat("/v2/", blob->repository, "/blobs/uploads/", NULL);
     const VtHttpRequest request = {
         .method = "POST", .url = path, .limit = PUSH_ANSWER_MAX, .body_fd = -1};
-    g_autofree char *escaped = g_uri_escape_string(blob->digest, NULL, FALSE), *url = NULL;
     g_autoptr(VtHttpReply) reply = NULL;
     const char *location;
 
@@ -61,59 +61,185 @@ begin_upload(VtRegistry *registry, const VtStoreBlob *blob, char **ret_url, GErr
         return vt_throw(error, VT_ERROR_NETWORK,
                         "%s %s: HTTP %ld, but the registry does not say where to upload to",
                         reply->method, reply->url, reply->status);
-    if (!vt_registry_resolve(registry, reply, location, &url, error))
+    return vt_registry_resolve(registry, reply, location, ret_url, error);
+}
+
+/* GET the location of an upload that was cut -> 204, Range: 0-1234: what the registry has. Whether
+ * registries keep what came of a cut request, and whether they know, differs: docker-registry drops
+ * the upload. Then it begins anew.
+ * @url: (in out): the location, which may change. Returns: bytes that need not be sent again */
+static uint64_t
+ask_progress(VtRegistry *registry, const VtStoreBlob *blob, char **url)
+{
+    const VtHttpRequest request = {
+        .method = "GET", .url = *url, .limit = PUSH_ANSWER_MAX, .body_fd = -1};
+    g_autoptr(VtHttpReply) reply = NULL;
+    const char *range, *location;
+    uint64_t last = 0;
+    char *next = NULL;
+
+    if (!vt_registry_ask(registry, blob->repository, &request, &reply, NULL) ||
+        reply->status != HTTP_NO_CONTENT)
+        return 0;
+    range = vt_http_reply_header(reply, "range");
+    if (!range || !g_str_has_prefix(range, "0-") ||
+        !g_ascii_string_to_unsigned(range + 2, 10, 1, blob->size - 1, &last, NULL))
+        return 0;
+    location = vt_http_reply_header(reply, "location");
+    if (location && !vt_registry_resolve(registry, reply, location, &next, NULL))
+        return 0;
+    if (next) {
+        g_free(*url);
+        *url = next;
+    }
+    return last + 1;
+}
+
+/**
+ * Upload: one blob on its way
+ * @url: (nullable): where it goes; %NULL: it is to begin
+ * @have: bytes of it that the registry said it has
+ */
+typedef struct {
+    VtRegistry *registry;
+    const VtStoreBlob *blob;
+    char *url;
+    uint64_t have;
+} Upload;
+
+static void
+on_sent(void *user, uint64_t sent)
+{
+    const Upload *upload = user;
+
+    if (upload->blob->progress)
+        upload->blob->progress(upload->blob->user, upload->have + sent);
+}
+
+/* The rest of a blob, behind what the registry has: 202, Location: where it is finished */
+static bool
+send_rest(Upload *upload, VtHttpReply **ret_reply, GError **error)
+{
+    const VtStoreBlob *blob = upload->blob;
+    g_autofree char *range = g_strdup_printf(
+        "Content-Range: %" G_GUINT64_FORMAT "-%" G_GUINT64_FORMAT, upload->have, blob->size - 1);
+    const char *const headers[] = {"Content-Type: application/octet-stream", range, NULL};
+    const VtHttpRequest request = {.method = "PATCH",
+                                   .url = upload->url,
+                                   .headers = headers,
+                                   .limit = PUSH_ANSWER_MAX,
+                                   .body_fd = blob->fd,
+                                   .body_offset = upload->have,
+                                   .body_size = blob->size - upload->have,
+                                   .progress = on_sent,
+                                   .progress_user = upload};
+    g_autoptr(VtHttpReply) reply = NULL;
+    const char *location;
+    char *next = NULL;
+
+    if (!vt_registry_ask(upload->registry, blob->repository, &request, &reply, error))
         return false;
-    *ret_url = g_strconcat(url, strchr(url, '?') ? "&" : "?", "digest=", escaped, NULL);
+    location = vt_http_reply_header(reply, "location");
+    if (vt_registry_is_success(reply)) {
+        if (location && !vt_registry_resolve(upload->registry, reply, location, &next, error))
+            return false;
+        if (next) {
+            g_free(upload->url);
+            upload->url = next;
+        }
+        upload->have = blob->size;
+    }
+    *ret_reply = g_steal_pointer(&reply);
     return true;
 }
 
-/* One attempt. @ret_reply: (out): what became of the upload, good or bad */
+/* PUT of the blob, or of nothing if all of it is there; @ret_reply: (out): good or bad */
 static bool
-upload(VtRegistry *registry, const VtStoreBlob *blob, VtHttpReply **ret_reply, GError **error)
+finish_upload(Upload *upload, VtHttpReply **ret_reply, GError **error)
 {
     static const char *const headers[] = {"Content-Type: application/octet-stream", NULL};
-    g_autofree char *url = NULL;
-    VtHttpRequest request = {.method = "PUT",
-                             .headers = headers,
-                             .limit = PUSH_ANSWER_MAX,
-                             .body_fd = blob->fd,
-                             .body_size = blob->size,
-                             .progress = blob->progress,
-                             .progress_user = blob->user};
+    const VtStoreBlob *blob = upload->blob;
+    g_autofree char *escaped = g_uri_escape_string(blob->digest, NULL, FALSE);
+    g_autofree char *url =
+        g_strconcat(upload->url, strchr(upload->url, '?') ? "&" : "?", "digest=", escaped, NULL);
+    const VtHttpRequest request = {.method = "PUT",
+                                   .url = url,
+                                   .headers = headers,
+                                   .limit = PUSH_ANSWER_MAX,
+                                   .body_fd = blob->fd,
+                                   .body_offset = upload->have,
+                                   .body_size = blob->size - upload->have,
+                                   .progress = on_sent,
+                                   .progress_user = upload};
 
-    if (!begin_upload(registry, blob, &url, error))
+    return vt_registry_ask(upload->registry, blob->repository, &request, ret_reply, error);
+}
+
+static bool
+begin_anew(Upload *upload, VtHttpReply **ret_reply, GError **error)
+{
+    g_clear_pointer(&upload->url, g_free);
+    upload->have = 0;
+    return begin_upload(upload->registry, upload->blob, &upload->url, error) &&
+           finish_upload(upload, ret_reply, error);
+}
+
+/* One attempt: goes on where the one before it was cut, if the registry can */
+static bool
+upload_once(Upload *upload, VtHttpReply **ret_reply, GError **error)
+{
+    g_autoptr(VtHttpReply) reply = NULL;
+
+    upload->have = upload->url ? ask_progress(upload->registry, upload->blob, &upload->url) : 0;
+    if (upload->have == 0)
+        return begin_anew(upload, ret_reply, error);
+    if (upload->have < upload->blob->size && !send_rest(upload, &reply, error))
         return false;
-    request.url = url;
-    return vt_registry_ask(registry, blob->repository, &request, ret_reply, error);
+    if (upload->have == upload->blob->size)
+        return finish_upload(upload, ret_reply, error);
+    if (reply && reply->outcome == VT_HTTP_ANSWERED && reply->status >= 400 && reply->status <= 499)
+        return begin_anew(upload, ret_reply, error);
+    *ret_reply = g_steal_pointer(&reply);
+    return true;
+}
+
+static bool
+upload_all(Upload *upload, GError **error)
+{
+    VtAttempts attempts = {0};
+
+    for (;;) {
+        g_autoptr(VtHttpReply) reply = NULL;
+        const uint64_t before = upload->have;
+        int pause_ms;
+
+        if (!upload_once(upload, &reply, error))
+            return false;
+        if (vt_registry_is_success(reply))
+            return true;
+        if (upload->have > before)
+            attempts = (VtAttempts){0};
+        if (!vt_registry_pause(upload->registry, reply, &attempts, &pause_ms, error))
+            return false;
+        vt_http_pause(upload->registry->http, pause_ms);
+    }
 }
 
 bool
 vt_registry_put_blob(VtStore *store, const VtStoreBlob *blob, const VtDigest *digest,
                      GError **error)
 {
-    VtRegistry *registry = (VtRegistry *)store;
-    VtAttempts attempts = {0};
+    Upload upload = {.registry = (VtRegistry *)store, .blob = blob};
     bool has = false;
 
     if (!vt_registry_has_blob(store, blob->repository, digest, &has, error))
         return false;
-    /* A cut upload begins anew: what the registry has of it, it does not say reliably */
-    while (!has) {
-        g_autoptr(VtHttpReply) reply = NULL;
-        int pause_ms;
-
-        if (!upload(registry, blob, &reply, error))
-            return false;
-        has = vt_registry_is_success(reply);
-        if (has)
-            break;
-        if (!vt_registry_pause(registry, reply, &attempts, &pause_ms, error))
-            return false;
-        vt_http_pause(registry->http, pause_ms);
-    }
-    if (blob->progress)
+    if (!has)
+        has = upload_all(&upload, error);
+    g_free(upload.url);
+    if (has && blob->progress)
         blob->progress(blob->user, blob->size);
-    return true;
+    return has;
 }
 
 /* POST .../blobs/uploads/?mount=sha256:...&from=repository -> 201: it is there. 202: it is to be

@@ -237,14 +237,47 @@ class Handler(BaseHTTPRequestHandler):
         locations = {
             'upload': f'http://127.0.0.1:{PORTS[0]}/v2/upload/put?state=1',
             'uploadcut': 'put',
+            'uploadresume': 'put?state=1',
+            'uploadrefused': 'put',
             'uploadplain': 'http://elsewhere.invalid/put',
             'uploadother': f'http://127.0.0.1:{PORTS[1]}/v2/upload/put',
         }
         headers = [('Location', locations[name])] if name in locations else []
         self.whole(202, b'', headers)
 
+    def keep_part(self, name):
+        """The first 600000 bytes came, then the connection was cut"""
+        with LOCK:
+            SEEN['part ' + name] = self.rfile.read(600000)
+        self.close_connection = True
+
+    def blob_uploadresume(self, first, last):
+        """GET of the upload's location: what of it is here"""
+        self.whole(204, b'', [('Range', '0-599999'), ('Location', 'put?state=2')])
+
+    blob_uploadrefused = blob_uploadresume
+
+    def do_PATCH(self):
+        self.log()
+        body = self.rfile.read(int(self.headers['Content-Length']))
+        if self.path.split('/')[2] == 'uploadrefused':
+            self.error(416, 'RANGE_INVALID')
+            return
+        good = self.headers['Content-Range'] == f'600000-{len(BLOB) - 1}' and 'state=2' in self.path
+        with LOCK:
+            SEEN['part uploadresume'] += body
+        self.whole(202 if good else 400, b'', [('Location', 'put?state=3')])
+
     def do_PUT(self):
         self.log()
+        name = self.path.split('/')[2]
+        if name in ('uploadresume', 'uploadrefused') and count('PUT ' + name) == 1:
+            self.keep_part(name)
+            return
+        if name == 'uploadresume':
+            good = SEEN['part uploadresume'] == BLOB and 'state=3' in self.path
+            self.whole(201 if good else 400, b'')
+            return
         if 'uploadcut' in self.path and count('uploadcut') == 1:
             self.rfile.read(1000)
             self.close_connection = True

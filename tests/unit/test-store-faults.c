@@ -378,6 +378,8 @@ test_uploads(Fixture *f, gconstpointer data)
     } cases[] = {
         {"upload", NULL},
         {"uploadcut", NULL},
+        {"uploadresume", NULL},
+        {"uploadrefused", NULL},
         {"uploadother", NULL},
         {"uploadnowhere", "where to upload to"},
         {"uploadplain", "not HTTPS"},
@@ -398,6 +400,12 @@ test_uploads(Fixture *f, gconstpointer data)
             g_assert_nonnull(strstr(error->message, cases[i].needle));
     }
     g_assert_cmpuint(log_count(f, "/v2/upload/put?state=1&digest=sha256%3A"), ==, 1);
+    /* What a registry kept of a cut upload is not sent again; one that drops it after all gets
+     * everything */
+    g_assert_cmpuint(log_count(f, "POST /v2/uploadresume/"), ==, 1);
+    g_assert_cmpuint(log_count(f, "PATCH /v2/uploadresume/"), ==, 1);
+    g_assert_cmpuint(log_count(f, "POST /v2/uploadrefused/"), ==, 2);
+    g_assert_cmpuint(log_count(f, "POST /v2/uploadcut/"), ==, 2);
 }
 
 /* OCI-Subject in the answer: the registry lists it, and the fallback tag is left alone */
