@@ -161,7 +161,7 @@ parse_options(int *argc, char ***argv, Options *options, GError **error)
         {"proxy", 0, 0, G_OPTION_ARG_STRING, &options->proxy,
          "For registries, in place of https_proxy and http_proxy in the environment", "URL"},
         {"stall", 0, 0, G_OPTION_ARG_INT, &options->stall,
-         "End a transfer that brings less than 1 KiB/s for so long (25)", "SECONDS"},
+         "End a transfer that brings less than 1 KiB/s for so long (20)", "SECONDS"},
         {"idle", 0, 0, G_OPTION_ARG_INT, &options->idle,
          "End when idle, in a session or if systemd passed the sockets; 0: never (120)", "SECONDS"},
         {"session", 0, 0, G_OPTION_ARG_NONE, &options->session,

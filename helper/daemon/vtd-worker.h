@@ -12,8 +12,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Twice that is less than a minute, after which a stalled transfer is given up */
-#define VTD_STALL_S 25
+/* As %VT_HTTP_PATIENCE_S: a stalled transfer is given up within a minute */
+#define VTD_STALL_S 20
 
 /**
  * VtdWorkerConfig:

@@ -21,7 +21,7 @@ typedef struct VtStore VtStore;
  * @auth_file: (nullable): containers-auth.json(5) with credentials
  * @writable: the store will be pushed to
  * @tries: how often one thing is asked for that a cut or a busy registry keeps from us; 0: 8
- * @patience_s: seconds; a transfer that brings less than 1 KiB/s for so long is ended; 0: 25
+ * @patience_s: seconds; a transfer that brings less than 1 KiB/s for so long is ended; 0: 20
  * @hosts: (nullable): rules, certificates, proxies; %NULL: vt_hosts_read()
  * @layout_fd: O_PATH or O_DIRECTORY fd of the layout, or -1 to open the URL's path; not consumed
  */
