@@ -32,7 +32,9 @@ static bool
 bound_capabilities(GError **error)
 {
     for (int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++) {
-        if (!(KEPT & BIT(capability)) && prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0)
+        /* those that its unit has dropped are no more, and with them may be the right to drop */
+        if (!(KEPT & BIT(capability)) && prctl(PR_CAPBSET_READ, capability, 0, 0, 0) == 1 &&
+            prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0)
             return denied(error, "drop a capability from the bounding set");
     }
     return true;

@@ -314,7 +314,7 @@ vtd_fetcher_add_ring(VtdFetcher *fetcher, const char *repository, uint32_t count
 bool
 vtd_fetcher_prepare_unpack(VtdFetcher *fetcher, GError **error)
 {
-    return fetcher->unpack.pid > 0 ||
+    return fetcher->unpack.pid != 0 ||
            start_process(fetcher->config, "unpack-worker", &fetcher->unpack, error);
 }
 

@@ -3,6 +3,7 @@
 #include "vtd-sandbox.h"
 
 #include "vt-index.h"
+#include "vtd-activation.h"
 #include "vtd-landlock.h"
 #include "vtd-seccomp.h"
 #include "vtd-worker-protocol.h"
@@ -12,6 +13,7 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -219,17 +221,42 @@ __asan_default_options(void)
 }
 #endif
 
-bool
-vtd_sandbox_greet(int argc, char **argv)
+/* The service manager's settings are not for a worker either */
+static void
+clean_environment(void)
 {
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGINT, SIG_IGN);
-    if (close_range(VTD_WORKER_FD + 1, ~0U, 0) < 0 && errno != ENOSYS) {
-        g_printerr("%s: cannot close descriptors: %s\n", argv[0], g_strerror(errno));
+    clearenv();
+    setenv("PATH", "/usr/sbin:/usr/bin", 1);
+    setenv("LC_ALL", "C.UTF-8", 1);
+}
+
+static bool
+meet_daemon(int argc, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (argc == 1 && vtd_activation_is()) {
+        if (vtd_activation_accept(&error))
+            return true;
+        g_printerr("%s: %s\n", argv[0], error->message);
         return false;
     }
     if (argc == 2 && strcmp(argv[1], VT_VERSION) == 0)
         return true;
     g_printerr("%s: virttemplated " VT_VERSION " starts this program\n", argv[0]);
+    return false;
+}
+
+bool
+vtd_sandbox_greet(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    if (!meet_daemon(argc, argv))
+        return false;
+    clean_environment();
+    if (close_range(VTD_WORKER_FD + 1, ~0U, 0) == 0 || errno == ENOSYS)
+        return true;
+    g_printerr("%s: cannot close descriptors: %s\n", argv[0], g_strerror(errno));
     return false;
 }

@@ -37,10 +37,11 @@ typedef struct {
 
 /**
  * vtd_sandbox_greet: Before anything else
- * @argv: the program, and the version of the daemon that started it
+ * @argv: the program, and the version of the daemon that started it; only the program if the
+ *   service manager did
  *
- * Keeps no descriptor but the standard ones and %VTD_WORKER_FD. A terminal's Ctrl-C is the
- * daemon's business; a closed socket is an error that is looked at.
+ * Keeps no descriptor but the standard ones and %VTD_WORKER_FD, and nothing of the environment. A
+ * terminal's Ctrl-C is the daemon's business; a closed socket is an error that is looked at.
  *
  * Returns: false, with a message on stderr, when the daemon is of another version: then they do not
  *   understand each other

@@ -114,7 +114,6 @@ static const Row rows[] = {
     {BASE, SCMP_SYS(sched_getparam)},
     {BASE, SCMP_SYS(sched_getscheduler)},
     {BASE, SCMP_SYS(sched_getattr)},
-    {BASE, SCMP_SYS(sched_setattr)},
     {BASE, SCMP_SYS(getcpu)},
     {BASE, SCMP_SYS(rt_sigaction)},
     {BASE, SCMP_SYS(rt_sigprocmask)},
@@ -284,6 +283,8 @@ static const ArgumentRow argument_rows[] = {
     {BASE, 0, SCMP_SYS(prctl), 0, 1, {IS(0, PR_SET_NAME)}},
     {BASE, 0, SCMP_SYS(prctl), EINVAL, 1, {IS(0, PR_SET_VMA_)}},
     {PROGRAMS, 0, SCMP_SYS(prctl), 0, 1, {IS(0, PR_SET_PDEATHSIG)}},
+    /* GLib asks whether threads of a pool can have settings of another thread */
+    {BASE, 0, SCMP_SYS(sched_setattr), EPERM, 0, {{0}}},
     /* no limit is changed */
     {BASE, 0, SCMP_SYS(prlimit64), 0, 1, {IS(2, 0)}},
 

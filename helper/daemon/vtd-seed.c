@@ -51,7 +51,7 @@ take_worker(VtdSeeder *seeder, VtdProcess *ret, GError **error)
 
     seeder->waiting = (VtdProcess){.socket_fd = -1};
     /* It says nothing by itself: what can be read is its end */
-    if (worker.pid > 0 && poll(&fd, 1, 0) == 0) {
+    if (worker.pid != 0 && poll(&fd, 1, 0) == 0) {
         *ret = worker;
         worker = (VtdProcess){.socket_fd = -1};
         return true;
@@ -76,7 +76,7 @@ refill(gpointer data)
 static void
 end_later(VtdSeeder *seeder, VtdProcess *process)
 {
-    if (process->pid > 0)
+    if (process->pid != 0)
         g_array_append_val(seeder->ended, *process);
     *process = (VtdProcess){.socket_fd = -1};
     if (seeder->refill == 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vtd-spawn.c: starts a worker: a program of its own, with one fd */
 #include "vtd-spawn.h"
+#include "vtd-activation.h"
 #include "vtd-worker-protocol.h"
 #include "vt-fs.h"
 
@@ -11,6 +12,7 @@
 #include <spawn.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 /* A worker that answers and does not read fills the socket with what it is asked: whoever asks must
@@ -65,10 +67,17 @@ spawn(const char *program, int fd, pid_t *ret_pid)
     return result;
 }
 
-bool
-vtd_process_start(const char *program, VtdProcess *ret_process, GError **error)
+static bool
+is_socket(const char *path)
 {
-    const struct timeval timeout = {.tv_sec = SEND_TIMEOUT_S};
+    struct stat status;
+
+    return stat(path, &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
+static bool
+start_child(const char *program, VtdProcess *ret_process, GError **error)
+{
     vt_autofd ours = -1, theirs = -1;
     int pair[2];
     pid_t pid = 0;
@@ -78,25 +87,40 @@ vtd_process_start(const char *program, VtdProcess *ret_process, GError **error)
         return false;
     ours = pair[0];
     theirs = pair[1];
-    if (setsockopt(ours, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0)
-        return vt_throw_errno(error, errno, "cannot limit the time that a worker has");
     result = spawn(program, theirs, &pid);
     if (result != 0)
-        return vt_throw_errno(error, result, "cannot start '%s'", program);
-    *ret_process = (VtdProcess){.pid = pid, .socket_fd = vt_steal_fd(&ours)};
+        return vt_throw_errno(
+            error, result, "cannot start the worker '%s', a program or its unit's socket", program);
+    *ret_process = (VtdProcess){.pid = pid, .socket_fd = vt_steal_fd(&ours), .leash_fd = -1};
     return true;
 }
 
-void
-vtd_process_end(VtdProcess *process)
+bool
+vtd_process_start(const char *program, VtdProcess *ret_process, GError **error)
+{
+    const struct timeval timeout = {.tv_sec = SEND_TIMEOUT_S};
+    g_auto(VtdProcess) process = {.socket_fd = -1, .leash_fd = -1};
+
+    if (is_socket(program)) {
+        if (!vtd_activation_start(program, &process.socket_fd, &process.leash_fd, error))
+            return false;
+        process.pid = -1;
+    } else if (!start_child(program, &process, error)) {
+        return false;
+    }
+    if (setsockopt(process.socket_fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0)
+        return vt_throw_errno(error, errno, "cannot limit the time that a worker has");
+    *ret_process = process;
+    process = (VtdProcess){.socket_fd = -1};
+    return true;
+}
+
+static void
+end_child(const VtdProcess *process)
 {
     int status = 0;
-    bool ended;
+    const bool ended = waitpid(process->pid, &status, WNOHANG) == process->pid;
 
-    vt_close_fd(&process->socket_fd);
-    if (process->pid <= 0)
-        return;
-    ended = waitpid(process->pid, &status, WNOHANG) == process->pid;
     if (!ended) {
         kill(process->pid, SIGKILL);
         while (waitpid(process->pid, &status, 0) < 0 && errno == EINTR)
@@ -109,6 +133,16 @@ vtd_process_end(VtdProcess *process)
     /* One that is ending already keeps the signal that ends it */
     if (WIFSIGNALED(status) && (ended || WTERMSIG(status) != SIGKILL))
         vtd_monitor_add(process->monitor, VTD_COUNT_WORKER_FAILURES, 0, 1);
+}
+
+void
+vtd_process_end(VtdProcess *process)
+{
+    vt_close_fd(&process->socket_fd);
+    if (process->pid > 0)
+        end_child(process);
+    else if (process->pid < 0)
+        vtd_activation_end(process->leash_fd);
     process->pid = 0;
 }
 

@@ -10,17 +10,20 @@
 
 /**
  * VtdProcess:
- * @pid: of the worker, 0 if there is none
+ * @pid: of the worker, 0 if there is none, -1 if the service manager started it
  * @socket_fd: the daemon's end of its control channel
  * @monitor: (nullable): counts those that crash
+ * @leash_fd: if @pid is -1, see vtd-activation.h
  */
 typedef struct {
     pid_t pid;
     int socket_fd;
     VtdMonitor *monitor;
+    int leash_fd;
 } VtdProcess;
 
-/** vtd_process_start: @program: path of `fetch-worker` or `unpack-worker` */
+/** vtd_process_start: @program: path of `fetch-worker`, for one: a program, or the socket of a unit
+ *  that runs it */
 bool vtd_process_start(const char *program, VtdProcess *ret_process, GError **error);
 
 /** vtd_process_start_counted: vtd_process_start(); @monitor: (nullable) */

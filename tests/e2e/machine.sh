@@ -111,22 +111,15 @@ start_virtlogd() {
 
 HELPER_PID=
 
-# as_unit COMMAND...: with no more than the capabilities of the helper's unit
-as_unit() {
-    local set
-    # The demo and the bench are not in this folder
-    set=$(sed -n 's/^CapabilityBoundingSet=//p' \
-        "$(dirname "${BASH_SOURCE[0]}")/../../policies/systemd/virttemplated.service.in" |
-        tr 'A-Z ' 'a-z,' | sed 's/cap_/+/g')
-    exec setpriv --no-new-privs --inh-caps=-all "--bounding-set=-all,$set" "$@"
-}
+# What runs it, if it is not to be started as it is
+HELPER_RUN=()
 
 # start_helper [ARGUMENT...]
 start_helper() {
     local program
     [ -z "$HELPER_PID" ] || fail "virttemplated runs already"
     program=$(installed virttemplated)
-    as_unit "$program" "$@" 3>&- >>"$LOGS/virttemplated.log" 2>&1 &
+    "${HELPER_RUN[@]}" "$program" "$@" 3>&- >>"$LOGS/virttemplated.log" 2>&1 &
     HELPER_PID=$!
     wait_daemon virttemplated $HELPER_PID test -S $SOCKET
 }
