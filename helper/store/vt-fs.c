@@ -2,9 +2,11 @@
 /* vt-fs.c: files: whole reads, durable writes, nothing half-written under a name */
 #include "vt-fs.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 bool
@@ -115,10 +117,43 @@ vt_fs_link_tmpfile(int fd, int dir_fd, const char *name, GError **error)
     return true;
 }
 
+/* ".NAME.01234567.tmp" */
+#define TEMPORARY_FORMAT ".%s.%08x" TEMPORARY_SUFFIX
+#define TEMPORARY_SUFFIX ".tmp"
+#define TEMPORARY_HEX    8
+
+static bool
+is_temporary(const char *name)
+{
+    const size_t length = strlen(name), tail = 1 + TEMPORARY_HEX + strlen(TEMPORARY_SUFFIX);
+    const char *dot = name + length - MIN(length, tail);
+
+    return name[0] == '.' && length > tail + 1 && dot[0] == '.' &&
+           strspn(dot + 1, "0123456789abcdef") == TEMPORARY_HEX &&
+           g_str_has_suffix(name, TEMPORARY_SUFFIX);
+}
+
+void
+vt_fs_sweep(int dir_fd)
+{
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+
+    if (!dir)
+        vt_close_fd(&fd);
+    while (dir && (entry = readdir(dir))) {
+        if (is_temporary(entry->d_name))
+            unlinkat(dir_fd, entry->d_name, 0);
+    }
+    if (dir)
+        closedir(dir);
+}
+
 bool
 vt_fs_replace(int dir_fd, const char *name, GBytes *bytes, mode_t mode, GError **error)
 {
-    g_autofree char *temporary = g_strdup_printf(".%s.%08x.tmp", name, g_random_int());
+    g_autofree char *temporary = g_strdup_printf(TEMPORARY_FORMAT, name, g_random_int());
     gsize length = 0;
     const void *data = g_bytes_get_data(bytes, &length);
     vt_autofd fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);

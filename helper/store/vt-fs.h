@@ -60,5 +60,9 @@ bool vt_fs_tmpfile(int dir_fd, mode_t mode, int *ret_fd, GError **error);
  */
 bool vt_fs_link_tmpfile(int fd, int dir_fd, const char *name, GError **error);
 
+/** vt_fs_sweep: Removes from a directory what vt_fs_replace() of any name left when it was
+ *  interrupted; the caller knows that none goes on there now */
+void vt_fs_sweep(int dir_fd);
+
 /** vt_fs_replace: Makes @name hold @bytes, old or new but nothing between, durable */
 bool vt_fs_replace(int dir_fd, const char *name, GBytes *bytes, mode_t mode, GError **error);

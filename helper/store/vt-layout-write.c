@@ -188,6 +188,8 @@ update_index(VtLayout *layout, const VtStoreManifest *manifest, const VtDigest *
         !lock_layout(layout, dir_fd, &lock_fd, error) ||
         !vt_layout_read_index(layout, &index, error))
         return false;
+    /* Of one who was interrupted; others wait for the lock */
+    vt_fs_sweep(dir_fd);
     if (manifest->tag)
         tag_manifest(index, manifest, descriptor);
     if (subject)

@@ -5,6 +5,7 @@
 #include "vt-fs.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 /* The smallest policy that allows something; virt-template-policy(5) explains it */
 static const char example[] =
@@ -14,6 +15,14 @@ static const char example[] =
     "   {\"type\": \"sigstoreSigned\", \"keyPath\": \"/etc/virt-template/golden.pub\"}]},\n"
     "  \"oci\": {\"/srv/golden\": [\n"
     "   {\"type\": \"sigstoreSigned\", \"keyPath\": \"/etc/virt-template/golden.pub\"}]}}}\n";
+
+static bool
+is_link(const char *path)
+{
+    struct stat st;
+
+    return lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
+}
 
 bool
 vt_policy_load(const char *path, VtPolicy **ret_policy, GError **error)
@@ -29,7 +38,12 @@ vt_policy_load(const char *path, VtPolicy **ret_policy, GError **error)
                         "names your stores and the public keys you trust, for example:\n%s"
                         "See virt-template-policy(5).",
                         path, example);
-    return vt_throw(error, VT_ERROR_POLICY,
+    /* The lack of a descriptor, or an I/O error, is no decision: who asks again may get another one
+     */
+    return vt_throw(error,
+                    g_error_matches(why, VT_ERROR, VT_ERROR_FAILED) && !is_link(path)
+                        ? VT_ERROR_FAILED
+                        : VT_ERROR_POLICY,
                     "the trust policy cannot be read, so everything is rejected: %s (it must be a "
                     "regular file)",
                     why->message);

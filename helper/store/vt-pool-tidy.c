@@ -21,37 +21,26 @@
 #include "vt-fs.h"
 #include "vt-manifest.h"
 #include "vt-name.h"
+#include "vt-seed-file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 
 /* ---- names that tell by themselves ---- */
 
-static bool
-is_temporary(const char *name)
+static void
+remove_new(VtPool *pool)
 {
-    return name[0] == '.' && g_str_has_suffix(name, ".tmp");
-}
-
-static bool
-is_new(const char *name)
-{
+    DIR *dir = vt_pool_read_dir(pool->partial_fd);
+    const struct dirent *entry;
     VtDigest index;
 
-    return vt_pool_parse_file(name, VT_POOL_NEW, &index);
-}
-
-static void
-remove_names(int dir_fd, bool (*is_left)(const char *name))
-{
-    DIR *dir = vt_pool_read_dir(dir_fd);
-    const struct dirent *entry;
-
     while (dir && (entry = readdir(dir))) {
-        if (is_left(entry->d_name))
-            unlinkat(dir_fd, entry->d_name, 0);
+        if (vt_pool_parse_file(entry->d_name, VT_POOL_NEW, &index))
+            unlinkat(pool->partial_fd, entry->d_name, 0);
     }
     if (dir)
         closedir(dir);
@@ -265,9 +254,9 @@ vt_pool_tidy(VtPool *pool)
 {
     guint count;
 
-    remove_names(pool->layers_fd, is_temporary);
-    remove_names(pool->manifests_fd, is_temporary);
-    remove_names(pool->partial_fd, is_new);
+    vt_fs_sweep(pool->layers_fd);
+    vt_fs_sweep(pool->manifests_fd);
+    remove_new(pool);
     count = end_evictions(pool);
     settle_layers(pool);
     remove_indexes(pool);
@@ -275,11 +264,24 @@ vt_pool_tidy(VtPool *pool)
     return count;
 }
 
+/* Secrets, of which nobody knows any more */
+static void
+tidy_records(VtPool *pool)
+{
+    vt_autofd fd = openat(pool->target_fd, VT_SEED_RECORDS_DIR,
+                          O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        vt_fs_sweep(fd);
+}
+
 guint
 vt_pool_recover(VtPool *pool)
 {
     vt_autofd lock = -1;
     guint count;
+
+    tidy_records(pool);
 
     if (!vt_pool_dirs(pool, false, NULL) || !vt_pool_lock(pool, false, &lock, NULL))
         return 0;

@@ -37,12 +37,15 @@ test_recover_documents(PoolFixture *fixture, gconstpointer data)
     g_autofree char *written =
         g_build_filename(fixture->dir, ".layers", ".x.index.01234567.tmp", NULL);
     g_autofree char *kept = g_build_filename(fixture->dir, "mine@1.0.0.qcow2", NULL);
-    const char *const left[] = {index, manifest, written};
+    g_autofree char *seeds = g_build_filename(fixture->dir, ".seeds", NULL);
+    g_autofree char *secrets = g_build_filename(seeds, ".web-seed.iso.89abcdef.tmp", NULL);
+    const char *const left[] = {index, manifest, written, secrets};
     g_autoptr(GBytes) kept_manifest = NULL, proofs = NULL;
     g_autoptr(GError) error = NULL;
     VtDigest digest;
 
     g_assert_true(pool_commit(fixture, "1.0.0", "layer one", &digest, &error));
+    g_assert_cmpint(g_mkdir(seeds, 0700), ==, 0);
     for (size_t i = 0; i < G_N_ELEMENTS(left); i++)
         g_assert_true(g_file_set_contents(left[i], "left", -1, NULL));
     g_assert_true(g_file_set_contents(kept, "not ours", -1, NULL));
