@@ -182,8 +182,11 @@ vt_pool_replace(VtPool *pool, const VtPoolLayer *layers, guint count, GError **e
         return false;
     vt_pool_end_replace(pool);
     for (guint i = 0; i < count; i++) {
-        if (!replace(pool, &layers[i], error))
+        if (!replace(pool, &layers[i], error)) {
+            vt_pool_end_replace(pool);
+            vt_pool_tidy(pool);
             return false;
+        }
     }
     return true;
 }

@@ -138,8 +138,8 @@ bool vt_pool_commit(VtPool *pool, const VtPoolCommit *commit, VtSeal *ret_seal, 
  *   -1, the index alone is written anew
  *
  * Gives them the names of the layers, and of the versions that these are; seals them. Who has the
- * old files open keeps them. Durable when this returns true; when it was interrupted,
- * vt_pool_recover() brings it to its end.
+ * old files open keeps them. Durable when this returns true; when it fails, each layer has either
+ * file; when it was interrupted, vt_pool_recover() brings it to its end.
  */
 bool vt_pool_replace(VtPool *pool, const VtPoolLayer *layers, guint count, GError **error);
 
