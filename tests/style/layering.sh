@@ -129,7 +129,7 @@ include_only() {
     done
 }
 
-tests='tests/(unit|fuzz|bench)/.*'
+tests='tests/(unit|fuzz|bench|crash)/.*'
 include_only 'openssl/' "helper/store/vt-(openssl|digest|hash|sha256|key|sign|signature|verify|trust|cosign|http-tls).*|$tests"
 include_only 'curl/' "helper/store/vt-(http|fetch|curl).*|$tests"
 include_only 'zstd' "helper/store/vt-(zstd|encode|unpack|frame).*|$tests"
