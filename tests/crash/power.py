@@ -63,6 +63,7 @@ class Recording:
         self.folder.mkdir()
         self.log = log
         self.process = subprocess.Popen([world.tool('crash/log-disk'), image, log, self.folder])
+        world.companions.add(self.process.pid)
         end = time.monotonic() + COMMAND_LIMIT_S
         while not (self.folder / 'disk').exists():
             require(self.process.poll() is None and time.monotonic() < end, 'log-disk does not run')

@@ -72,6 +72,8 @@ class World:
         self.images = {}
         self.daemon = None
         self.registry = None
+        # Children that are none of the daemon's
+        self.companions = set()
         self.stores = {}
         self.log = open(self.scratch / 'log', 'ab')
         self.environment = dict(os.environ, LC_ALL='C.UTF-8', TMPDIR=str(self.here / 'tmp'),
@@ -165,20 +167,16 @@ class World:
         self.reap()
         return status
 
-    def reap(self, keep=()):
+    def reap(self):
         """Waits for what the daemon left; it dies by itself when the daemon is gone"""
         end = time.monotonic() + COMMAND_LIMIT_S
-        while set(children()) - set(keep) - self.lasting():
+        while set(children()) - self.companions:
             require(time.monotonic() < end, 'a worker outlives the daemon')
             try:
                 os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 break
             time.sleep(0.005)
-
-    def lasting(self):
-        """Children that are none of the daemon's"""
-        return {self.registry.pid} if self.registry else set()
 
     def settle(self):
         """Waits until no job runs"""
@@ -222,6 +220,7 @@ class World:
                           f'http: {{addr: 127.0.0.1:{port}}}\n')
         self.registry = subprocess.Popen(['docker-registry', 'serve', str(config)],
                                          stdout=self.log, stderr=self.log)
+        self.companions.add(self.registry.pid)
         for _ in range(200):
             if self.run('curl', '-sf', f'http://127.0.0.1:{port}/v2/')[0] == 0:
                 return f'docker://127.0.0.1:{port}/golden'
