@@ -75,6 +75,33 @@ test_fds(Pair *pair, gconstpointer data)
     g_assert_cmpint(close(first), ==, 0);
 }
 
+/* A socket that is none is an error of its own, and nothing else happens */
+static void
+test_no_socket(void)
+{
+    g_autoptr(GError) error = NULL, error2 = NULL;
+    char message[8] = "";
+
+    g_assert_false(vtd_channel_send(-1, message, sizeof(message), NULL, &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_FAILED);
+    g_assert_false(vtd_channel_receive(-1, message, sizeof(message), NULL, &error2));
+    g_assert_error(error2, VT_ERROR, VT_ERROR_FAILED);
+}
+
+static void
+test_memory_file(void)
+{
+    g_autoptr(GBytes) bytes = g_bytes_new_static("abc", 3);
+    vt_autofd fd = -1, empty = -1;
+    char data[4] = "";
+
+    g_assert_true(vtd_memfd("it", bytes, &fd, NULL));
+    g_assert_cmpint(pread(fd, data, sizeof(data), 0), ==, 3);
+    g_assert_cmpstr(data, ==, "abc");
+    g_assert_true(vtd_memfd("it", NULL, &empty, NULL));
+    g_assert_cmpint(lseek(empty, 0, SEEK_END), ==, 0);
+}
+
 static const struct {
     int32_t code;
     const char *message;
@@ -142,6 +169,8 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add("/channel/size", Pair, NULL, set_up, test_size, tear_down);
     g_test_add("/channel/fds", Pair, NULL, set_up, test_fds, tear_down);
+    g_test_add_func("/channel/no-socket", test_no_socket);
+    g_test_add_func("/channel/memory-file", test_memory_file);
     g_test_add_func("/channel/check", test_check);
     g_test_add_func("/channel/full", test_full);
     return g_test_run();

@@ -53,12 +53,32 @@ test_message(void)
     }
 }
 
+static const struct {
+    int number, code;
+} numbers[] = {
+    {ENOSPC, VT_ERROR_NO_SPACE}, {EDQUOT, VT_ERROR_NO_SPACE}, {ENOENT, VT_ERROR_NOT_FOUND},
+    {EEXIST, VT_ERROR_EXISTS},   {EACCES, VT_ERROR_DENIED},   {EPERM, VT_ERROR_DENIED},
+    {EIO, VT_ERROR_FAILED},
+};
+
+static void
+test_numbers(void)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(numbers); i++) {
+        g_autoptr(GError) error = NULL;
+
+        g_assert_false(vt_throw_errno(&error, numbers[i].number, "it"));
+        g_assert_error(error, VT_ERROR, numbers[i].code);
+    }
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/error/names", test_names);
     g_test_add_func("/error/errno", test_errno);
+    g_test_add_func("/error/numbers", test_numbers);
     g_test_add_func("/error/message", test_message);
     return g_test_run();
 }

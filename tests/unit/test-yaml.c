@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "vt-user-data.h"
 #include "vt-yaml.h"
 
 #include <string.h>
@@ -141,6 +142,36 @@ test_limits(void)
     refuse_large(large->str);
 }
 
+static const struct {
+    const char *text;
+    int code;
+} user_data[] = {
+    {"#cloud-config\na: b\n", -1},
+    {"#!/bin/sh\n: [\n", -1},
+    {"## template: jinja\n#cloud-config\na: {{ b }}\n", -1},
+    {"#cloud-config\na: [\n", VT_ERROR_INVALID},
+    {" #cloud-config\n", VT_ERROR_INVALID},
+    {"", VT_ERROR_INVALID},
+};
+
+static void
+test_user_data(void)
+{
+    g_autofree char *large = g_strnfill(VT_YAML_MAX + 1, '#');
+    g_autoptr(GError) too_large = NULL;
+
+    for (gsize i = 0; i < G_N_ELEMENTS(user_data); i++) {
+        g_autoptr(GError) error = NULL;
+
+        g_assert_cmpint(vt_user_data_check(user_data[i].text, "it", &error), ==,
+                        user_data[i].code < 0);
+        if (user_data[i].code >= 0)
+            g_assert_error(error, VT_ERROR, user_data[i].code);
+    }
+    g_assert_false(vt_user_data_check(large, "it", &too_large));
+    g_assert_error(too_large, VT_ERROR, VT_ERROR_TOO_LARGE);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -149,5 +180,6 @@ main(int argc, char **argv)
     g_test_add_func("/yaml/unread", test_unread);
     g_test_add_func("/yaml/refuse", test_refuse);
     g_test_add_func("/yaml/limits", test_limits);
+    g_test_add_func("/yaml/user-data", test_user_data);
     return g_test_run();
 }
