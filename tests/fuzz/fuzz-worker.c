@@ -199,29 +199,25 @@ check_error(const GError *error)
 }
 
 static VtdFetcher *
-start_fetcher(const VtdWorkerConfig *config, GError **error)
+start_fetcher(const VtdWorkerConfig *config, const char *store)
 {
-    const VtStoreUrl url = {VT_TRANSPORT_DOCKER, NULL, (char *)(uintptr_t) "r.example",
-                            (char *)(uintptr_t) "golden"};
+    g_autoptr(VtStoreUrl) url = NULL;
     VtdFetcher *fetcher = NULL;
 
-    if (!vtd_fetcher_start(config, &url, NULL, &fetcher, error))
-        g_assert_null(fetcher);
+    g_assert_true(vt_store_url_parse(store, &url, NULL));
+    g_assert_true(vtd_fetcher_start(config, url, NULL, &fetcher, NULL));
     return fetcher;
 }
 
 static void
-read_documents(const VtdWorkerConfig *config)
+read_documents(VtdFetcher *fetcher)
 {
     static const char digest[] =
         "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-    g_autoptr(VtdFetcher) fetcher = start_fetcher(config, NULL);
+    VtSource *source = vtd_fetcher_source(fetcher);
     g_autoptr(GBytes) manifest = NULL, blob = NULL, referrers = NULL;
     g_autoptr(GError) error = NULL;
-    VtSource *source;
 
-    g_assert_nonnull(fetcher);
-    source = vtd_fetcher_source(fetcher);
     if (!source->get_manifest(source, "golden/web", "1.0.0", &manifest, &error)) {
         check_error(error);
         g_assert_null(manifest);
@@ -234,10 +230,26 @@ read_documents(const VtdWorkerConfig *config)
 }
 
 static void
+ask_registry(const VtdWorkerConfig *config)
+{
+    g_autoptr(VtdFetcher) fetcher = start_fetcher(config, "docker://r.example/golden");
+
+    read_documents(fetcher);
+}
+
+static void
+ask_layout(const VtdWorkerConfig *config)
+{
+    g_autoptr(VtdFetcher) fetcher = start_fetcher(config, "oci:/proc");
+
+    read_documents(fetcher);
+}
+
+static void
 unpack(const VtdWorkerConfig *config)
 {
     static const VtDescriptor blob = {.size = 100};
-    g_autoptr(VtdFetcher) fetcher = start_fetcher(config, NULL);
+    g_autoptr(VtdFetcher) fetcher = start_fetcher(config, "docker://r.example");
     g_autoptr(GBytes) index = g_bytes_new_static("index", 5);
     g_autoptr(GPtrArray) blobs = g_ptr_array_new();
     VtdUnpackRequest requests[LAYERS];
@@ -316,9 +328,11 @@ count_open(void)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const tasks[])(const VtdWorkerConfig *) = {read_documents, unpack, make_seed};
+    static void (*const tasks[])(const VtdWorkerConfig *) = {ask_registry, unpack, make_seed,
+                                                             ask_layout};
     g_autoptr(VtdShares) shares = vtd_shares_new(8, 1 << 20);
-    const VtdWorkerConfig config = {.program_dir = "/nonexistent", .tries = 1, .shares = shares};
+    const VtdWorkerConfig config = {
+        .program_dir = "/nonexistent", .auth_file = "/nonexistent", .tries = 1, .shares = shares};
     int before;
 
     if (size == 0)
