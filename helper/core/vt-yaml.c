@@ -21,6 +21,9 @@
 #define TRUE_PATTERN    "^(yes|Yes|YES|true|True|TRUE|on|On|ON)$"
 #define FALSE_PATTERN   "^(no|No|NO|false|False|FALSE|off|Off|OFF)$"
 
+/* What all of them begin with, but for the empty text */
+#define TYPED_START "+-0123456789~nNyYtTfFoO"
+
 typedef struct {
     bool mapping;
     bool key_next;
@@ -144,12 +147,24 @@ read_integer(const Reader *reader, const yaml_event_t *event, int base, json_t *
     return true;
 }
 
+/* What each alias of a scalar adds */
+static uint64_t
+nodes_of(const yaml_event_t *scalar)
+{
+    return 1 + scalar->data.scalar.length / VT_YAML_NODE_BYTES;
+}
+
 /* The type that a plain scalar has by its looks */
 static bool
 read_plain(const Reader *reader, const yaml_event_t *event, json_t **ret, GError **error)
 {
     const char *text = (const char *)event->data.scalar.value;
 
+    /* what begins with none of these, or the end, is a string, as most are */
+    if (!strchr(TYPED_START, *text)) {
+        *ret = json_string(text);
+        return true;
+    }
     if (matches(INTEGER_PATTERN, text))
         return read_integer(reader, event, 10, ret, error);
     if (matches(OCTAL_PATTERN, text))
@@ -201,7 +216,7 @@ build_scalar(Reader *reader, const yaml_event_t *event, bool is_key, GError **er
     else if (!read_plain(reader, event, &value, error))
         return false;
     if (anchor)
-        remember(reader, anchor, 1, value);
+        remember(reader, anchor, nodes_of(event), value);
     put(reader, value);
     return true;
 }
@@ -216,11 +231,11 @@ take_scalar(Reader *reader, const yaml_event_t *event, GError **error)
         return throw_at(reader, &event->start_mark, error, "not a mapping (key: value)");
     if (strlen((const char *)event->data.scalar.value) != event->data.scalar.length)
         return throw_at(reader, &event->start_mark, error, "a NUL character");
-    is_key = count(reader, 1);
+    is_key = count(reader, nodes_of(event));
     if (reader->builds)
         return build_scalar(reader, event, is_key, error);
     if (anchor)
-        remember(reader, anchor, 1, NULL);
+        remember(reader, anchor, nodes_of(event), NULL);
     return true;
 }
 

@@ -12,6 +12,9 @@
 #define VT_YAML_DEPTH_MAX 64
 /* Nodes with all aliases written out: ten aliases of ten aliases of ... grow without bound */
 #define VT_YAML_NODES_MAX 100000
+/* Bytes of a scalar that count as one node more: 100,000 aliases of one that fills the document
+ * would be 50 GB */
+#define VT_YAML_NODE_BYTES 1024
 
 /**
  * vt_yaml_check:

@@ -140,6 +140,15 @@ test_limits(void)
     for (int i = 0; i < 10 << 20; i++)
         g_string_append_c(large, 'x');
     refuse_large(large->str);
+    /* 50 GB of text, in a document that is small enough */
+    g_string_assign(large, "a: &a ");
+    for (int i = 0; i < 512 << 10; i++)
+        g_string_append_c(large, 'x');
+    g_string_append(large, "\nb:\n");
+    for (int i = 0; i < 99000; i++)
+        g_string_append(large, "- *a\n");
+    g_assert_cmpuint(large->len, <, VT_YAML_MAX);
+    refuse_large(large->str);
 }
 
 static const struct {
