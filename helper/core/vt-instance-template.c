@@ -86,12 +86,14 @@ static bool
 expand_template(VtInstance *instance, const VtProfile *profile, GBytes *defaults, GError **error)
 {
     json_auto_t *pool = NULL, *values = NULL;
+    json_t *config = NULL;
 
     if ((defaults && !load_defaults(defaults, &pool, error)) ||
-        !vt_profile_values(profile, pool, instance->parameters, &values, error))
+        !vt_profile_values(profile, pool, instance->parameters, &values, error) ||
+        !vt_profile_expand(profile, values, &config, error))
         return false;
     json_decref(instance->template_config);
-    instance->template_config = vt_profile_expand(profile, values);
+    instance->template_config = config;
     return true;
 }
 

@@ -325,6 +325,36 @@ vt_profile_values(const VtProfile *profile, const json_t *defaults, GHashTable *
 
 /* ---- expanding ---- */
 
+/**
+ * Expansion:
+ * @left: bytes that may still be made; once there are none, nothing is
+ */
+typedef struct {
+    const json_t *values;
+    size_t left;
+} Expansion;
+
+/* About as many as @value, of a parameter, takes as text */
+static size_t
+size_of(const json_t *value)
+{
+    size_t size = sizeof("-9223372036854775808");
+
+    for (size_t i = 0; i < json_array_size(value); i++)
+        size += size_of(json_array_get(value, i));
+    return size + json_string_length(value);
+}
+
+/* Returns: whether there is room for @size bytes more */
+static bool
+take_room(Expansion *expansion, size_t size)
+{
+    const bool fits = size < expansion->left;
+
+    expansion->left = fits ? expansion->left - size : 0;
+    return fits;
+}
+
 static void
 append_value(GString *text, const json_t *value)
 {
@@ -336,34 +366,48 @@ append_value(GString *text, const json_t *value)
         g_string_append(text, json_is_true(value) ? "true" : "false");
 }
 
-/* Returns: (transfer full) (nullable): %NULL: there is no value for it */
-static json_t *
-expand_string(const char *text, const json_t *values)
+static char *
+expand_pieces(Expansion *expansion, const char *text)
 {
-    g_autofree char *whole = *text ? whole_placeholder(text) : NULL;
-    g_autoptr(GString) result = g_string_new(NULL);
+    GString *result = g_string_new(NULL);
 
-    if (whole)
-        return json_deep_copy(json_object_get(values, whole));
     while (*text) {
         g_auto(Piece) piece = {0};
+        const json_t *value;
 
         /* vt_profile_parse() has seen that it is one */
         if (!next_piece(text, &piece))
             break;
         text += piece.length;
+        value = piece.name ? json_object_get(expansion->values, piece.name) : NULL;
+        if (!take_room(expansion, piece.name ? size_of(value) : strlen(piece.text)))
+            break;
         if (piece.name)
-            append_value(result, json_object_get(values, piece.name));
+            append_value(result, value);
         else
             g_string_append(result, piece.text);
     }
-    return json_string(result->str);
+    return g_string_free(result, FALSE);
 }
 
-static json_t *expand(const json_t *value, const json_t *values);
+/* Returns: (transfer full) (nullable): %NULL: there is no value for it */
+static json_t *
+expand_string(Expansion *expansion, const char *text)
+{
+    g_autofree char *whole = *text ? whole_placeholder(text) : NULL;
+    const json_t *value = whole ? json_object_get(expansion->values, whole) : NULL;
+    g_autofree char *result = NULL;
+
+    if (whole)
+        return take_room(expansion, size_of(value)) ? json_deep_copy(value) : NULL;
+    result = expand_pieces(expansion, text);
+    return json_string(result);
+}
+
+static json_t *expand(Expansion *expansion, const json_t *value);
 
 static json_t *
-expand_array(const json_t *array, const json_t *values)
+expand_array(Expansion *expansion, const json_t *array)
 {
     json_t *result = json_array();
     json_t *item;
@@ -371,7 +415,7 @@ expand_array(const json_t *array, const json_t *values)
 
     json_array_foreach((json_t *)array, i, item)
     {
-        json_t *expanded = expand(item, values);
+        json_t *expanded = expand(expansion, item);
 
         if (json_is_string(item) && json_is_array(expanded)) {
             json_array_extend(result, expanded);
@@ -384,21 +428,21 @@ expand_array(const json_t *array, const json_t *values)
 }
 
 static json_t *
-expand(const json_t *value, const json_t *values)
+expand(Expansion *expansion, const json_t *value)
 {
     const char *key;
     json_t *member, *result;
 
     if (json_is_string(value))
-        return expand_string(json_string_value(value), values);
+        return expand_string(expansion, json_string_value(value));
     if (json_is_array(value))
-        return expand_array(value, values);
+        return expand_array(expansion, value);
     if (!json_is_object(value))
         return json_deep_copy(value);
     result = json_object();
     json_object_foreach((json_t *)value, key, member)
     {
-        json_t *expanded = expand(member, values);
+        json_t *expanded = expand(expansion, member);
 
         if (expanded)
             json_object_set_new(result, key, expanded);
@@ -406,8 +450,20 @@ expand(const json_t *value, const json_t *values)
     return result;
 }
 
-json_t *
-vt_profile_expand(const VtProfile *profile, const json_t *values)
+bool
+vt_profile_expand(const VtProfile *profile, const json_t *values, json_t **ret_config,
+                  GError **error)
 {
-    return profile->user_data ? expand(profile->user_data, values) : json_object();
+    Expansion expansion = {values, VT_PROFILE_EXPANDED_MAX};
+    json_t *config = profile->user_data ? expand(&expansion, profile->user_data) : json_object();
+
+    if (expansion.left == 0) {
+        json_decref(config);
+        return vt_throw(error, VT_ERROR_TOO_LARGE,
+                        "the template's user-data has more than %u bytes with the values of its "
+                        "parameters: give shorter ones",
+                        VT_PROFILE_EXPANDED_MAX);
+    }
+    *ret_config = config;
+    return true;
 }

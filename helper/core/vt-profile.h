@@ -4,6 +4,10 @@
 
 #include "vt-parameter.h"
 
+/* Bytes of a cloud-config with its values; a seed has no room for more. 250,000 placeholders of a
+ * value of 256 KiB fit into a template's config */
+#define VT_PROFILE_EXPANDED_MAX (16u << 20)
+
 /**
  * VtProfile: members of the template's config document, all of them optional:
  *
@@ -71,9 +75,11 @@ bool vt_profile_values(const VtProfile *profile, const json_t *defaults, GHashTa
  * placeholder becomes the value with its type; in a list, a list becomes its items; without a value
  * the member or item goes. Elsewhere the value becomes part of the string. `$${` is `${`.
  *
- * Returns: (transfer full): the template's cloud-config, an empty one if it has none
+ * @ret_config: (out) (transfer full): the template's cloud-config, an empty one if it has none
+ * @error: %VT_ERROR_TOO_LARGE
  */
-json_t *vt_profile_expand(const VtProfile *profile, const json_t *values);
+bool vt_profile_expand(const VtProfile *profile, const json_t *values, json_t **ret_config,
+                       GError **error);
 
 /** vt_profile_describe: Returns: (transfer full): "port (integer, default 80), name (string,
  *  required)", or "none" */

@@ -78,6 +78,17 @@ assert_json(json_t *value, const char *expected)
     json_decref(value);
 }
 
+static json_t *
+expand(const VtProfile *profile, const json_t *set)
+{
+    g_autoptr(GError) error = NULL;
+    json_t *config = NULL;
+
+    g_assert_true(vt_profile_expand(profile, set, &config, &error));
+    g_assert_no_error(error);
+    return config;
+}
+
 /* The instance counts before the pool, the pool before the template */
 static void
 test_precedence(void)
@@ -222,7 +233,34 @@ test_expand(void)
         g_autoptr(VtProfile) profile = parse(text, &error);
 
         g_assert_no_error(error);
-        assert_json(vt_profile_expand(profile, set), expansions[i].expanded);
+        assert_json(expand(profile, set), expansions[i].expanded);
+    }
+}
+
+/* A value of 200 KiB, wherever it stands: 99 times is 19.8 MB */
+static void
+test_expand_large(void)
+{
+    static const char *const forms[] = {"\"x${note}\"", "\"${note}\"",
+                                        "[\"${note}\", \"${note}${note}\"]"};
+    g_autofree char *note = g_strnfill(200 << 10, 'x');
+    json_auto_t *set = json_pack("{s:s}", "note", note);
+
+    for (gsize i = 0; i < G_N_ELEMENTS(forms); i++) {
+        g_autoptr(GString) text = g_string_new(
+            "{\"parameters\": [{\"name\": \"note\", \"type\": \"text\"}], \"user-data\": {");
+        g_autoptr(VtProfile) profile = NULL;
+        g_autoptr(GError) error = NULL;
+        json_t *config = NULL;
+
+        for (int j = 0; j < 99; j++)
+            g_string_append_printf(text, "\"k%d\": %s,", j, forms[i]);
+        g_string_append(text, "\"end\": 1}}");
+        profile = parse(text->str, &error);
+        g_assert_no_error(error);
+        g_assert_false(vt_profile_expand(profile, set, &config, &error));
+        g_assert_error(error, VT_ERROR, VT_ERROR_TOO_LARGE);
+        g_assert_null(config);
     }
 }
 
@@ -299,7 +337,7 @@ test_empty(void)
     described = vt_profile_describe(profile);
     g_assert_cmpstr(described, ==, "none");
     set = values(profile, "{\"port\": 1}", none, &error);
-    assert_json(vt_profile_expand(profile, set), "{}");
+    assert_json(expand(profile, set), "{}");
     assert_json(set, "{}");
 }
 
@@ -311,6 +349,7 @@ main(int argc, char **argv)
     g_test_add_func("/profile/types", test_types);
     g_test_add_func("/profile/refuse-values", test_refuse_values);
     g_test_add_func("/profile/expand", test_expand);
+    g_test_add_func("/profile/expand-large", test_expand_large);
     g_test_add_func("/profile/refuse", test_refuse);
     g_test_add_func("/profile/empty", test_empty);
     return g_test_run();
