@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <gio/gunixfdlist.h>
 #include <glib/gstdio.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -83,6 +84,13 @@ remove_folder(void)
                                NULL, NULL, NULL, NULL, NULL));
 }
 
+/* GLib stops at a breakpoint, of which libFuzzer would keep no input */
+static void
+on_trap(int number)
+{
+    abort();
+}
+
 static void
 set_up(void)
 {
@@ -93,6 +101,7 @@ set_up(void)
     if (world.daemon)
         return;
     /* what the daemon logs is no mistake, a check within GLib that fails is one */
+    signal(SIGTRAP, on_trap);
     g_log_set_always_fatal(G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL);
     g_setenv("G_MESSAGES_DEBUG", "", TRUE);
     world.folder = g_dir_make_tmp("fuzz-rpc-XXXXXX", &error);
@@ -141,7 +150,7 @@ value_of(const char *text)
     case 'a':
         return g_variant_new_strv(NULL, 0);
     default:
-        return g_variant_new_string(*text ? text + 1 : "");
+        return g_variant_new_string(*text ? g_utf8_next_char(text) : "");
     }
 }
 
