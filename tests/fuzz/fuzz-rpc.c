@@ -111,6 +111,7 @@ set_up(void)
     g_assert_cmpint(g_mkdir(world.target, 0700), ==, 0);
     world.config = (VtdConfig){.run_dir = world.folder,
                                .state_dir = g_build_filename(world.folder, "state", NULL),
+                               .policy_file = g_build_filename(world.folder, "policy.json", NULL),
                                .workers = {.program_dir = "/nonexistent", .tries = 1}};
     vtd_daemon_new(&world.config, &world.daemon, &error);
     g_assert_no_error(error);
