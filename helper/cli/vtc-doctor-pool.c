@@ -45,14 +45,17 @@ check_seal(const Visit *visit, int dir_fd)
                         "run 'virt-template doctor' as root; if that fails, "
                         "use a file system that can be written to",
                         "no file can be made in %s: %s", visit->pool->target, error->message);
-    else if (seal == VT_SEAL_NONE)
-        vtc_report_warn(
-            visit->report, "seal",
-            vts_is_session() ? "use a file system with fs-verity (ext4: 'tune2fs -O verity'), the "
-                               "only seal that needs no root"
-                             : "use a file system with fs-verity (ext4: 'tune2fs -O verity') or "
-                               "chattr +i",
-            "layers are protected by their mode alone (%s)", reason ? reason : "no reason given");
+    else if (vts_is_session() && seal == VT_SEAL_NONE)
+        vtc_report_warn(visit->report, "seal",
+                        "use a file system with fs-verity (ext4: 'tune2fs -O verity'), the "
+                        "only seal that needs no root",
+                        "layers are protected by their mode alone (%s)",
+                        reason ? reason : "no reason given");
+    else if (!vts_is_session() && !vt_seal_holds(seal))
+        vtc_report_warn(visit->report, "seal",
+                        "use a file system with chattr +i, or let virttemplated mount",
+                        "libvirt can change the owner of layers: %s, %s", vt_seal_name(seal),
+                        reason ? reason : "no reason given");
     else
         vtc_report_ok(visit->report, "seal", "%s", vt_seal_name(seal));
 }

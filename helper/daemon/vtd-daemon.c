@@ -118,9 +118,9 @@ fetch_ended(void *user, const GError *error)
     g_free(run->job->row->path);
     run->job->row->path =
         g_strdup_printf("%s/%s@%s.qcow2", fetch->target, fetch->name, fetch->version);
-    if (fetch->seal == VT_SEAL_NONE)
-        g_warning("'%s' is not sealed, mode 0444 alone protects it: %s", run->job->row->path,
-                  fetch->seal_reason);
+    if (!vt_seal_holds(fetch->seal))
+        g_warning("'%s' is not sealed (%s), libvirt may change its owner: %s", run->job->row->path,
+                  vt_seal_name(fetch->seal), fetch->seal_reason);
 }
 
 /* For the job's thread, which may not look at the pool */

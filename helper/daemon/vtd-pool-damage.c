@@ -72,16 +72,28 @@ vtd_pool_throw_damage(const char *name, const char *version, const char *reason,
                     name, version, name, version, reason);
 }
 
+static gpointer
+reseal_in_thread(gpointer data)
+{
+    VtPool *files = data;
+
+    vt_pool_reseal(files);
+    vt_pool_free(files);
+    return NULL;
+}
+
 void
 vtd_pool_end_repair(const VtdPool *pool)
 {
     const VtdEventFields fields = {.pool = pool->settings->target};
-    g_autoptr(VtPool) files = NULL;
+    VtPool *files = NULL;
     guint count;
 
     if (!vt_pool_open(pool->settings->target, &files, NULL))
         return;
     count = vt_pool_recover(files);
+    /* systemd makes about a hundred mounts in a second */
+    g_thread_unref(g_thread_new("reseal", reseal_in_thread, files));
     if (count == 0)
         return;
     vtd_monitor_add(pool->config->workers.monitor, VTD_COUNT_RECOVERIES, 0, count);

@@ -143,7 +143,8 @@ const char *vtd_pool_damage_of(VtdPool *pool, VtPool *files, const char *name, c
 /** vtd_pool_throw_damage: %VT_ERROR_CORRUPT that says what to do */
 bool vtd_pool_throw_damage(const char *name, const char *version, const char *reason,
                            GError **error);
-/** vtd_pool_end_repair: Ends one that was interrupted; see vt_pool_recover() */
+/** vtd_pool_end_repair: Ends one that was interrupted; see vt_pool_recover(). Seals, in a thread,
+ *  what is not; see vt_pool_reseal() */
 void vtd_pool_end_repair(const VtdPool *pool);
 /** vtd_pool_prune_damage: Forgets the damage of layers that were removed */
 void vtd_pool_prune_damage(VtdPool *pool, VtPool *files);

@@ -49,6 +49,8 @@ rename_version(VtPool *pool, const VtDigest *index, const char *volume, GError *
     vt_pool_file(index, VT_VOLUME_SUFFIX, file);
     vt_pool_file(index, VT_POOL_NEW, next);
     unlinkat(pool->partial_fd, next, 0);
+    if (!vt_pool_unseal(pool->target_fd, volume, error))
+        return false;
     if (linkat(pool->layers_fd, file, pool->partial_fd, next, 0) < 0 ||
         renameat(pool->partial_fd, next, pool->target_fd, volume) < 0)
         return vt_throw_errno(error, errno, "cannot give '%s/%s' its repaired layer", pool->target,
@@ -57,14 +59,12 @@ rename_version(VtPool *pool, const VtDigest *index, const char *volume, GError *
 }
 
 static bool
-rename_versions(VtPool *pool, const VtDigest *index, const struct stat *old, GError **error)
+rename_versions(VtPool *pool, const VtDigest *index, const struct stat *old, GHashTable *volumes,
+                GError **error)
 {
-    g_autoptr(GHashTable) volumes = NULL;
     GHashTableIter iter;
     gpointer volume;
 
-    if (!vt_pool_scan(pool, &volumes, error))
-        return false;
     g_hash_table_iter_init(&iter, volumes);
     while (g_hash_table_iter_next(&iter, &volume, NULL)) {
         struct stat st;
@@ -76,31 +76,51 @@ rename_versions(VtPool *pool, const VtDigest *index, const struct stat *old, GEr
     return true;
 }
 
+/* Under all its names */
+static void
+seal_layer(VtPool *pool, const VtDigest *index, const struct stat *now, GHashTable *volumes)
+{
+    char file[VT_POOL_FILE_MAX];
+    g_autofree char *reason = NULL;
+    GHashTableIter iter;
+    gpointer volume;
+    struct stat st;
+    VtSeal seal;
+
+    vt_pool_seal(pool->layers_fd, vt_pool_file(index, VT_VOLUME_SUFFIX, file), &seal, &reason);
+    g_hash_table_iter_init(&iter, volumes);
+    while (g_hash_table_iter_next(&iter, &volume, NULL)) {
+        if (fstatat(pool->target_fd, volume, &st, AT_SYMLINK_NOFOLLOW) < 0 || !same_file(&st, now))
+            continue;
+        g_clear_pointer(&reason, g_free);
+        vt_pool_seal(pool->target_fd, volume, &seal, &reason);
+    }
+}
+
 /* From <hex>.old on */
 static bool
 finish(VtPool *pool, const VtDigest *index, GError **error)
 {
-    g_autofree char *reason = NULL;
+    g_autoptr(GHashTable) volumes = NULL;
     char name[VT_POOL_FILE_MAX];
     struct stat old, now;
     vt_autofd fd = -1;
-    VtSeal seal;
 
     vt_pool_file(index, VT_POOL_OLD, name);
     if (fstatat(pool->partial_fd, name, &old, AT_SYMLINK_NOFOLLOW) < 0)
         return vt_throw_errno(error, errno, "cannot stat the damaged layer '%s'", name);
-    if (!vt_pool_open_layer(pool, index, &fd, error))
+    if (!vt_pool_open_layer(pool, index, &fd, error) || !vt_pool_scan(pool, &volumes, error))
         return false;
     if (fstat(fd, &now) < 0)
         return vt_throw_errno(error, errno, "cannot stat the layer");
-    /* Nothing can be linked to an immutable file */
+    /* Nothing can be linked to an immutable file, or from a mount to elsewhere */
     if (!vt_seal_open(fd, error) ||
-        (!same_file(&now, &old) && !rename_versions(pool, index, &old, error)) ||
+        (!same_file(&now, &old) && !rename_versions(pool, index, &old, volumes, error)) ||
         !sync_dirs(pool, error))
         return false;
     if (unlinkat(pool->partial_fd, name, 0) < 0)
         return vt_throw_errno(error, errno, "cannot remove the damaged layer '%s'", name);
-    vt_seal_apply(fd, &seal, &reason);
+    seal_layer(pool, index, &now, volumes);
     return sync_dirs(pool, error);
 }
 
@@ -130,7 +150,6 @@ replace(VtPool *pool, const VtPoolLayer *layer, GError **error)
 {
     g_autofree char *reason = NULL;
     char file[VT_POOL_FILE_MAX];
-    vt_autofd fd = -1;
     bool any = false;
     VtSeal seal;
 
@@ -144,9 +163,8 @@ replace(VtPool *pool, const VtPoolLayer *layer, GError **error)
         return false;
     if (any)
         return finish(pool, &layer->index, error);
-    if (!vt_pool_open_layer(pool, &layer->index, &fd, error))
-        return false;
-    vt_seal_apply(fd, &seal, &reason);
+    vt_pool_seal(pool->layers_fd, vt_pool_file(&layer->index, VT_VOLUME_SUFFIX, file), &seal,
+                 &reason);
     return sync_dirs(pool, error);
 }
 

@@ -376,19 +376,14 @@ name_layers(VtPool *pool, const VtPoolCommit *commit, GError **error)
     return true;
 }
 
+/* The version's name @volume, for the layer with the name @file */
 static bool
-name_version(VtPool *pool, const VtPoolCommit *commit, GError **error)
+name_version(VtPool *pool, const char *file, const char *volume, GError **error)
 {
-    g_autofree char *volume = vt_volume_name(commit->name, commit->version);
-    const VtPoolLayer *top = &commit->layers[commit->layer_count - 1];
-    char file[VT_POOL_FILE_MAX];
-    vt_autofd layer_fd = -1;
     struct stat layer;
     struct stat st;
 
-    if (!vt_pool_open_layer(pool, &top->index, &layer_fd, error))
-        return false;
-    if (fstat(layer_fd, &layer) < 0)
+    if (fstatat(pool->layers_fd, file, &layer, AT_SYMLINK_NOFOLLOW) < 0)
         return vt_throw_errno(error, errno, "cannot stat the layer");
     if (fstatat(pool->target_fd, volume, &st, AT_SYMLINK_NOFOLLOW) == 0) {
         if (st.st_ino == layer.st_ino && st.st_dev == layer.st_dev)
@@ -397,10 +392,10 @@ name_version(VtPool *pool, const VtPoolCommit *commit, GError **error)
                         "'%s/%s' exists and is another file: move it away and fetch again",
                         pool->target, volume);
     }
-    if (!vt_seal_open(layer_fd, error))
+    /* Nothing can be linked to an immutable file, or from a mount to elsewhere */
+    if (!vt_pool_unseal(pool->layers_fd, file, error))
         return false;
-    if (linkat(pool->layers_fd, vt_pool_file(&top->index, VT_VOLUME_SUFFIX, file), pool->target_fd,
-               volume, 0) < 0)
+    if (linkat(pool->layers_fd, file, pool->target_fd, volume, 0) < 0)
         return vt_throw_errno(error, errno, "cannot link '%s/%s'", pool->target, volume);
     return true;
 }
@@ -413,38 +408,40 @@ sync_names(VtPool *pool, GError **error)
     return true;
 }
 
-/* The base first; what is told is about the top layer */
-static bool
-seal_layers(VtPool *pool, const VtPoolCommit *commit, VtSeal *ret_seal, char **ret_reason,
-            GError **error)
+/* The base first, and each under all its names; what is told is about the version */
+static void
+seal_layers(VtPool *pool, const VtPoolCommit *commit, const char *volume, VtSeal *ret_seal,
+            char **ret_reason)
 {
-    *ret_reason = NULL;
     for (guint i = 0; i < commit->layer_count; i++) {
-        vt_autofd fd = -1;
+        g_autofree char *reason = NULL;
+        char file[VT_POOL_FILE_MAX];
 
-        if (!vt_pool_open_layer(pool, &commit->layers[i].index, &fd, error))
-            return false;
-        g_clear_pointer(ret_reason, g_free);
-        vt_seal_apply(fd, ret_seal, ret_reason);
+        vt_pool_file(&commit->layers[i].index, VT_VOLUME_SUFFIX, file);
+        vt_pool_seal(pool->layers_fd, file, ret_seal, &reason);
     }
-    return true;
+    vt_pool_seal(pool->target_fd, volume, ret_seal, ret_reason);
 }
 
 bool
 vt_pool_commit(VtPool *pool, const VtPoolCommit *commit, VtSeal *ret_seal, char **ret_reason,
                GError **error)
 {
+    const VtPoolLayer *top = &commit->layers[commit->layer_count - 1];
+    g_autofree char *volume = vt_volume_name(commit->name, commit->version);
+    char file[VT_POOL_FILE_MAX];
     vt_autofd lock = -1;
 
     if (!vt_pool_dirs(pool, true, error) || !vt_pool_lock(pool, true, &lock, error) ||
         !check_layers(pool, commit, error))
         return false;
-    /* Sealed last: nothing can be linked to an immutable file, and what is not sealed and has no
-     * version is known to be the rest of an attempt */
+    vt_pool_file(&top->index, VT_VOLUME_SUFFIX, file);
+    /* Sealed last: what is not sealed and has no version is known to be the rest of an attempt */
     if (write_documents(pool, commit, error) && name_layers(pool, commit, error) &&
-        name_version(pool, commit, error) && sync_names(pool, error) &&
-        seal_layers(pool, commit, ret_seal, ret_reason, error))
+        name_version(pool, file, volume, error) && sync_names(pool, error)) {
+        seal_layers(pool, commit, volume, ret_seal, ret_reason);
         return true;
+    }
     vt_pool_tidy(pool);
     return false;
 }
@@ -526,18 +523,17 @@ vt_pool_find_layer(VtPool *pool, const char *name, const char *version, VtDigest
 bool
 vt_pool_end_evict(VtPool *pool, const VtDigest *index, GError **error)
 {
+    char gone[VT_POOL_FILE_MAX], file[VT_POOL_FILE_MAX];
     g_autofree char *reason = NULL;
-    char gone[VT_POOL_FILE_MAX];
-    vt_autofd layer = -1;
     VtSeal seal;
 
     if (!vt_pool_drop_layers(pool, index, 1, error))
         return false;
     if (unlinkat(pool->partial_fd, vt_pool_file(index, VT_POOL_GONE, gone), 0) < 0)
         return vt_throw_errno(error, errno, "cannot remove '%s'", gone);
-    /* Others need it: sealed again, as it was */
-    if (vt_pool_has_layer(pool, index) && vt_pool_open_layer(pool, index, &layer, NULL))
-        vt_seal_apply(layer, &seal, &reason);
+    /* Others need it: sealed again, as a flag is the file's and not the name's */
+    if (vt_pool_has_layer(pool, index))
+        vt_pool_seal(pool->layers_fd, vt_pool_file(index, VT_VOLUME_SUFFIX, file), &seal, &reason);
     return true;
 }
 
@@ -560,18 +556,13 @@ vt_pool_evict(VtPool *pool, const char *name, const char *version, const VtDiges
               const VtDigest *manifest, GError **error)
 {
     g_autofree char *volume = vt_volume_name(name, version);
-    vt_autofd layer = -1;
     vt_autofd lock = -1;
 
     if (!vt_pool_stat_version(pool, name, version, NULL))
         return vt_throw(error, VT_ERROR_NOT_FOUND, "%s@%s is not on this host ('%s')", name,
                         version, pool->target);
-    if (!vt_pool_dirs(pool, true, error) || !vt_pool_lock(pool, false, &lock, error))
-        return false;
-    layer = openat(pool->target_fd, volume, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (layer < 0)
-        return vt_throw_errno(error, errno, "cannot open '%s/%s'", pool->target, volume);
-    if (!vt_seal_open(layer, error))
+    if (!vt_pool_dirs(pool, true, error) || !vt_pool_lock(pool, false, &lock, error) ||
+        !vt_pool_unseal(pool->target_fd, volume, error))
         return false;
     if (!move_version(pool, volume, index, error) || !vt_pool_end_evict(pool, index, error)) {
         vt_pool_tidy(pool);

@@ -172,6 +172,13 @@ typedef struct {
 bool vt_pool_measure(VtPool *pool, VtPoolUse *ret_use, GError **error);
 
 /**
+ * vt_pool_reseal: Seals the layers, under all their names, that are not: after a reboot, which
+ * read-only mounts do not survive, or when somebody was interrupted. Gives them back to root
+ * before. May take seconds
+ */
+void vt_pool_reseal(VtPool *pool);
+
+/**
  * vt_pool_chain:
  * @ret_layers: (out) (transfer full) (element-type VtDigest): @top, its parent, and so on, as the
  *   kept indexes say

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vt-seal.c: layers that nobody can alter: fs-verity, or the immutable flag */
+/* vt-seal.c: layers that nobody can alter: fs-verity, the immutable flag, a read-only mount */
 #include "vt-seal.h"
 
 #include "vt-fs.h"
+#include "vt-seal-mount.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,14 +12,53 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 /* Merkle tree blocks; the only size that kernels before 6.3 know on x86 */
 #define VERITY_BLOCK_SIZE 4096
 
+/* The label that libvirt gives to what guests only read */
+#define SELINUX_ATTRIBUTE "security.selinux"
+#define SELINUX_LABEL     "system_u:object_r:virt_content_t:s0"
+
+/* A file that was left here says nothing and hinders nobody */
+#define PROBE_NAME ".virt-template-probe"
+
+#define SELF_MAX 32
+
+/* Also when it only warns: what is sealed now has to work when it enforces */
+static bool
+has_selinux(void)
+{
+    return access("/sys/fs/selinux/enforce", F_OK) == 0;
+}
+
+bool
+vt_seal_holds(VtSeal seal)
+{
+    return seal & (VT_SEAL_IMMUTABLE | VT_SEAL_MOUNT);
+}
+
+bool
+vt_seal_is_right(VtSeal seal)
+{
+    return vt_seal_holds(seal) && !(seal & VT_SEAL_IMMUTABLE && has_selinux());
+}
+
 const char *
 vt_seal_name(VtSeal seal)
 {
-    static const char *const names[] = {"none", "immutable", "fs-verity"};
+    static const char *const names[] = {
+        [VT_SEAL_NONE] = "none",
+        [VT_SEAL_IMMUTABLE] = "immutable",
+        [VT_SEAL_VERITY] = "fs-verity",
+        [VT_SEAL_VERITY | VT_SEAL_IMMUTABLE] = "fs-verity, immutable",
+        [VT_SEAL_MOUNT] = "read-only mount",
+        [VT_SEAL_MOUNT | VT_SEAL_IMMUTABLE] = "immutable, read-only mount",
+        [VT_SEAL_MOUNT | VT_SEAL_VERITY] = "fs-verity, read-only mount",
+        [VT_SEAL_MOUNT | VT_SEAL_VERITY | VT_SEAL_IMMUTABLE] =
+            "fs-verity, immutable, read-only mount",
+    };
 
     return names[seal];
 }
@@ -32,23 +72,14 @@ get_flags(int fd, int *ret_flags)
 VtSeal
 vt_seal_query(int fd)
 {
+    VtSeal seal = vt_seal_is_mount(fd) ? VT_SEAL_MOUNT : VT_SEAL_NONE;
     int flags = 0;
 
     if (!get_flags(fd, &flags))
-        return VT_SEAL_NONE;
+        return seal;
     if (flags & FS_VERITY_FL)
-        return VT_SEAL_VERITY;
-    return flags & FS_IMMUTABLE_FL ? VT_SEAL_IMMUTABLE : VT_SEAL_NONE;
-}
-
-/* "1" in enforcing mode; there is no such file without SELinux */
-static bool
-selinux_enforcing(void)
-{
-    vt_autofd fd = open("/sys/fs/selinux/enforce", O_RDONLY | O_CLOEXEC);
-    char mode = '0';
-
-    return fd >= 0 && read(fd, &mode, 1) == 1 && mode == '1';
+        seal |= VT_SEAL_VERITY;
+    return flags & FS_IMMUTABLE_FL ? seal | VT_SEAL_IMMUTABLE : seal;
 }
 
 static bool
@@ -79,44 +110,128 @@ set_immutable(int fd, bool on)
     return ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0;
 }
 
+/* What an unsealed name has let others do to it */
+static bool
+restore_owner(int fd, GError **error)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return vt_throw_errno(error, errno, "cannot stat the layer");
+    if (geteuid() == 0 && (st.st_uid != 0 || st.st_gid != 0) && fchown(fd, 0, 0) < 0)
+        return vt_throw_errno(error, errno, "cannot give the layer to root");
+    if ((st.st_mode & 07777) != 0444 && fchmod(fd, 0444) < 0)
+        return vt_throw_errno(error, errno, "cannot set the mode of the layer");
+    return true;
+}
+
+/* The name by which it was opened */
+static bool
+get_path(int fd, char **ret_path, GError **error)
+{
+    g_autofree char *self = g_strdup_printf("/proc/self/fd/%d", fd);
+    g_autoptr(GError) failure = NULL;
+    g_autofree char *path = g_file_read_link(self, &failure);
+
+    if (!path)
+        return vt_throw(error, VT_ERROR_FAILED, "%s", failure->message);
+    *ret_path = g_steal_pointer(&path);
+    return true;
+}
+
+/* libvirt takes EROFS for "there is no need to relabel", so the label has to be right before */
+static bool
+mount_over(int fd, GError **error)
+{
+    g_autofree char *path = NULL;
+
+    if (has_selinux() &&
+        fsetxattr(fd, SELINUX_ATTRIBUTE, SELINUX_LABEL, sizeof(SELINUX_LABEL), 0) < 0 &&
+        errno != EOPNOTSUPP)
+        return vt_throw_errno(error, errno, "cannot label the layer '%s'", SELINUX_LABEL);
+    return get_path(fd, &path, error) && vt_seal_mount(path, VT_SEAL_MANAGER, error);
+}
+
+/* What holds owner, mode and labels */
+static bool
+hold(int fd, VtSeal *seal, char **reason)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *flag = NULL;
+
+    if (!restore_owner(fd, &error)) {
+        *reason = g_strdup(error->message);
+        return false;
+    }
+    if (has_selinux()) {
+        flag = g_strdup("SELinux rules it out");
+    } else if (set_immutable(fd, true)) {
+        *seal |= VT_SEAL_IMMUTABLE;
+        return true;
+    } else {
+        flag = g_strdup(g_strerror(errno));
+    }
+    if (mount_over(fd, &error)) {
+        *seal |= VT_SEAL_MOUNT;
+        return true;
+    }
+    *reason = g_strdup_printf("no immutable flag here (%s), and no read-only mount (%s)", flag,
+                              error->message);
+    return false;
+}
+
 void
 vt_seal_apply(int fd, VtSeal *ret_seal, char **ret_reason)
 {
-    VtSeal now = vt_seal_query(fd);
+    VtSeal seal = vt_seal_query(fd);
     int verity_errno = 0;
 
     *ret_reason = NULL;
-    *ret_seal = now;
-    if (now != VT_SEAL_NONE)
-        return;
-    if (enable_verity(fd, &verity_errno)) {
-        *ret_seal = VT_SEAL_VERITY;
-        return;
-    }
-    if (selinux_enforcing()) {
-        *ret_reason =
-            g_strdup_printf("no fs-verity here (%s), and SELinux is enforcing, which rules "
-                            "the immutable flag out",
-                            g_strerror(verity_errno));
-        return;
-    }
-    if (set_immutable(fd, true)) {
-        *ret_seal = VT_SEAL_IMMUTABLE;
+    /* libvirt could not start a guest on it any more */
+    if (vt_seal_holds(seal) && !vt_seal_is_right(seal) && set_immutable(fd, false))
+        seal &= ~(unsigned)VT_SEAL_IMMUTABLE;
+    if (!(seal & VT_SEAL_VERITY) && !vt_seal_holds(seal) && enable_verity(fd, &verity_errno))
+        seal |= VT_SEAL_VERITY;
+    if ((vt_seal_holds(seal) || hold(fd, &seal, ret_reason)) && verity_errno)
         *ret_reason = g_strdup_printf("no fs-verity here (%s)", g_strerror(verity_errno));
-        return;
-    }
-    *ret_reason = g_strdup_printf("no fs-verity (%s) and no immutable flag (%s) here",
-                                  g_strerror(verity_errno), g_strerror(errno));
+    *ret_seal = seal;
+}
+
+static bool
+unmount(int fd, GError **error)
+{
+    g_autofree char *path = NULL;
+
+    return get_path(fd, &path, error) && vt_seal_unmount(path, VT_SEAL_MANAGER, error);
 }
 
 bool
 vt_seal_open(int fd, GError **error)
 {
-    if (vt_seal_query(fd) != VT_SEAL_IMMUTABLE)
-        return true;
-    if (!set_immutable(fd, false))
+    const VtSeal seal = vt_seal_query(fd);
+
+    if (seal & VT_SEAL_MOUNT && !unmount(fd, error))
+        return false;
+    if (seal & VT_SEAL_IMMUTABLE && !set_immutable(fd, false))
         return vt_throw_errno(error, errno, "cannot clear the immutable flag");
     return true;
+}
+
+/* Of a file with a name, where there is no flag that it could keep */
+static bool
+probe_mount(int dir_fd, VtSeal *ret_seal, char **ret_reason, GError **error)
+{
+    vt_autofd fd = openat(dir_fd, PROBE_NAME, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0444);
+    vt_autofd again = -1;
+    bool opened;
+
+    if (fd < 0)
+        return vt_throw_errno(error, errno, "cannot make a file to try seals on");
+    g_clear_pointer(ret_reason, g_free);
+    vt_seal_apply(fd, ret_seal, ret_reason);
+    again = openat(dir_fd, PROBE_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    opened = again < 0 || vt_seal_open(again, error);
+    return unlinkat(dir_fd, PROBE_NAME, 0) == 0 && opened;
 }
 
 bool
@@ -124,7 +239,7 @@ vt_seal_probe(int dir_fd, VtSeal *ret_seal, char **ret_reason, GError **error)
 {
     vt_autofd file = -1;
     vt_autofd sealed = -1;
-    char self[32];
+    char self[SELF_MAX];
 
     if (!vt_fs_tmpfile(dir_fd, 0600, &file, error))
         return false;
@@ -137,5 +252,7 @@ vt_seal_probe(int dir_fd, VtSeal *ret_seal, char **ret_reason, GError **error)
     /* fs-verity wants no writer */
     close(vt_steal_fd(&file));
     vt_seal_apply(sealed, ret_seal, ret_reason);
-    return vt_seal_open(sealed, error);
+    if (vt_seal_holds(*ret_seal))
+        return vt_seal_open(sealed, error);
+    return probe_mount(dir_fd, ret_seal, ret_reason, error);
 }

@@ -74,6 +74,21 @@ attacked() {
     done
 }
 
+# mounts: the names over which there is a read-only mount
+mounts() {
+    findmnt --list --noheadings --output TARGET,OPTIONS | awk -v pool=$TEMPLATES/ \
+        'index($1, pool) == 1 && $2 ~ /^ro,/ {print $1}'
+}
+
+# sealed_again immutable|mounts
+sealed_again() {
+    if [ "$1" = mounts ]; then
+        [ "$(mounts | wc -l)" = 4 ]
+    else
+        [ "$(bases | xargs lsattr | grep -c '^....i')" = 4 ]
+    fi
+}
+
 # pid_of DOMAIN
 pid_of() {
     cat "/run/libvirt/qemu/$1.pid"
@@ -123,10 +138,11 @@ the_life_of_guests() {
     virsh define missing.xml
     expect_fail 'nothing.qcow2' virsh start missing
     unchanged "after a start without the second disk"
-    # the lock of another guest: found by QEMU, after libvirt has changed all owners
-    domain locked $DEFAULT/web2.qcow2 $DEFAULT/web1.qcow2 >locked.xml
-    virsh define locked.xml
-    expect_fail 'lock' virsh start locked
+    # found by QEMU, after libvirt has changed all owners
+    head -c 64K /dev/zero >$DEFAULT/broken.qcow2
+    domain broken $DEFAULT/web2.qcow2 $DEFAULT/broken.qcow2 >broken.xml
+    virsh define broken.xml
+    expect_fail 'not in qcow2 format' virsh start broken
     unchanged "after a start that QEMU refused"
 
     step "$1: a guest cannot have the base itself as a disk to write"
@@ -137,7 +153,7 @@ the_life_of_guests() {
     virsh destroy web1
     unchanged "after destroy"
     attacked
-    for name in web1 web2 missing locked; do virsh undefine $name; done
+    for name in web1 web2 missing broken; do virsh undefine $name; done
 }
 
 # commits_refused: of a running guest's disk, and by qemu-img as its user
@@ -202,4 +218,72 @@ DENIED='Operation not permitted|Permission denied'
 templates_here
 assert_eq "$(bases | xargs lsattr | grep -c '^....i')" 4 "immutable files"
 the_life_of_guests immutable
+
+step "a helper that was interrupted left a base without its seal, and libvirt took it: it is given back"
+stop_helper
+chattr -i $TEMPLATES/debian@1.1.0.qcow2
+chown $QEMU_USER:kvm $TEMPLATES/debian@1.1.0.qcow2
+chmod 600 $TEMPLATES/debian@1.1.0.qcow2
+start_helper
+wait_until 10 sealed_again immutable
+unchanged "after the start of the helper"
+
+step "the helper may not set the flag: what is sealed with it stays, what is new gets read-only mounts"
+stop_helper
+as_unit() { exec setpriv --no-new-privs --inh-caps=-all --bounding-set=-linux_immutable "$@"; }
+start_helper
+expect_fail 'immutable flag' virt-template evict debian@1.0.0 --pool templates
+unchanged "after an eviction that was not possible"
+bases | xargs chattr -i
+for version in 1.1.0 1.0.0; do
+    for name in web1 web2; do [ ! -e $DEFAULT/$name.qcow2 ] || virsh vol-delete $name.qcow2 default; done
+    virt-template evict debian@$version --pool templates
+done
+assert_eq "$(bases)$(mounts)" '' "what is left"
+DENIED='Permission denied|Read-only file system'
+templates_here
+assert_eq "$(mounts | wc -l)" 4 "read-only mounts"
+the_life_of_guests mounts
+
+step "mounts: they stay when the helper and libvirtd start again, and are made again after a reboot"
+restart_helper
+restart_libvirtd
+assert_eq "$(mounts | wc -l)" 4 "read-only mounts"
+stop_helper
+mounts | xargs umount
+chown $QEMU_USER:kvm $TEMPLATES/debian@1.1.0.qcow2
+start_helper
+wait_until 10 sealed_again mounts
+unchanged "after the reboot"
+
+step "mounts: a damaged base is repaired under all its names, also while guests have it open"
+virsh define web1.xml
+virsh start web1
+umount $TEMPLATES/debian@1.0.0.qcow2
+printf damaged | dd of=$TEMPLATES/debian@1.0.0.qcow2 bs=1 seek=4000000 conv=notrunc status=none
+virt-template verify --repair debian@1.0.0 --pool templates
+assert_eq "$(mounts | wc -l)" 4 "read-only mounts"
+unchanged "after the repair"
+attacked
+virsh destroy web1
+virsh undefine web1
+
+step "mounts: one version is evicted, the other stays sealed; evicting that leaves nothing behind"
+for name in web1 web2; do virsh vol-delete $name.qcow2 default; done
+virt-template evict debian@1.1.0 --pool templates
+assert_eq "$(mounts | wc -l)" 2 "read-only mounts"
+as_qemu python3 "$ATTACK" $MINE $TEMPLATES/debian@1.0.0.qcow2
+virt-template pull debian@1.1.0 --pool templates
+assert_eq "$(mounts | wc -l)" 4 "read-only mounts"
+virt-template evict debian@1.1.0 --pool templates
+virt-template evict debian@1.0.0 --pool templates
+assert_eq "$(bases)$(mounts)" '' "what is left"
+
+step "doctor knows what is possible, and leaves nothing behind"
+report=$(setpriv --bounding-set=-linux_immutable virt-template doctor || :)  # other checks fail here
+assert_match 'seal.*read-only mount' "$report"
+report=$(setpriv --bounding-set=-linux_immutable,-sys_admin virt-template doctor || :)
+assert_match 'libvirt can change the owner of layers: none, no immutable flag' "$report"
+assert_match 'seal.*immutable' "$(virt-template doctor || :)"
+assert_eq "$(find $TEMPLATES -name '.virt-template-probe')$(mounts)" '' "what is left"
 assert_libvirtd_alive

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-pool-seal.c: the seals of the layers of a pool, under each of their names
+ *
+ * The immutable flag and fs-verity are the file's; a read-only mount is over one name of it. So
+ * names are sealed: whichever it is, a layer is sealed when all its names are.
+ */
+#include "vt-pool-dirs.h"
+
+#include "vt-fs.h"
+#include "vt-name.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+
+static int
+open_name(int dir_fd, const char *name)
+{
+    return openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+}
+
+void
+vt_pool_seal(int dir_fd, const char *name, VtSeal *ret_seal, char **ret_reason)
+{
+    vt_autofd fd = open_name(dir_fd, name);
+
+    if (fd >= 0) {
+        vt_seal_apply(fd, ret_seal, ret_reason);
+        return;
+    }
+    *ret_seal = VT_SEAL_NONE;
+    *ret_reason = g_strdup(g_strerror(errno));
+}
+
+bool
+vt_pool_unseal(int dir_fd, const char *name, GError **error)
+{
+    vt_autofd fd = open_name(dir_fd, name);
+
+    if (fd < 0)
+        return vt_throw_errno(error, errno, "cannot open '%s'", name);
+    return vt_seal_open(fd, error);
+}
+
+static bool
+is_sealed(int dir_fd, const char *name)
+{
+    vt_autofd fd = open_name(dir_fd, name);
+
+    return fd < 0 || vt_seal_is_right(vt_seal_query(fd));
+}
+
+/* The lock is for the few that are not: who finds it taken is told to come again */
+static void
+reseal(VtPool *pool, int dir_fd, const char *name)
+{
+    g_autofree char *reason = NULL;
+    vt_autofd lock = -1;
+    VtSeal seal;
+
+    if (is_sealed(dir_fd, name) || !vt_pool_lock(pool, true, &lock, NULL) ||
+        is_sealed(dir_fd, name))
+        return;
+    vt_pool_seal(dir_fd, name, &seal, &reason);
+    if (!vt_seal_holds(seal))
+        g_info("'%s' in '%s' is not sealed: %s", name, pool->target, reason);
+}
+
+/* @inodes: a set that gets those of the layers */
+static void
+reseal_layers(VtPool *pool, GHashTable *inodes)
+{
+    const int fd = openat(pool->layers_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+
+    while (dir && (entry = readdir(dir))) {
+        const gint64 inode = (gint64)entry->d_ino;
+
+        if (!g_str_has_suffix(entry->d_name, VT_VOLUME_SUFFIX))
+            continue;
+        g_hash_table_add(inodes, g_memdup2(&inode, sizeof(inode)));
+        reseal(pool, pool->layers_fd, entry->d_name);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+void
+vt_pool_reseal(VtPool *pool)
+{
+    g_autoptr(GHashTable) inodes = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+    g_autoptr(GHashTable) volumes = NULL;
+    GHashTableIter iter;
+    gpointer volume;
+
+    if (!vt_pool_dirs(pool, false, NULL) || !vt_pool_scan(pool, &volumes, NULL))
+        return;
+    reseal_layers(pool, inodes);
+    g_hash_table_iter_init(&iter, volumes);
+    while (g_hash_table_iter_next(&iter, &volume, NULL)) {
+        struct stat st;
+        gint64 inode;
+
+        if (fstatat(pool->target_fd, volume, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            continue;
+        inode = (gint64)st.st_ino;
+        /* what somebody else put there stays as it is */
+        if (g_hash_table_contains(inodes, &inode))
+            reseal(pool, pool->target_fd, volume);
+    }
+}

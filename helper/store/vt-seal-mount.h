@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* vt-seal-mount.h: read-only mounts over single files, where libvirt and QEMU see them */
+#pragma once
+
+#include "vt-error.h"
+
+/* The socket on which the service manager talks to root without a message bus */
+#define VT_SEAL_MANAGER "/run/systemd/private"
+
+/**
+ * vt_seal_mount:
+ * @path: absolute path of a regular file
+ * @manager: socket of systemd. If there is none, the mount is made by this process
+ *
+ * Mounts the file over itself, read-only. A mount of this process would be invisible to libvirt
+ * when a unit has put the process into a mount namespace, so where systemd runs it is asked to do
+ * it. Returns: true when it is there
+ */
+bool vt_seal_mount(const char *path, const char *manager, GError **error);
+
+/** vt_seal_unmount: Removes it; who has the file open through it keeps that */
+bool vt_seal_unmount(const char *path, const char *manager, GError **error);
+
+/** vt_seal_is_mount: Returns: whether the file that @fd has open cannot be written because of how
+ * it was reached */
+bool vt_seal_is_mount(int fd);
+
+/** vt_seal_unit: Returns: (transfer full): name of the mount unit of @path, as systemd has it */
+char *vt_seal_unit(const char *path);
