@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-seal-mount.c: mounts that a service manager is asked for; the manager here is a mock */
+#include "vt-fs.h"
+#include "vt-seal-mount.h"
+#include "vt-seal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gio/gio.h>
+#include <glib/gstdio.h>
+#include <sched.h>
+#include <sys/mount.h>
+
+static const char manager_xml[] =
+    "<node><interface name='org.freedesktop.systemd1.Manager'>"
+    "<method name='StartTransientUnit'><arg type='s' direction='in'/><arg type='s' direction='in'/>"
+    "<arg type='a(sv)' direction='in'/><arg type='a(sa(sv))' direction='in'/>"
+    "<arg type='o' direction='out'/></method>"
+    "<method name='StopUnit'><arg type='s' direction='in'/><arg type='s' direction='in'/>"
+    "<arg type='o' direction='out'/></method></interface></node>";
+
+/* @refuses: answers with an error */
+typedef struct {
+    char *dir, *file, *socket;
+    GThread *thread;
+    GMainContext *context;
+    GMainLoop *loop;
+    GDBusServer *server;
+    bool refuses;
+    char *unit;
+    GVariant *properties;
+} Fixture;
+
+static void
+act(Fixture *fixture, const char *method, GVariant *parameters)
+{
+    g_clear_pointer(&fixture->unit, g_free);
+    g_variant_get_child(parameters, 0, "s", &fixture->unit);
+    if (g_str_equal(method, "StopUnit")) {
+        g_assert_cmpint(umount2(fixture->file, MNT_DETACH), ==, 0);
+        return;
+    }
+    fixture->properties = g_variant_get_child_value(parameters, 2);
+    g_assert_cmpint(mount(fixture->file, fixture->file, NULL, MS_BIND, NULL), ==, 0);
+    g_assert_cmpint(mount(NULL, fixture->file, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL), ==,
+                    0);
+}
+
+static void
+called(GDBusConnection *connection, const char *sender, const char *path, const char *interface,
+       const char *method, GVariant *parameters, GDBusMethodInvocation *invocation, gpointer user)
+{
+    Fixture *fixture = user;
+
+    if (fixture->refuses) {
+        g_dbus_method_invocation_return_dbus_error(invocation, "org.freedesktop.systemd1.Refused",
+                                                   "there are enough of them");
+        return;
+    }
+    act(fixture, method, parameters);
+    g_dbus_method_invocation_return_value(invocation,
+                                          g_variant_new("(o)", "/org/freedesktop/systemd1/job/1"));
+}
+
+static gboolean
+connected(GDBusServer *server, GDBusConnection *connection, gpointer user)
+{
+    static const GDBusInterfaceVTable table = {.method_call = called};
+    g_autoptr(GDBusNodeInfo) info = g_dbus_node_info_new_for_xml(manager_xml, NULL);
+
+    g_dbus_connection_register_object(connection, "/org/freedesktop/systemd1", info->interfaces[0],
+                                      &table, user, NULL, NULL);
+    g_object_ref(connection);
+    return TRUE;
+}
+
+static gpointer
+serve(gpointer data)
+{
+    Fixture *fixture = data;
+
+    g_main_context_push_thread_default(fixture->context);
+    g_main_loop_run(fixture->loop);
+    g_main_context_pop_thread_default(fixture->context);
+    return NULL;
+}
+
+static void
+start_manager(Fixture *fixture)
+{
+    g_autofree char *address = g_strconcat("unix:path=", fixture->socket, NULL);
+    g_autofree char *guid = g_dbus_generate_guid();
+    g_autoptr(GError) error = NULL;
+
+    fixture->context = g_main_context_new();
+    fixture->loop = g_main_loop_new(fixture->context, FALSE);
+    g_main_context_push_thread_default(fixture->context);
+    fixture->server =
+        g_dbus_server_new_sync(address, G_DBUS_SERVER_FLAGS_NONE, guid, NULL, NULL, &error);
+    g_assert_no_error(error);
+    g_signal_connect(fixture->server, "new-connection", G_CALLBACK(connected), fixture);
+    g_dbus_server_start(fixture->server);
+    g_main_context_pop_thread_default(fixture->context);
+    fixture->thread = g_thread_new("manager", serve, fixture);
+}
+
+static void
+set_up(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+
+    fixture->dir = g_dir_make_tmp("test-seal-XXXXXX", &error);
+    g_assert_no_error(error);
+    fixture->file = g_build_filename(fixture->dir, "debian@1.qcow2", NULL);
+    fixture->socket = g_build_filename(fixture->dir, "manager", NULL);
+    g_assert_true(g_file_set_contents(fixture->file, "content", -1, NULL));
+}
+
+static void
+tear_down(Fixture *fixture, gconstpointer data)
+{
+    if (fixture->thread) {
+        g_main_loop_quit(fixture->loop);
+        g_thread_join(fixture->thread);
+        g_dbus_server_stop(fixture->server);
+        g_object_unref(fixture->server);
+        g_main_loop_unref(fixture->loop);
+        g_main_context_unref(fixture->context);
+        g_unlink(fixture->socket);
+    }
+    umount2(fixture->file, MNT_DETACH);
+    g_assert_cmpint(g_unlink(fixture->file), ==, 0);
+    g_assert_cmpint(g_rmdir(fixture->dir), ==, 0);
+    g_clear_pointer(&fixture->properties, g_variant_unref);
+    g_free(fixture->unit);
+    g_free(fixture->dir);
+    g_free(fixture->file);
+    g_free(fixture->socket);
+}
+
+/* What `systemd-escape --path --suffix=mount` prints */
+static void
+test_unit(void)
+{
+    static const char *const units[][2] = {
+        {"/var/lib/libvirt/images/t/debian@1.0.0.qcow2",
+         "var-lib-libvirt-images-t-debian\\x401.0.0.qcow2.mount"},
+        {"/srv/a-b/.layers/00ff.qcow2", "srv-a\\x2db-.layers-00ff.qcow2.mount"},
+        {"//srv//x/", "srv-x.mount"},
+        {"/.hidden/a b+c", "\\x2ehidden-a\\x20b\\x2bc.mount"},
+        {"/srv/\xc3\xa4:_", "srv-\\xc3\\xa4:_.mount"},
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(units); i++) {
+        g_autofree char *unit = vt_seal_unit(units[i][0]);
+
+        g_assert_cmpstr(unit, ==, units[i][1]);
+    }
+}
+
+static bool
+is_mounted(const Fixture *fixture)
+{
+    vt_autofd fd = open(fixture->file, O_RDONLY | O_CLOEXEC);
+
+    return vt_seal_is_mount(fd);
+}
+
+static bool
+can_mount(void)
+{
+    if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
+        return true;
+    g_test_skip("only root can mount");
+    return false;
+}
+
+static void
+test_here(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    vt_autofd open_before = -1;
+
+    if (!can_mount())
+        return;
+    g_assert_true(vt_seal_mount(fixture->file, fixture->socket, &error));
+    g_assert_no_error(error);
+    g_assert_true(is_mounted(fixture));
+    g_assert_cmpint(chmod(fixture->file, 0600), ==, -1);
+    g_assert_cmpint(errno, ==, EROFS);
+    open_before = open(fixture->file, O_RDONLY | O_CLOEXEC);
+    g_assert_true(vt_seal_unmount(fixture->file, fixture->socket, &error));
+    g_assert_no_error(error);
+    g_assert_false(is_mounted(fixture));
+    g_assert_cmpint(chmod(fixture->file, 0600), ==, 0);
+    g_assert_false(vt_seal_unmount(fixture->file, fixture->socket, &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_FAILED);
+    g_assert_nonnull(strstr(error->message, "debian@1.qcow2"));
+}
+
+static void
+test_manager(Fixture *fixture, gconstpointer data)
+{
+    g_autofree char *unit = vt_seal_unit(fixture->file);
+    g_autoptr(GError) error = NULL;
+    g_autofree char *printed = NULL, *expected = NULL;
+
+    if (!can_mount())
+        return;
+    start_manager(fixture);
+    g_assert_true(vt_seal_mount(fixture->file, fixture->socket, &error));
+    g_assert_no_error(error);
+    g_assert_true(is_mounted(fixture));
+    g_assert_cmpstr(fixture->unit, ==, unit);
+    printed = g_variant_print(fixture->properties, FALSE);
+    expected = g_strdup_printf("[('Description', <'Template that guests share, read-only'>), "
+                               "('What', <'%s'>), ('Options', <'bind,ro,nosuid,nodev,noexec'>), "
+                               "('LazyUnmount', <true>)]",
+                               fixture->file);
+    g_assert_cmpstr(printed, ==, expected);
+    g_assert_true(vt_seal_unmount(fixture->file, fixture->socket, &error));
+    g_assert_no_error(error);
+    g_assert_false(is_mounted(fixture));
+    g_assert_cmpstr(fixture->unit, ==, unit);
+}
+
+static void
+test_manager_refuses(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+
+    fixture->refuses = true;
+    start_manager(fixture);
+    g_assert_false(vt_seal_mount(fixture->file, fixture->socket, &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_FAILED);
+    g_assert_cmpstr(error->message, ==,
+                    "systemd refuses StartTransientUnit: there are enough of them");
+    g_clear_error(&error);
+    g_assert_false(vt_seal_unmount(fixture->file, fixture->socket, &error));
+    g_assert_cmpstr(error->message, ==, "systemd refuses StopUnit: there are enough of them");
+}
+
+/* A socket on which nobody listens any more */
+static void
+test_manager_away(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(g_file_set_contents(fixture->socket, "", 0, NULL));
+    g_assert_false(vt_seal_mount(fixture->file, fixture->socket, &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_FAILED);
+    g_assert_cmpint(g_unlink(fixture->socket), ==, 0);
+}
+
+/* Each combination of flags has a name */
+static void
+test_names(void)
+{
+    for (unsigned seal = 0; seal < 2 * VT_SEAL_MOUNT; seal++) {
+        g_assert_nonnull(vt_seal_name((VtSeal)seal));
+        g_assert_true(vt_seal_holds((VtSeal)seal) == ((seal & ~(unsigned)VT_SEAL_VERITY) != 0));
+    }
+    g_assert_cmpstr(vt_seal_name(VT_SEAL_VERITY), ==, "fs-verity");
+}
+
+int
+main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/seal-mount/unit", test_unit);
+    g_test_add_func("/seal-mount/names", test_names);
+    g_test_add("/seal-mount/here", Fixture, NULL, set_up, test_here, tear_down);
+    g_test_add("/seal-mount/manager", Fixture, NULL, set_up, test_manager, tear_down);
+    g_test_add("/seal-mount/manager-refuses", Fixture, NULL, set_up, test_manager_refuses,
+               tear_down);
+    g_test_add("/seal-mount/manager-away", Fixture, NULL, set_up, test_manager_away, tear_down);
+    return g_test_run();
+}
