@@ -4,174 +4,63 @@
 /* Theory of operation
  *
  * One connection for the whole process, made when it is needed and made again when the helper has
- * closed it. Calls are synchronous and need no main loop: GDBus has its own thread.
+ * closed it. Calls are synchronous and need no main loop: GDBus has its own thread. Threads that
+ * come while one connects wait for its result and share it: they do not add up their waiting times.
  *
- * A helper that hangs (stopped, or its machine out of memory) accepts connections in the kernel but
- * never answers, and GDBus has no time limit for the greeting. So it runs as an asynchronous call
- * in a private main context, next to a timer that cancels it. Threads that come while one connects
- * wait for its result and share it: they do not add up their waiting times.
- *
- * The libvirtd of a user has a helper of its own, below the user's directories. If that does not
- * answer it is started. A privileged libvirtd starts nothing: systemd does.
+ * Waiting times add up in another way: a call may be made with a pool locked, and others wait for
+ * the pool, and then for the helper. So when a call has had no answer and the helper does not even
+ * say hello, it hangs: all calls that are under way fail at once, and so do those that come. A
+ * thread says hello to it until it answers, or is gone. That way no call of libvirt's takes longer
+ * than the bound, counted from when the helper was away.
  */
 #include "template_client.h"
 
+#include "template_greet.h"
+
 #include "compat-libvirt.h"
-#include "vts-session.h"
 
 VIR_LOG_INIT("storage.template_client");
 
-#define HELPER_SOCKET    "/run/libvirt/virttemplated-sock"
-#define HELPER_PATH      "/virttemplate/Helper1"
-#define HELPER_INTERFACE "virttemplate.Helper1"
-#define ERROR_PREFIX     "virttemplate.Error."
+#define ERROR_PREFIX "virttemplate.Error."
 
-/* After a time limit passed, those who can do without the helper do not ask for so long */
-#define HANGING_US (10 * G_USEC_PER_SEC)
+/* How long a helper that has not answered a call has to say hello */
+#define HELLO_MS 400
+/* Of the bound; the rest is for the time after which it hangs */
+#define ANSWER_US (VIR_STORAGE_TEMPLATE_BOUND_US - 2 * HELLO_MS * 1000)
+/* How long one hello to a helper that hangs waits for an answer */
+#define PROBE_MS 60000
 
 /* Questions that could do without an answer are asked 20 times a second at most */
 #define ASK_INTERVAL_US (G_USEC_PER_SEC / 20)
 
-/* Of a user's helper, for one connection: the first one may have ended at that very time */
-#define STARTS_MAX 2
-
 struct _virStorageTemplateClient {
-    char *socket;
-    bool session;      /* the helper is the user's, and started when it is needed */
     GMutex lock;       /* of the fields below; short */
-    GMutex connecting; /* held while one thread connects */
+    GMutex connecting; /* held while one thread connects, and uses the context */
+    GMainContext *context;
     GDBusConnection *connection;
     gint64 failed_at; /* the last connection attempt that failed, 0: none */
-    gint64 hanging_until;
     gint64 asked;
     GError *failure; /* of failed_at */
+    bool hanging;
+    GCancellable *calls; /* those under way */
 };
-
-typedef struct {
-    GCancellable *cancellable;
-    GDBusConnection *connection;
-    GError *error;
-    bool done;
-} virStorageTemplateGreeting;
 
 virStorageTemplateClient *
 virStorageTemplateClientNew(void)
 {
     virStorageTemplateClient *client = g_new0(virStorageTemplateClient, 1);
-    /* Tests have their own helper */
-    const char *path = g_getenv("VIRT_TEMPLATE_SOCKET");
 
-    client->session = !path && vts_is_session();
-    client->socket = client->session ? vts_socket() : g_strdup(path ? path : HELPER_SOCKET);
     g_mutex_init(&client->lock);
     g_mutex_init(&client->connecting);
+    client->context = g_main_context_new();
+    client->calls = g_cancellable_new();
     return client;
 }
 
 gint64
 virStorageTemplateDeadline(void)
 {
-    return g_get_monotonic_time() + VIR_STORAGE_TEMPLATE_BOUND_US;
-}
-
-static int
-virStorageTemplateTimeoutMs(gint64 deadline)
-{
-    gint64 left = (deadline - g_get_monotonic_time()) / 1000;
-
-    return (int)CLAMP(left, 1, G_MAXINT);
-}
-
-static void
-virStorageTemplateGreetingDone(GObject *source, GAsyncResult *result, gpointer opaque)
-{
-    virStorageTemplateGreeting *greeting = opaque;
-
-    greeting->connection = g_dbus_connection_new_for_address_finish(result, &greeting->error);
-    greeting->done = true;
-}
-
-static gboolean
-virStorageTemplateGreetingTimeout(gpointer opaque)
-{
-    virStorageTemplateGreeting *greeting = opaque;
-
-    g_cancellable_cancel(greeting->cancellable);
-    return G_SOURCE_REMOVE;
-}
-
-/* Connect, or fail at @deadline */
-static GDBusConnection *
-virStorageTemplateGreet(const char *socket, gint64 deadline, GError **error)
-{
-    g_autofree char *address = NULL, *escaped = g_dbus_address_escape_value(socket);
-    g_autoptr(GMainContext) context = g_main_context_new();
-    g_autoptr(GCancellable) cancellable = g_cancellable_new();
-    g_autoptr(GSource) timer = g_timeout_source_new(virStorageTemplateTimeoutMs(deadline));
-    virStorageTemplateGreeting greeting = {.cancellable = cancellable};
-
-    address = g_strconcat("unix:path=", escaped, NULL);
-    g_main_context_push_thread_default(context);
-    g_source_set_callback(timer, virStorageTemplateGreetingTimeout, &greeting, NULL);
-    g_source_attach(timer, context);
-    g_dbus_connection_new_for_address(address, G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT, NULL,
-                                      cancellable, virStorageTemplateGreetingDone, &greeting);
-    while (!greeting.done)
-        g_main_context_iteration(context, TRUE);
-    g_source_destroy(timer);
-    g_main_context_pop_thread_default(context);
-    if (greeting.error)
-        g_propagate_error(error, greeting.error);
-    else
-        g_dbus_connection_set_exit_on_close(greeting.connection, FALSE);
-    return greeting.connection;
-}
-
-static bool
-virStorageTemplateIsTimeout(const GError *error)
-{
-    return g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED) ||
-           g_error_matches(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
-}
-
-/* The user's helper, which is started if it is not there, or if it ended while it was greeted */
-static GDBusConnection *
-virStorageTemplateGreetOwn(const char *socket, gint64 deadline, GError **error)
-{
-    g_autoptr(GError) failure = NULL;
-    g_autoptr(GDBusConnection) connection = virStorageTemplateGreet(socket, deadline, &failure);
-
-    for (int i = 0; i < STARTS_MAX && !connection && !virStorageTemplateIsTimeout(failure); i++) {
-        VIR_DEBUG("'%s': %s; the helper is started", socket, failure->message);
-        if (!vts_start(vts_program(), deadline, error))
-            return NULL;
-        g_clear_error(&failure);
-        connection = virStorageTemplateGreet(socket, deadline, &failure);
-    }
-    if (!connection) {
-        g_propagate_error(error, g_steal_pointer(&failure));
-        return NULL;
-    }
-    return vts_is_own(connection, error) ? g_steal_pointer(&connection) : NULL;
-}
-
-static GDBusConnection *
-virStorageTemplateClientGreet(virStorageTemplateClient *client, gint64 deadline, GError **error)
-{
-    g_autoptr(GError) failure = NULL;
-    GDBusConnection *connection =
-        client->session ? virStorageTemplateGreetOwn(client->socket, deadline, &failure)
-                        : virStorageTemplateGreet(client->socket, deadline, &failure);
-    bool hangs = !connection && virStorageTemplateIsTimeout(failure);
-
-    if (!connection)
-        g_set_error(error, G_IO_ERROR, hangs ? G_IO_ERROR_TIMED_OUT : G_IO_ERROR_CONNECTION_REFUSED,
-                    "virttemplated does not answer on %s: %s; see %s", client->socket,
-                    g_error_matches(failure, G_IO_ERROR, G_IO_ERROR_CANCELLED) ? "it hangs"
-                                                                               : failure->message,
-                    client->session ? "'virt-template doctor'"
-                                    : "'systemctl status virttemplated.socket virttemplated'");
-    return connection;
+    return g_get_monotonic_time() + ANSWER_US;
 }
 
 /* The connection if it is open, with a reference */
@@ -196,12 +85,8 @@ virStorageTemplateClientNote(virStorageTemplateClient *client, GDBusConnection *
     g_mutex_lock(&client->lock);
     if (connection) {
         g_set_object(&client->connection, connection);
-        client->hanging_until = 0;
     } else {
         client->failed_at = g_get_monotonic_time();
-        /* A helper that is not there says so at once; only one that hangs costs time */
-        if (g_error_matches(failure, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
-            client->hanging_until = client->failed_at + HANGING_US;
         g_clear_error(&client->failure);
         client->failure = g_error_copy(failure);
     }
@@ -222,6 +107,59 @@ virStorageTemplateClientFailedSince(virStorageTemplateClient *client, gint64 sta
     return failed;
 }
 
+/* Returns: whether it hangs no more: it answers, or is gone */
+static bool
+virStorageTemplateProbeOnce(GMainContext *context)
+{
+    gint64 deadline = g_get_monotonic_time() + PROBE_MS * 1000;
+    g_autoptr(GError) error = NULL;
+    GDBusConnection *connection = virStorageTemplateGreet(context, deadline, &error);
+    bool over = !g_error_matches(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
+
+    if (connection) {
+        over = virStorageTemplateAnswers(connection, PROBE_MS);
+        g_dbus_connection_close_sync(connection, NULL, NULL);
+        g_object_unref(connection);
+    }
+    while (g_main_context_iteration(context, FALSE))
+        ;
+    return over;
+}
+
+static void
+virStorageTemplateProbe(void *opaque)
+{
+    virStorageTemplateClient *client = opaque;
+    GMainContext *context = g_main_context_new();
+
+    while (!virStorageTemplateProbeOnce(context))
+        VIR_DEBUG("virttemplated still hangs");
+    g_main_context_unref(context);
+    g_mutex_lock(&client->lock);
+    client->hanging = false;
+    g_mutex_unlock(&client->lock);
+    VIR_INFO("virttemplated hangs no more");
+}
+
+/* From now on until a thread has seen that it does not, no call waits for it */
+static void
+virStorageTemplateClientHangs(virStorageTemplateClient *client)
+{
+    g_autoptr(GCancellable) calls = NULL;
+    virThread thread;
+
+    g_mutex_lock(&client->lock);
+    if (!client->hanging && virThreadCreateFull(&thread, false, virStorageTemplateProbe,
+                                                "template-probe", false, client) == 0) {
+        client->hanging = true;
+        calls = client->calls;
+        client->calls = g_cancellable_new();
+    }
+    g_mutex_unlock(&client->lock);
+    if (calls)
+        g_cancellable_cancel(calls);
+}
+
 static GDBusConnection *
 virStorageTemplateClientConnect(virStorageTemplateClient *client, gint64 deadline, GError **error)
 {
@@ -235,8 +173,10 @@ virStorageTemplateClientConnect(virStorageTemplateClient *client, gint64 deadlin
     g_mutex_lock(&client->connecting);
     connection = virStorageTemplateClientPeek(client);
     if (!connection && !virStorageTemplateClientFailedSince(client, start, error)) {
-        connection = virStorageTemplateClientGreet(client, deadline, &failure);
+        connection = virStorageTemplateReach(client->context, deadline, &failure);
         virStorageTemplateClientNote(client, connection, failure);
+        if (g_error_matches(failure, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
+            virStorageTemplateClientHangs(client);
         if (failure)
             g_propagate_error(error, failure);
     }
@@ -250,7 +190,7 @@ virStorageTemplateClientIsHanging(virStorageTemplateClient *client)
     bool hanging;
 
     g_mutex_lock(&client->lock);
-    hanging = g_get_monotonic_time() < client->hanging_until;
+    hanging = client->hanging;
     g_mutex_unlock(&client->lock);
     return hanging;
 }
@@ -262,38 +202,74 @@ virStorageTemplateClientMayAsk(virStorageTemplateClient *client)
     bool may;
 
     g_mutex_lock(&client->lock);
-    may = now >= client->hanging_until && now - client->asked >= ASK_INTERVAL_US;
+    may = !client->hanging && now - client->asked >= ASK_INTERVAL_US;
     if (may)
         client->asked = now;
     g_mutex_unlock(&client->lock);
     return may;
 }
 
+/* Returns: (transfer full) (nullable): to be cancelled when the helper hangs. NULL: it does */
+static GCancellable *
+virStorageTemplateClientBegin(virStorageTemplateClient *client, const char *method, GError **error)
+{
+    GCancellable *calls = NULL;
+
+    g_mutex_lock(&client->lock);
+    if (client->hanging)
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                    "virttemplated does not answer the call %s: it hangs; see 'systemctl status "
+                    "virttemplated'",
+                    method);
+    else
+        calls = g_object_ref(client->calls);
+    g_mutex_unlock(&client->lock);
+    return calls;
+}
+
+/* What it means that there was no answer. One call may take long: a helper that is well says hello
+ * all the same. */
+static void
+virStorageTemplateClientFailed(virStorageTemplateClient *client, GDBusConnection *connection,
+                               const char *method, GError **failure)
+{
+    if (g_error_matches(*failure, G_IO_ERROR, G_IO_ERROR_TIMED_OUT) &&
+        !virStorageTemplateAnswers(connection, HELLO_MS))
+        virStorageTemplateClientHangs(client);
+    if (g_error_matches(*failure, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
+        g_clear_error(failure);
+        g_set_error(failure, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "it hangs");
+    }
+    g_prefix_error(failure, "virttemplated does not answer the call %s: ", method);
+    virStorageTemplateClientNote(client, NULL, *failure);
+}
+
 static GVariant *
 virStorageTemplateClientTry(virStorageTemplateClient *client, const virStorageTemplateCall *call,
                             GVariant *arguments, GError **error)
 {
+    g_autoptr(GCancellable) calls = virStorageTemplateClientBegin(client, call->method, error);
     g_autoptr(GDBusConnection) connection = NULL;
     GVariant *reply;
     GError *failure = NULL;
 
+    if (!calls)
+        return NULL;
     connection = virStorageTemplateClientConnect(client, call->deadline, error);
     if (!connection)
         return NULL;
 
     reply = g_dbus_connection_call_with_unix_fd_list_sync(
-        connection, NULL, HELPER_PATH, HELPER_INTERFACE, call->method, arguments,
-        G_VARIANT_TYPE(call->reply_type), G_DBUS_CALL_FLAGS_NONE,
-        virStorageTemplateTimeoutMs(call->deadline), call->fds, NULL, NULL, &failure);
+        connection, NULL, VIR_STORAGE_TEMPLATE_PATH, VIR_STORAGE_TEMPLATE_INTERFACE, call->method,
+        arguments, G_VARIANT_TYPE(call->reply_type), G_DBUS_CALL_FLAGS_NONE,
+        virStorageTemplateTimeoutMs(call->deadline), call->fds, NULL, calls, &failure);
     if (reply) {
         virStorageTemplateClientNote(client, connection, NULL);
         return reply;
     }
     VIR_DEBUG("%s: %s", call->method, failure->message);
-    if (!g_dbus_error_is_remote_error(failure)) {
-        g_prefix_error(&failure, "virttemplated does not answer the call %s: ", call->method);
-        virStorageTemplateClientNote(client, NULL, failure);
-    }
+    if (!g_dbus_error_is_remote_error(failure))
+        virStorageTemplateClientFailed(client, connection, call->method, &failure);
     g_propagate_error(error, failure);
     return NULL;
 }

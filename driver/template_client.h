@@ -14,8 +14,8 @@ typedef enum {
     VIR_STORAGE_TEMPLATE_RETIRED = 16,
 } virStorageTemplateFlags;
 
-/* The time that one call of libvirt's may hold a pool's lock. Whatever runs under the lock takes
- * one deadline for all calls that it makes. */
+/* The time that one call of libvirt's may hold a pool's lock, and that it takes when the helper is
+ * away. Whatever runs under the lock takes one deadline for all calls that it makes. */
 #define VIR_STORAGE_TEMPLATE_BOUND_US (5 * G_USEC_PER_SEC)
 
 /** virStorageTemplateClientNew: Returns: (transfer full): a client, not connected yet */
@@ -56,8 +56,7 @@ bool virStorageTemplateClientCall(virStorageTemplateClient *client,
 /**
  * virStorageTemplateClientIsHanging:
  *
- * Returns: whether the helper was found hanging in the last seconds. Who can do without it
- * does, so that listing a thousand volumes does not wait a thousand times.
+ * Returns: whether the helper hangs. All calls to it fail at once until it answers again.
  */
 bool virStorageTemplateClientIsHanging(virStorageTemplateClient *client);
 
@@ -70,7 +69,7 @@ bool virStorageTemplateClientIsHanging(virStorageTemplateClient *client);
  */
 bool virStorageTemplateClientMayAsk(virStorageTemplateClient *client);
 
-/** virStorageTemplateDeadline: Returns: now and the bound, for calls under the pool's lock */
+/** virStorageTemplateDeadline: Returns: when an answer is due; a bit before the bound */
 gint64 virStorageTemplateDeadline(void);
 
 /** virStorageTemplateErrorIs: Returns: whether @error is the helper's virttemplate.Error.@name */

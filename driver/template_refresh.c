@@ -19,8 +19,6 @@ VIR_LOG_INIT("storage.template_refresh");
 
 /* The helper asks the store at a refresh, and waits for it no longer than this */
 #define STORE_WAIT_MS 2000
-/* For a helper that was found hanging a moment ago: enough to see that it is back */
-#define HANGING_WAIT_US (G_USEC_PER_SEC / 2)
 
 static void
 virStorageTemplateAddAll(virStorageTemplatePool *pool, GVariant *templates)
@@ -47,9 +45,7 @@ static bool
 virStorageTemplateListNew(virStoragePoolDef *def, virStorageTemplatePool *pool, GError **error)
 {
     virStorageTemplateClient *client = virStorageTemplateDriverGet()->client;
-    gint64 deadline = virStorageTemplateClientIsHanging(client)
-                          ? g_get_monotonic_time() + HANGING_WAIT_US
-                          : virStorageTemplateDeadline();
+    gint64 deadline = virStorageTemplateDeadline();
     virStorageTemplateCall call = {
         .method = "ListTemplates",
         .reply_type = "(a(ssttus)s)",
