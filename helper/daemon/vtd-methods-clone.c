@@ -15,6 +15,8 @@
 /* A clone that is being made gets its name within this time; so long its record counts although
  * there is no such file */
 #define PENDING_TIME (G_USEC_PER_SEC * 10)
+/* Records of clones after which those of deleted ones are looked for */
+#define TIDY_MIN 256
 /* What file systems allocate at least */
 #define OVERLAY_BLOCK ((gsize)4096)
 /* Clones that an error names */
@@ -151,6 +153,50 @@ check_capacity(const VtCatalogEntry *entry, uint64_t capacity, GError **error)
     return true;
 }
 
+/* Paths of clones that may still get their name; forgets the others */
+static gboolean
+is_over(gpointer path, gpointer pending, gpointer now)
+{
+    struct stat st;
+
+    return ((VtdPending *)pending)->until < *(gint64 *)now || stat(path, &st) == 0;
+}
+
+static bool
+find_clones(VtdTarget *target, VtPool *files, const VtDigest *index, bool prune, char ***ret_paths,
+            GError **error)
+{
+    const VtClonesQuery query = {.name = target->name,
+                                 .version = target->version,
+                                 .index = index,
+                                 .keep = target->pool->pending,
+                                 .prune = prune};
+    gint64 now = g_get_monotonic_time();
+
+    g_hash_table_foreach_remove(target->pool->pending, is_over, &now);
+    return vt_clones_list(files, &query, ret_paths, error);
+}
+
+/* A clone that is deleted leaves its record. Looking at all of them takes as long as there are
+ * clones, so it is done after as many have been made. */
+static void
+tidy_records(VtdTarget target, VtPool *files, const char *version)
+{
+    g_autoptr(GError) error = NULL;
+    g_auto(GStrv) paths = NULL;
+    VtDigest index;
+
+    if (++target.pool->recorded < MAX(target.pool->clones, TIDY_MIN))
+        return;
+    target.version = version;
+    target.pool->recorded = 0;
+    if (vt_pool_find_layer(files, target.name, version, &index, &error) &&
+        find_clones(&target, files, &index, true, &paths, &error))
+        target.pool->clones = g_strv_length(paths);
+    else
+        g_info("records of clones in '%s' stay: %s", target.target, error->message);
+}
+
 bool
 vtd_method_make_overlay(VtdCall *call, GError **error)
 {
@@ -188,6 +234,7 @@ vtd_method_make_overlay(VtdCall *call, GError **error)
         call, &target,
         &(const VtdCloned){VTD_CLONE_LINKED, local.entry->version, &local.entry->manifest, path});
     vtd_call_return(call, g_variant_new("(s)", backing));
+    tidy_records(target, files, local.entry->version);
     return true;
 }
 
@@ -287,30 +334,6 @@ resolve(VtdTarget *target, const VtCatalogEntry **ret_entry, GError **error)
     if (*ret_entry)
         target->version = (*ret_entry)->version;
     return true;
-}
-
-/* Paths of clones that may still get their name; forgets the others */
-static gboolean
-is_over(gpointer path, gpointer pending, gpointer now)
-{
-    struct stat st;
-
-    return ((VtdPending *)pending)->until < *(gint64 *)now || stat(path, &st) == 0;
-}
-
-static bool
-find_clones(VtdTarget *target, VtPool *files, const VtDigest *index, bool prune, char ***ret_paths,
-            GError **error)
-{
-    const VtClonesQuery query = {.name = target->name,
-                                 .version = target->version,
-                                 .index = index,
-                                 .keep = target->pool->pending,
-                                 .prune = prune};
-    gint64 now = g_get_monotonic_time();
-
-    g_hash_table_foreach_remove(target->pool->pending, is_over, &now);
-    return vt_clones_list(files, &query, ret_paths, error);
 }
 
 bool

@@ -16,6 +16,8 @@
  * @refusals_policy: when the policy was changed that refused them
  * @damaged: layers that verification found damaged: index digest, and what was found
  * @pending: clones that have no name yet: path, and a #VtdPending
+ * @recorded: clones since records were last tidied
+ * @clones: how many there were then, of the version that was looked at
  * @cancellable: ends a refresh
  * @failure: (nullable): why the last refresh failed; @failure_code: its #VtError
  */
@@ -34,6 +36,8 @@ typedef struct {
     gint64 refusals_policy;
     GHashTable *damaged;
     GHashTable *pending;
+    guint recorded;
+    guint clones;
     gint64 checked;
     gint64 failed;
     char *failure;

@@ -6,12 +6,13 @@
 #include <stdbool.h>
 
 /*
- * clone-loop from|backing COUNT POOL SOURCE_POOL SOURCE_VOLUME PREFIX
+ * clone-loop from|backing|cycle COUNT POOL SOURCE_POOL SOURCE_VOLUME PREFIX
  *
  * from:    virStorageVolCreateXMLFrom, what `virsh vol-create-from` calls
  * backing: virStorageVolCreateXML with a <backingStore>, what provisioning tools call
+ * cycle:   as from, and each clone is deleted before the next one is made
  *
- * Prints the microseconds of each clone, one a line. The volumes PREFIX-N.qcow2 stay.
+ * Prints the microseconds of each clone, one a line. The volumes PREFIX-N.qcow2 stay but for cycle.
  */
 typedef struct {
     virStoragePoolPtr pool;
@@ -19,6 +20,7 @@ typedef struct {
     char *source_path;
     unsigned long long capacity;
     const char *prefix;
+    bool deletes;
 } Loop;
 
 typedef virStorageVolPtr (*CloneFunc)(const Loop *loop, const char *name);
@@ -52,11 +54,15 @@ run(const Loop *loop, CloneFunc clone, guint count)
         g_autofree char *name = g_strdup_printf("%s-%u.qcow2", loop->prefix, i);
         gint64 start = g_get_monotonic_time();
         virStorageVolPtr volume = clone(loop, name);
+        bool deleted;
 
         if (!volume)
             return 1; /* libvirt has printed why */
         g_printf("%" G_GINT64_FORMAT "\n", g_get_monotonic_time() - start);
+        deleted = !loop->deletes || virStorageVolDelete(volume, 0) == 0;
         virStorageVolFree(volume);
+        if (!deleted)
+            return 1;
     }
     return 0;
 }
@@ -88,14 +94,16 @@ main(int argc, char **argv)
     int status = 1;
 
     if (argc != 7) {
-        g_fprintf(stderr, "usage: clone-loop from|backing COUNT POOL SOURCE_POOL VOLUME PREFIX\n");
+        g_fprintf(stderr,
+                  "usage: clone-loop from|backing|cycle COUNT POOL SOURCE_POOL VOLUME PREFIX\n");
         return 2;
     }
     connection = virConnectOpen(NULL);
     if (!connection)
         return 1;
+    loop.deletes = g_str_equal(argv[1], "cycle");
     if (open_source(connection, argv, &loop))
-        status = run(&loop, g_str_equal(argv[1], "from") ? clone_from : clone_backing,
+        status = run(&loop, g_str_equal(argv[1], "backing") ? clone_backing : clone_from,
                      (guint)g_ascii_strtoull(argv[2], NULL, 10));
     g_free(loop.source_path);
     g_clear_pointer(&loop.source, virStorageVolFree);
