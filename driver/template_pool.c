@@ -95,7 +95,8 @@ virStorageTemplateOnly(const char *text, const char *chars)
 virStorageTemplate *
 virStorageTemplatePoolAdd(virStorageTemplatePool *pool, const virStorageTemplate *entry)
 {
-    virStorageTemplate *copy;
+    virStorageTemplate *copy, *old;
+    char *key;
 
     if (!virStorageTemplateOnly(entry->name, NAME_CHARS) || entry->name[0] == '.' ||
         !virStorageTemplateOnly(entry->version, VERSION_CHARS))
@@ -105,7 +106,12 @@ virStorageTemplatePoolAdd(virStorageTemplatePool *pool, const virStorageTemplate
     *copy = *entry;
     copy->name = g_strdup(entry->name);
     copy->version = g_strdup(entry->version);
-    g_hash_table_replace(pool->templates, g_strconcat(copy->name, "@", copy->version, NULL), copy);
+    key = g_strconcat(copy->name, "@", copy->version, NULL);
+    /* One that is listed twice takes its name with it */
+    old = g_hash_table_lookup(pool->templates, key);
+    if (old && g_hash_table_lookup(pool->current, old->name) == old)
+        g_hash_table_remove(pool->current, old->name);
+    g_hash_table_replace(pool->templates, key, copy);
     if (copy->flags & VIR_STORAGE_TEMPLATE_CURRENT)
         g_hash_table_replace(pool->current, copy->name, copy);
     return copy;
