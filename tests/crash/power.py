@@ -11,6 +11,7 @@ next start must find all that a command had reported as done, and mend the rest 
 """
 import argparse
 import bisect
+import ctypes
 import random
 import shutil
 import struct
@@ -29,6 +30,17 @@ WRITE, FLUSH, ZEROS = range(3)
 SECTOR = 512
 # Of the writes after the last flush
 KEPT_SHARE, TORN_SHARE = 0.5, 0.1
+
+
+CLONE_NEWNS = 0x20000
+
+
+def leave_mounts():
+    """Whoever makes a mount namespace meanwhile would keep a file system of ours mounted in it, and
+    the next one has the same UUID"""
+    if ctypes.CDLL(None).unshare(CLONE_NEWNS) != 0:
+        raise OSError('unshare: needs root')
+    sh('mount', '--make-rprivate', '/')
 
 
 def sh(*command):
@@ -157,8 +169,8 @@ class Power:
 
     def check(self, position):
         world = self.world
-        here, gone = max((fact for fact in self.facts if fact[0] <= position),
-                         key=lambda fact: fact[0])[1:]
+        # Of two at one position the later one
+        here, gone = [fact for fact in self.facts if fact[0] <= position][-1][1:]
         world.up()
         world.settle()
         listed = world.ask('list', '--pool', str(world.pool))['templates']
@@ -242,6 +254,7 @@ def main():
     parser.add_argument('--points', type=int, default=40)
     parser.add_argument('--seed', type=int, default=1)
     options = parser.parse_args()
+    leave_mounts()
     adopt_orphans()
     world = World(options.build)
     systems = options.fs or ['ext4']
