@@ -103,7 +103,7 @@ run(const VtcVerb *self, char **argv, GError **error)
     const GOptionEntry entries[] = {
         {"cancel", 0, 0, G_OPTION_ARG_INT64, &cancel, "Cancel one instead of listing them", "JOB"},
         {"follow", 0, 0, G_OPTION_ARG_NONE, &follow,
-         "Show jobs as they go on: all of them, or JOB until it ends", NULL},
+         "Show jobs as they go on: all, or JOB until it ends", NULL},
         {"json", 'j', 0, G_OPTION_ARG_NONE, &json, "Print JSON", NULL},
         VTC_SOCKET_ENTRIES(helper),
         {NULL},

@@ -56,7 +56,7 @@ run(const VtcVerb *self, char **argv, GError **error)
     gboolean wants_serve = FALSE;
     const GOptionEntry entries[] = {
         {"serve", 0, 0, G_OPTION_ARG_NONE, &wants_serve,
-         "Answer the client on stdin and stdout, who may speak HTTP", NULL},
+         "Answer a client on stdin and stdout, who may speak HTTP", NULL},
         VTC_SOCKET_ENTRIES(helper),
         {NULL},
     };

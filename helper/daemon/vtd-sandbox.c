@@ -39,8 +39,8 @@
 #define MEMORY_OF_LAYERS (4 * GIB)
 /* 160 MiB are measured; and the largest document twice, while it is received */
 #define MEMORY_OF_DOCUMENTS (4 * GIB)
-/* 340 MiB are measured, most of it libraries and addresses of two threads; an upload of 64 MiB is
- * in memory twice, and its image once */
+/* Libraries and two threads, which are mostly addresses; an upload of 64 MiB is in memory twice,
+ * and its image once */
 #define MEMORY_OF_IMAGES (1 * GIB)
 
 /* Resolver, certificates, settings of OpenSSL. /run: where /etc/resolv.conf may lead */

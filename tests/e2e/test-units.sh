@@ -45,13 +45,11 @@ stop_worker_units() {
     rm -f $SOCKETS/*
 }
 
-# helper_as_unit: with the options and capabilities of its unit from now on
-helper_as_unit() {
+# With no more than the capabilities of the unit
+as_unit() {
     local set
     set=$(setting virttemplated.service CapabilityBoundingSet | tr 'A-Z ' 'a-z,' | sed 's/cap_/+/g')
-    HELPER_RUN=(setpriv --no-new-privs --inh-caps=-all "--bounding-set=-all,$set")
-    # shellcheck disable=SC2207 # a list of words
-    HELPER_OPTIONS=($(setting virttemplated.service ExecStart | cut -d' ' -f2-))
+    exec setpriv --no-new-privs --inh-caps=-all "--bounding-set=-all,$set" "$@"
 }
 
 # workers: pids of those of a pull, a copy or an upload; the next seed worker waits
@@ -72,7 +70,8 @@ make_image 64M one.img
 make_store "$STORE" golden.key
 publish "$STORE" golden.key one.img debian@1.0.0
 start_worker_units
-helper_as_unit
+# shellcheck disable=SC2207 # a list of words
+HELPER_OPTIONS=($(setting virttemplated.service ExecStart | cut -d' ' -f2-))
 start_helper "${HELPER_OPTIONS[@]}"
 start_virtlogd
 start_libvirtd
@@ -112,17 +111,18 @@ define_pool layout "oci:$PWD/layout"
 virt-template pull other@1.0.0 --pool layout
 
 step "cancelled: even workers that do not listen are gone"
-publish "$STORE" golden.key one.img slow@1.0.0
+make_image 64M two.img 2
+publish "$STORE" golden.key two.img slow@1.0.0
 virsh pool-refresh templates
 stop_helper
 start_helper "${HELPER_OPTIONS[@]}" --limit-rate 100K
 virt-template pull --detach slow@1.0.0 --pool templates
-wait_until 20 pgrep -x unpack-worker || fail "no unpack worker was started"
+wait_until 60 pgrep -x unpack-worker || fail "no unpack worker was started"
 # shellcheck disable=SC2046 # one or more
 kill -STOP $(workers)
 virt-template jobs --cancel "$(virt-template jobs --json |
     jq '[.. | objects | select(.state? == "running")][0].id')"
-wait_until 20 no_workers_left || fail "workers are left: $(workers)"
+wait_until 60 no_workers_left || fail "workers are left: $(workers)"
 
 step "a worker of another version says so, and gives no hand to a daemon"
 cat >stranger.py <<'END'
