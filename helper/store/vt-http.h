@@ -9,8 +9,8 @@
 /* performance.md: 4 to 8 ranges in flight fill a link; more only burdens the registry */
 #define VT_HTTP_CONNECTIONS     8
 #define VT_HTTP_CONNECTIONS_MAX 32
-/* Of a transfer that brings less than 1 KiB/s. libcurl looks at the last 5 s, so two such attempts are
- * over within a minute */
+/* Of a transfer that brings less than 1 KiB/s. libcurl looks at the last 5 s, so two such
+ * attempts are over within a minute */
 #define VT_HTTP_PATIENCE_S 20
 
 /**
