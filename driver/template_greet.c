@@ -165,5 +165,5 @@ virStorageTemplateAnswers(GDBusConnection *connection, int timeoutMs)
         connection, NULL, VIR_STORAGE_TEMPLATE_PATH, VIR_STORAGE_TEMPLATE_INTERFACE, "Hello", NULL,
         NULL, G_DBUS_CALL_FLAGS_NONE, timeoutMs, NULL, &error);
 
-    return !g_error_matches(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
+    return reply || !g_error_matches(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
 }
