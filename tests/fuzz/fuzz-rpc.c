@@ -10,6 +10,7 @@
 #include "vt-fs.h"
 #include "vtd-interface.h"
 #include "vtd-methods.h"
+#include "vtd-monitor.h"
 #include "vtd-server.h"
 
 #include <fcntl.h>
@@ -109,10 +110,11 @@ set_up(void)
     world.target = g_build_filename(world.folder, "pool", NULL);
     path = g_build_filename(world.folder, "sock", NULL);
     g_assert_cmpint(g_mkdir(world.target, 0700), ==, 0);
-    world.config = (VtdConfig){.run_dir = world.folder,
-                               .state_dir = g_build_filename(world.folder, "state", NULL),
-                               .policy_file = g_build_filename(world.folder, "policy.json", NULL),
-                               .workers = {.program_dir = "/nonexistent", .tries = 1}};
+    world.config = (VtdConfig){
+        .run_dir = world.folder,
+        .state_dir = g_build_filename(world.folder, "state", NULL),
+        .policy_file = g_build_filename(world.folder, "policy.json", NULL),
+        .workers = {.program_dir = "/nonexistent", .tries = 1, .monitor = vtd_monitor_new()}};
     vtd_daemon_new(&world.config, &world.daemon, &error);
     g_assert_no_error(error);
     g_assert_true(vtd_memfd("overlay", NULL, &world.file_fd, NULL));
