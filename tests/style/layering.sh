@@ -130,14 +130,14 @@ include_only() {
 }
 
 tests='tests/(unit|fuzz|bench|crash)/.*'
-include_only 'openssl/' "helper/store/vt-(openssl|digest|hash|sha256|key|sign|signature|verify|trust|cosign|http-tls).*|$tests"
-include_only 'curl/' "helper/store/vt-(http|fetch|curl).*|$tests"
-include_only 'zstd' "helper/store/vt-(zstd|encode|unpack|frame).*|$tests"
-include_only 'sqlite3' "helper/store/vt-(state|db|sqlite).*|$tests"
-include_only 'yaml' "helper/core/vt-yaml.*|$tests"
-include_only 'lib(isofs|burn)/' "helper/store/vt-iso.*|$tests"
+include_only 'openssl/' "helper/store/[a-z]+/vt-(openssl|digest|hash|sha256|key|sign|signature|verify|trust|cosign|http-tls).*|$tests"
+include_only 'curl/' "helper/store/[a-z]+/vt-(http|fetch|curl).*|$tests"
+include_only 'zstd' "helper/store/[a-z]+/vt-(zstd|encode|unpack|frame).*|$tests"
+include_only 'sqlite3' "helper/store/[a-z]+/vt-(state|db|sqlite).*|$tests"
+include_only 'yaml' "helper/core/value/vt-yaml.*|$tests"
+include_only 'lib(isofs|burn)/' "helper/store/guest/vt-iso.*|$tests"
 include_only 'jansson' "helper/(core|store|cli)/.*|$tests"
-include_only 'archive' "helper/cli/vtc-initramfs.*|helper/store/vt-upload.c|$tests"
+include_only 'archive' "helper/cli/image/vtc-initramfs.*|helper/store/guest/vt-upload.c|$tests"
 include_only 'gio/|glib/gstdio|unistd|fcntl|sys/socket' \
     "helper/(store|daemon|cli|hook|session)/.*|driver/.*|$tests"
 include_only 'libvirt/|virterror' "driver/.*|helper/cli/.*|$tests"
