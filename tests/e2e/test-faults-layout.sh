@@ -109,7 +109,7 @@ keep_replacing() {
     local path=$1
     cp "$path" keep
     head -c "$(stat -c %s "$path")" /dev/zero >zeros
-    while :; do
+    while [ -e replacing ]; do
         cp zeros "$path.new"
         mv "$path.new" "$path"
         cp keep "$path.new"
@@ -156,6 +156,7 @@ refuses 'cannot open the store|not an OCI layout' rm -r "$LAYOUT"
 
 step "files that change while they are read: the right template, or an error, and nothing between"
 for kind in frames index manifest; do
+    : >replacing
     keep_replacing "$(blob $kind)" &
     changer=$!
     for _ in 1 2 3 4 5; do
@@ -167,7 +168,9 @@ for kind in frames index manifest; do
             [ ! -e $POOL/debian@1.0.0.qcow2 ] || fail "the template stands under its usable name"
         fi
     done
-    stop_pid $changer
+    # Killed, it would leave a program that goes on for a moment
+    rm replacing
+    wait $changer
     restore
     virt-template pull --quiet debian@1.0.0
     is_right

@@ -30,6 +30,13 @@ for file in $(all_files | grep -E '\.md$'); do
     done
 done
 
+# What a document says is shown by a test is one that exists
+tests=$(all_files | sed -n 's|^tests/.*/||p')
+# shellcheck disable=SC2016 # the quotes of Markdown
+for test in $(grep -ohE '`[a-z0-9-]+\.(sh|c|py)`' docs/threat-model.md | tr -d '`' | sort -u); do
+    grep -qxF "$test" <<<"$tests" || refuse "docs/threat-model.md: there is no test $test"
+done
+
 # The way to every manual starts in README, and it is built and installed
 for file in $(all_files | grep -E '^docs/man/.*\.rst$'); do
     page=$(basename "$file" .rst)
