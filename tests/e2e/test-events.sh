@@ -146,7 +146,12 @@ mv away "$REGISTRY_DIR/docker"
 
 step "store away"
 stop_registry
-virsh pool-refresh templates
+# Half a minute after it was asked last it is asked again
+tells_away() {
+    virsh --quiet pool-refresh templates
+    has_event store-away "$@"
+}
+wait_until 60 tells_away .VIRT_TEMPLATE_POOL || fail "no store-away event"
 event store-away ".VIRT_TEMPLATE_POOL == \"$POOL\" and .VIRT_TEMPLATE_REASON == \"network\""
 start_registry auth
 

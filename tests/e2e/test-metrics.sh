@@ -56,7 +56,12 @@ step "a pool: its catalog, when that expires, and that the store is there"
 start_libvirtd
 define_dir_pool default
 define_pool templates "$STORE"
-scrape
+# The directory is measured beside the first answers
+measured() {
+    scrape
+    [ -n "$(value 'local_versions{pool="templates"}')" ]
+}
+wait_until 20 measured || fail "the pool's directory is not measured"
 is 'catalog_serial{pool="templates"}' 3
 is 'catalog_trusted{pool="templates"}' 1
 is 'store_up{pool="templates"}' 1

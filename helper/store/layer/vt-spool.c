@@ -22,12 +22,15 @@ open_in(const char *path, int *ret_fd)
 bool
 vt_spool_open(int *ret_fd, GError **error)
 {
-    int fd;
+    return open_in(g_getenv("TMPDIR"), ret_fd) || open_in(SPOOL_DIR, ret_fd) ||
+           vt_spool_in_memory(ret_fd, error);
+}
 
-    if (open_in(g_getenv("TMPDIR"), ret_fd) || open_in(SPOOL_DIR, ret_fd))
-        return true;
-    /* A sandboxed worker has no directory at all */
-    fd = memfd_create("vt-spool", MFD_CLOEXEC);
+bool
+vt_spool_in_memory(int *ret_fd, GError **error)
+{
+    const int fd = memfd_create("vt-spool", MFD_CLOEXEC);
+
     if (fd < 0)
         return vt_throw_errno(error, errno, "cannot make a temporary file");
     *ret_fd = fd;

@@ -10,3 +10,6 @@
  *   is closed; in memory where neither directory can be written
  */
 bool vt_spool_open(int *ret_fd, GError **error);
+
+/** vt_spool_in_memory: As vt_spool_open(), for a worker, which may open no file to write */
+bool vt_spool_in_memory(int *ret_fd, GError **error);

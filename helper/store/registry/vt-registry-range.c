@@ -16,9 +16,9 @@
  * wait.
  *
  * A server that does not know Range, or a proxy that is just filling its cache, answers 200 with
- * the whole blob. The first job to which this happens writes that answer into a spool file; the
- * other jobs of the blob wait for it and are then read from the file. Some spool files are kept,
- * since the next ranges are mostly of the same blobs.
+ * the whole blob. The first job to which this happens writes that answer into a spool; the other
+ * jobs of the blob wait for it and are then read from that. It is in memory, as a worker may write
+ * no file. Some spools are kept, since the next ranges are mostly of the same blobs.
  */
 
 /* Less than this is not progress: a server that gives a byte and hangs up will not get better */
@@ -104,7 +104,7 @@ spool_new(VtRangeQueue *queue, const char *digest, GError **error)
     vt_autofd fd = -1;
     Spool *spool;
 
-    if (!vt_spool_open(&fd, error))
+    if (!vt_spool_in_memory(&fd, error))
         return NULL;
     for (guint i = 0; i < queue->spools->len && queue->spools->len >= SPOOLS_MAX;) {
         spool = g_ptr_array_index(queue->spools, i);
