@@ -77,6 +77,7 @@ is worker_failures_total 0
 
 step "a fetch, clones, an eviction: counted, and the disk that they take"
 received=$(virt-template pull debian@1.0.0 >/dev/null; virt-template jobs --json | jq '.jobs[0].received')
+sleep 1.1  # so long what was measured counts as new
 scrape
 is fetched_bytes_total "$received"
 is 'jobs_ended_total{kind="fetch",outcome="done"}' 1
@@ -92,7 +93,7 @@ virsh vol-create-from default full.xml debian@1.0.0.qcow2 --inputpool templates
 virt-template pull debian@2.0.0
 virt-template evict debian@2.0.0
 virt-template verify debian@1.0.0
-sleep 1.1  # so long what was measured counts as new
+sleep 1.1
 scrape
 is 'clones_total{kind="linked"}' 2
 is 'clones_total{kind="copy"}' 1
