@@ -37,9 +37,10 @@ bool vt_pool_lock(VtPool *pool, bool wait, int *ret_fd, GError **error);
  *  closed. @replace: also if there is one already */
 bool vt_pool_name_layer(VtPool *pool, const VtPoolLayer *layer, bool replace, GError **error);
 
-/** vt_pool_seal: Seals a layer under one of its names. @ret_reason: (out) (transfer full)
- * (nullable) */
-void vt_pool_seal(int dir_fd, const char *name, VtSeal *ret_seal, char **ret_reason);
+/** vt_pool_seal: Seals a layer under one of its names; @error: it cannot be opened. @ret_reason:
+ * (out) (transfer full) (nullable): why nothing seals it, which is no error */
+bool vt_pool_seal(int dir_fd, const char *name, VtSeal *ret_seal, char **ret_reason,
+                  GError **error);
 /** vt_pool_unseal: So that it can get another name, or lose this one */
 bool vt_pool_unseal(int dir_fd, const char *name, GError **error);
 

@@ -77,8 +77,9 @@ rename_versions(VtPool *pool, const VtDigest *index, const struct stat *old, GHa
 }
 
 /* Under all its names */
-static void
-seal_layer(VtPool *pool, const VtDigest *index, const struct stat *now, GHashTable *volumes)
+static bool
+seal_layer(VtPool *pool, const VtDigest *index, const struct stat *now, GHashTable *volumes,
+           GError **error)
 {
     char file[VT_POOL_FILE_MAX];
     g_autofree char *reason = NULL;
@@ -87,14 +88,18 @@ seal_layer(VtPool *pool, const VtDigest *index, const struct stat *now, GHashTab
     struct stat st;
     VtSeal seal;
 
-    vt_pool_seal(pool->layers_fd, vt_pool_file(index, VT_VOLUME_SUFFIX, file), &seal, &reason);
+    if (!vt_pool_seal(pool->layers_fd, vt_pool_file(index, VT_VOLUME_SUFFIX, file), &seal, &reason,
+                      error))
+        return false;
     g_hash_table_iter_init(&iter, volumes);
     while (g_hash_table_iter_next(&iter, &volume, NULL)) {
         if (fstatat(pool->target_fd, volume, &st, AT_SYMLINK_NOFOLLOW) < 0 || !same_file(&st, now))
             continue;
         g_clear_pointer(&reason, g_free);
-        vt_pool_seal(pool->target_fd, volume, &seal, &reason);
+        if (!vt_pool_seal(pool->target_fd, volume, &seal, &reason, error))
+            return false;
     }
+    return true;
 }
 
 /* From <hex>.old on */
@@ -118,10 +123,10 @@ finish(VtPool *pool, const VtDigest *index, GError **error)
         (!same_file(&now, &old) && !rename_versions(pool, index, &old, volumes, error)) ||
         !sync_dirs(pool, error))
         return false;
+    /* Before the seal: it may be a name of the same file */
     if (unlinkat(pool->partial_fd, name, 0) < 0)
         return vt_throw_errno(error, errno, "cannot remove the damaged layer '%s'", name);
-    seal_layer(pool, index, &now, volumes);
-    return sync_dirs(pool, error);
+    return seal_layer(pool, index, &now, volumes, error) && sync_dirs(pool, error);
 }
 
 /* The layer's file, if there is one, gets the name <hex>.old */
@@ -163,9 +168,9 @@ replace(VtPool *pool, const VtPoolLayer *layer, GError **error)
         return false;
     if (any)
         return finish(pool, &layer->index, error);
-    vt_pool_seal(pool->layers_fd, vt_pool_file(&layer->index, VT_VOLUME_SUFFIX, file), &seal,
-                 &reason);
-    return sync_dirs(pool, error);
+    return vt_pool_seal(pool->layers_fd, vt_pool_file(&layer->index, VT_VOLUME_SUFFIX, file), &seal,
+                        &reason, error) &&
+           sync_dirs(pool, error);
 }
 
 guint

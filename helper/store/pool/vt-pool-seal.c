@@ -19,17 +19,15 @@ open_name(int dir_fd, const char *name)
     return openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 }
 
-void
-vt_pool_seal(int dir_fd, const char *name, VtSeal *ret_seal, char **ret_reason)
+bool
+vt_pool_seal(int dir_fd, const char *name, VtSeal *ret_seal, char **ret_reason, GError **error)
 {
     vt_autofd fd = open_name(dir_fd, name);
 
-    if (fd >= 0) {
-        vt_seal_apply(fd, ret_seal, ret_reason);
-        return;
-    }
-    *ret_seal = VT_SEAL_NONE;
-    *ret_reason = g_strdup(g_strerror(errno));
+    if (fd < 0)
+        return vt_throw_errno(error, errno, "cannot open '%s' to seal it", name);
+    vt_seal_apply(fd, ret_seal, ret_reason);
+    return true;
 }
 
 bool
@@ -61,8 +59,7 @@ reseal(VtPool *pool, int dir_fd, const char *name)
     if (is_sealed(dir_fd, name) || !vt_pool_lock(pool, true, &lock, NULL) ||
         is_sealed(dir_fd, name))
         return;
-    vt_pool_seal(dir_fd, name, &seal, &reason);
-    if (!vt_seal_holds(seal))
+    if (vt_pool_seal(dir_fd, name, &seal, &reason, NULL) && !vt_seal_holds(seal))
         g_info("'%s' in '%s' is not sealed: %s", name, pool->target, reason);
 }
 

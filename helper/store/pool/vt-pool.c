@@ -408,19 +408,20 @@ sync_names(VtPool *pool, GError **error)
     return true;
 }
 
-/* The base first, and each under all its names; what is told is about the version */
-static void
-seal_layers(VtPool *pool, const VtPoolCommit *commit, const char *volume, VtSeal *ret_seal,
-            char **ret_reason)
+/* The base first */
+static bool
+seal_layers(VtPool *pool, const VtPoolCommit *commit, GError **error)
 {
     for (guint i = 0; i < commit->layer_count; i++) {
         g_autofree char *reason = NULL;
         char file[VT_POOL_FILE_MAX];
+        VtSeal seal;
 
         vt_pool_file(&commit->layers[i].index, VT_VOLUME_SUFFIX, file);
-        vt_pool_seal(pool->layers_fd, file, ret_seal, &reason);
+        if (!vt_pool_seal(pool->layers_fd, file, &seal, &reason, error))
+            return false;
     }
-    vt_pool_seal(pool->target_fd, volume, ret_seal, ret_reason);
+    return true;
 }
 
 bool
@@ -438,10 +439,10 @@ vt_pool_commit(VtPool *pool, const VtPoolCommit *commit, VtSeal *ret_seal, char 
     vt_pool_file(&top->index, VT_VOLUME_SUFFIX, file);
     /* Sealed last: what is not sealed and has no version is known to be the rest of an attempt */
     if (write_documents(pool, commit, error) && name_layers(pool, commit, error) &&
-        name_version(pool, file, volume, error) && sync_names(pool, error)) {
-        seal_layers(pool, commit, volume, ret_seal, ret_reason);
+        name_version(pool, file, volume, error) && sync_names(pool, error) &&
+        seal_layers(pool, commit, error) &&
+        vt_pool_seal(pool->target_fd, volume, ret_seal, ret_reason, error))
         return true;
-    }
     vt_pool_tidy(pool);
     return false;
 }
@@ -532,9 +533,9 @@ vt_pool_end_evict(VtPool *pool, const VtDigest *index, GError **error)
     if (unlinkat(pool->partial_fd, vt_pool_file(index, VT_POOL_GONE, gone), 0) < 0)
         return vt_throw_errno(error, errno, "cannot remove '%s'", gone);
     /* Others need it: sealed again, as a flag is the file's and not the name's */
-    if (vt_pool_has_layer(pool, index))
-        vt_pool_seal(pool->layers_fd, vt_pool_file(index, VT_VOLUME_SUFFIX, file), &seal, &reason);
-    return true;
+    return !vt_pool_has_layer(pool, index) ||
+           vt_pool_seal(pool->layers_fd, vt_pool_file(index, VT_VOLUME_SUFFIX, file), &seal,
+                        &reason, error);
 }
 
 /* The version's name becomes <hex>.gone, by which an eviction that was interrupted is known */
