@@ -357,6 +357,9 @@ def main():
             points = harness.measure(operation)
             for role in operation.roles:
                 for action, group in ACTIONS.items():
+                    # A job that is taken up and meets an error ends as failed, as any other does
+                    if operation.traced == 'start' and action not in ('kill', 'short'):
+                        continue
                     wanted = [p for p in points if p.role == role and group in p.groups]
                     if not wanted or options.role not in (None, role):
                         continue
