@@ -133,15 +133,23 @@ is_temporary(const char *name)
            g_str_has_suffix(name, TEMPORARY_SUFFIX);
 }
 
-void
-vt_fs_sweep(int dir_fd)
+DIR *
+vt_fs_read_dir(int dir_fd)
 {
     int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    const struct dirent *entry;
 
     if (!dir)
         vt_close_fd(&fd);
+    return dir;
+}
+
+void
+vt_fs_sweep(int dir_fd)
+{
+    DIR *dir = vt_fs_read_dir(dir_fd);
+    const struct dirent *entry;
+
     while (dir && (entry = readdir(dir))) {
         if (is_temporary(entry->d_name))
             unlinkat(dir_fd, entry->d_name, 0);

@@ -4,6 +4,7 @@
 
 #include "vt-error.h"
 
+#include <dirent.h>
 #include <stdint.h>
 
 #include <sys/types.h>
@@ -59,6 +60,9 @@ bool vt_fs_tmpfile(int dir_fd, mode_t mode, int *ret_fd, GError **error);
  * durable. Never replaces: %VT_ERROR_EXISTS.
  */
 bool vt_fs_link_tmpfile(int fd, int dir_fd, const char *name, GError **error);
+
+/** vt_fs_read_dir: Returns: (nullable): the entries of an open directory; errno says why not */
+DIR *vt_fs_read_dir(int dir_fd);
 
 /** vt_fs_sweep: Removes from a directory what vt_fs_replace() of any name left when it was
  *  interrupted; the caller knows that none goes on there now */

@@ -105,16 +105,12 @@ vt_upload_list(const char *target, GPtrArray **ret_names, GError **error)
     const struct dirent *entry;
     bool ok = true;
     DIR *dir;
-    int fd;
 
     if (!open_dirs(target, &dir_fd, &records_fd, error))
         return false;
-    fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    dir = fd < 0 ? NULL : fdopendir(fd);
-    if (!dir) {
-        vt_close_fd(&fd);
+    dir = vt_fs_read_dir(dir_fd);
+    if (!dir)
         return vt_throw_errno(error, errno, "cannot list '%s'", target);
-    }
     while (ok && (entry = readdir(dir)))
         ok = take_name(dir_fd, records_fd, entry->d_name, names, error);
     closedir(dir);

@@ -300,15 +300,12 @@ look_at_record(VtPool *pool, Search *search, const char *record, const char *pre
 static bool
 look_at_records(VtPool *pool, Search *search, const char *prefix, GHashTable *keep, GError **error)
 {
-    int fd = openat(pool->clones_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     g_autoptr(GPtrArray) records = g_ptr_array_new_with_free_func(g_free);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    DIR *dir = vt_fs_read_dir(pool->clones_fd);
     const struct dirent *entry;
 
-    if (!dir) {
-        vt_close_fd(&fd);
+    if (!dir)
         return vt_throw(error, VT_ERROR_FAILED, "cannot list the clones of '%s'", pool->target);
-    }
     while ((entry = readdir(dir)))
         if (entry->d_name[0] != '.')
             g_ptr_array_add(records, g_strdup(entry->d_name));

@@ -131,7 +131,7 @@ names_parent(VtPool *pool, const char *file, const VtDigest *parent, bool *ret_n
 static bool
 has_child(VtPool *pool, const VtDigest *index, bool *ret_has, GError **error)
 {
-    DIR *dir = vt_pool_read_dir(pool->layers_fd);
+    DIR *dir = vt_fs_read_dir(pool->layers_fd);
     const struct dirent *entry;
     bool found = false, ok = true;
 

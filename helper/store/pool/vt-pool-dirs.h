@@ -4,8 +4,6 @@
 
 #include "vt-pool.h"
 
-#include <dirent.h>
-
 struct VtPool {
     char *target;
     int target_fd;
@@ -25,9 +23,6 @@ const char *vt_pool_file(const VtDigest *digest, const char *suffix, char buffer
 
 /** vt_pool_parse_file: @name: "<64 hex>SUFFIX". Returns: whether it is such a name */
 bool vt_pool_parse_file(const char *name, const char *suffix, VtDigest *ret_digest);
-
-/** vt_pool_read_dir: Returns: (nullable): the entries of an open directory; errno says why not */
-DIR *vt_pool_read_dir(int dir_fd);
 
 /** vt_pool_lock: The lock on .layers is given back when @ret_fd is closed. Sealing under it may
  * take a while: only a job's thread waits for it. %VT_ERROR_BUSY */
@@ -51,16 +46,19 @@ bool vt_pool_unseal(int dir_fd, const char *name, GError **error);
 /* What was the name of a version, in .partial, while what nobody needs any more is removed */
 #define VT_POOL_GONE ".gone"
 
-/** vt_pool_end_replace: Ends interrupted repairs; the caller has the lock on .layers. Returns: how
- *  many */
-guint vt_pool_end_replace(VtPool *pool);
+/** vt_pool_end_replace: Ends the repair of the layer @index, whose old file is <hex>.old; the
+ * caller has the lock on .layers */
+bool vt_pool_end_replace(VtPool *pool, const VtDigest *index, GError **error);
+/** vt_pool_end_repairs: vt_pool_end_replace() of all that were interrupted. Returns: how many */
+guint vt_pool_end_repairs(VtPool *pool);
 
 /** vt_pool_end_evict: Ends the removal of a version with the layer @index that has become
  *  <hex>.gone; the caller has the lock on .layers */
 bool vt_pool_end_evict(VtPool *pool, const VtDigest *index, GError **error);
 
-/** vt_pool_tidy: Removes what an interrupted or failed attempt left, and seals what it did not; the
- *  caller has the lock on .layers. Returns: how many evictions were brought to their end */
+/** vt_pool_tidy: Ends repairs and evictions, removes what else an interrupted or failed attempt
+ * left, and seals what it did not; the caller has the lock on .layers. Returns: how many were ended
+ */
 guint vt_pool_tidy(VtPool *pool);
 
 /** vt_pool_drop_manifest: Removes the documents of a version */

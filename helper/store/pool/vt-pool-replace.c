@@ -102,9 +102,8 @@ seal_layer(VtPool *pool, const VtDigest *index, const struct stat *now, GHashTab
     return true;
 }
 
-/* From <hex>.old on */
-static bool
-finish(VtPool *pool, const VtDigest *index, GError **error)
+bool
+vt_pool_end_replace(VtPool *pool, const VtDigest *index, GError **error)
 {
     g_autoptr(GHashTable) volumes = NULL;
     char name[VT_POOL_FILE_MAX];
@@ -167,33 +166,10 @@ replace(VtPool *pool, const VtPoolLayer *layer, GError **error)
         !vt_pool_name_layer(pool, layer, true, error))
         return false;
     if (any)
-        return finish(pool, &layer->index, error);
+        return vt_pool_end_replace(pool, &layer->index, error);
     return vt_pool_seal(pool->layers_fd, vt_pool_file(&layer->index, VT_VOLUME_SUFFIX, file), &seal,
                         &reason, error) &&
            sync_dirs(pool, error);
-}
-
-guint
-vt_pool_end_replace(VtPool *pool)
-{
-    DIR *dir = vt_pool_read_dir(pool->partial_fd);
-    const struct dirent *entry;
-    guint count = 0;
-
-    while (dir && (entry = readdir(dir))) {
-        g_autoptr(GError) error = NULL;
-        VtDigest index;
-
-        if (!vt_pool_parse_file(entry->d_name, VT_POOL_OLD, &index))
-            continue;
-        if (finish(pool, &index, &error))
-            count++;
-        else
-            g_warning("an interrupted repair in '%s': %s", pool->target, error->message);
-    }
-    if (dir)
-        closedir(dir);
-    return count;
 }
 
 bool
@@ -203,10 +179,9 @@ vt_pool_replace(VtPool *pool, const VtPoolLayer *layers, guint count, GError **e
 
     if (!vt_pool_dirs(pool, true, error) || !vt_pool_lock(pool, true, &lock, error))
         return false;
-    vt_pool_end_replace(pool);
+    vt_pool_end_repairs(pool);
     for (guint i = 0; i < count; i++) {
         if (!replace(pool, &layers[i], error)) {
-            vt_pool_end_replace(pool);
             vt_pool_tidy(pool);
             return false;
         }

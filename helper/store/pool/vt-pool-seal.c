@@ -67,8 +67,7 @@ reseal(VtPool *pool, int dir_fd, const char *name)
 static void
 reseal_layers(VtPool *pool, GHashTable *inodes)
 {
-    const int fd = openat(pool->layers_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    DIR *dir = vt_fs_read_dir(pool->layers_fd);
     const struct dirent *entry;
 
     while (dir && (entry = readdir(dir))) {

@@ -34,7 +34,7 @@
 static void
 remove_new(VtPool *pool)
 {
-    DIR *dir = vt_pool_read_dir(pool->partial_fd);
+    DIR *dir = vt_fs_read_dir(pool->partial_fd);
     const struct dirent *entry;
     VtDigest index;
 
@@ -46,10 +46,12 @@ remove_new(VtPool *pool)
         closedir(dir);
 }
 
+/* Ends what <hex>SUFFIX in .partial tells of. Returns: how many */
 static guint
-end_evictions(VtPool *pool)
+end_all(VtPool *pool, const char *suffix,
+        bool (*end)(VtPool *pool, const VtDigest *index, GError **error), const char *what)
 {
-    DIR *dir = vt_pool_read_dir(pool->partial_fd);
+    DIR *dir = vt_fs_read_dir(pool->partial_fd);
     const struct dirent *entry;
     guint count = 0;
 
@@ -57,12 +59,12 @@ end_evictions(VtPool *pool)
         g_autoptr(GError) error = NULL;
         VtDigest index;
 
-        if (!vt_pool_parse_file(entry->d_name, VT_POOL_GONE, &index))
+        if (!vt_pool_parse_file(entry->d_name, suffix, &index))
             continue;
-        if (vt_pool_end_evict(pool, &index, &error))
+        if (end(pool, &index, &error))
             count++;
         else
-            g_warning("an interrupted eviction in '%s': %s", pool->target, error->message);
+            g_warning("an interrupted %s in '%s': %s", what, pool->target, error->message);
     }
     if (dir)
         closedir(dir);
@@ -83,7 +85,7 @@ typedef struct {
 static void
 find_layers(VtPool *pool, GHashTable *layers)
 {
-    DIR *dir = vt_pool_read_dir(pool->layers_fd);
+    DIR *dir = vt_fs_read_dir(pool->layers_fd);
     const struct dirent *entry;
 
     while (dir && (entry = readdir(dir))) {
@@ -175,7 +177,7 @@ settle_layers(VtPool *pool)
 static void
 remove_indexes(VtPool *pool)
 {
-    DIR *dir = vt_pool_read_dir(pool->layers_fd);
+    DIR *dir = vt_fs_read_dir(pool->layers_fd);
     const struct dirent *entry;
     VtDigest index;
 
@@ -222,7 +224,7 @@ is_left(VtPool *pool, const char *file, VtDigest *ret_manifest)
 static void
 remove_manifests(VtPool *pool)
 {
-    DIR *dir = vt_pool_read_dir(pool->manifests_fd);
+    DIR *dir = vt_fs_read_dir(pool->manifests_fd);
     const struct dirent *entry;
     VtDigest manifest;
 
@@ -250,14 +252,20 @@ vt_pool_drop_manifest(VtPool *pool, const VtDigest *manifest)
 /* ---- */
 
 guint
+vt_pool_end_repairs(VtPool *pool)
+{
+    return end_all(pool, VT_POOL_OLD, vt_pool_end_replace, "repair");
+}
+
+guint
 vt_pool_tidy(VtPool *pool)
 {
-    guint count;
+    guint count = vt_pool_end_repairs(pool);
 
     vt_fs_sweep(pool->layers_fd);
     vt_fs_sweep(pool->manifests_fd);
     remove_new(pool);
-    count = end_evictions(pool);
+    count += end_all(pool, VT_POOL_GONE, vt_pool_end_evict, "eviction");
     settle_layers(pool);
     remove_indexes(pool);
     remove_manifests(pool);
@@ -279,12 +287,9 @@ guint
 vt_pool_recover(VtPool *pool)
 {
     vt_autofd lock = -1;
-    guint count;
 
     tidy_records(pool);
-
     if (!vt_pool_dirs(pool, false, NULL) || !vt_pool_lock(pool, false, &lock, NULL))
         return 0;
-    count = vt_pool_end_replace(pool);
-    return count + vt_pool_tidy(pool);
+    return vt_pool_tidy(pool);
 }

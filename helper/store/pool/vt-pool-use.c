@@ -13,16 +13,11 @@
 static bool
 add_files(int dir_fd, const char *suffix, uint64_t *bytes, uint64_t *count, GError **error)
 {
-    int fd = dir_fd < 0 ? -1 : openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    DIR *dir = dir_fd < 0 ? NULL : vt_fs_read_dir(dir_fd);
     const struct dirent *entry;
 
-    if (dir_fd < 0)
-        return true;
-    if (!dir) {
-        vt_close_fd(&fd);
-        return vt_throw_errno(error, errno, "cannot list a directory of the pool");
-    }
+    if (!dir)
+        return dir_fd < 0 || vt_throw_errno(error, errno, "cannot list a directory of the pool");
     while ((entry = readdir(dir))) {
         struct stat st;
 

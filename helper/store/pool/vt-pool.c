@@ -137,23 +137,12 @@ vt_pool_layer_path(const VtPool *pool, const VtDigest *index)
                            vt_pool_file(index, VT_VOLUME_SUFFIX, file));
 }
 
-DIR *
-vt_pool_read_dir(int dir_fd)
-{
-    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-
-    if (!dir)
-        vt_close_fd(&fd);
-    return dir;
-}
-
 bool
 vt_pool_scan(VtPool *pool, GHashTable **ret_volumes, GError **error)
 {
     g_autoptr(GHashTable) volumes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     const struct dirent *entry;
-    DIR *dir = vt_pool_read_dir(pool->target_fd);
+    DIR *dir = vt_fs_read_dir(pool->target_fd);
 
     if (!dir)
         return vt_throw_errno(error, errno, "cannot list the pool directory '%s'", pool->target);
@@ -274,7 +263,7 @@ vt_pool_partial_sweep(VtPool *pool, int64_t older_than)
 {
     const int64_t before = g_get_real_time() / G_USEC_PER_SEC - older_than;
     const struct dirent *entry;
-    DIR *dir = vt_pool_read_dir(pool->partial_fd);
+    DIR *dir = vt_fs_read_dir(pool->partial_fd);
 
     while (dir && (entry = readdir(dir)))
         sweep_partial(pool, entry->d_name, before);
@@ -510,7 +499,7 @@ vt_pool_find_layer(VtPool *pool, const char *name, const char *version, VtDigest
                         version, pool->target);
     if (!vt_pool_dirs(pool, false, error))
         return false;
-    dir = vt_pool_read_dir(pool->layers_fd);
+    dir = vt_fs_read_dir(pool->layers_fd);
     if (!dir)
         return vt_throw_errno(error, errno, "cannot list the layers of '%s'", pool->target);
     while (!found && (entry = readdir(dir)))
