@@ -2,11 +2,10 @@
 /* daemon-fixture.c: a running virttemplated, a store, a key and a pool for one test */
 #include "daemon-fixture.h"
 
+#include "sealed-tree.h"
 #include "vt-fs.h"
-#include "vt-seal.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <gio/gunixfdlist.h>
 #include <glib/gstdio.h>
 #include <signal.h>
@@ -119,24 +118,12 @@ daemon_set_up(DaemonFixture *f, gconstpointer data)
     daemon_start(f);
 }
 
-static int
-remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    if (S_ISREG(st->st_mode)) {
-        vt_autofd fd = open(path, O_RDONLY | O_CLOEXEC);
-
-        if (fd >= 0)
-            vt_seal_open(fd, NULL);
-    }
-    return remove(path);
-}
-
 void
 daemon_tear_down(DaemonFixture *f, gconstpointer data)
 {
     if (f->daemon)
         daemon_stop(f, SIGTERM);
-    g_assert_cmpint(nftw(f->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS), ==, 0);
+    remove_sealed_tree(f->dir);
     g_free(f->store);
     g_free(f->pool);
     g_free(f->dir);

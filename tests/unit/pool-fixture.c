@@ -2,12 +2,11 @@
 /* pool-fixture.c: a directory of a pool, and fetches into it */
 #include "pool-fixture.h"
 
+#include "sealed-tree.h"
 #include "vt-fs.h"
 #include "vt-sha256.h"
 
 #include <fcntl.h>
-#include <ftw.h>
-#include <stdio.h>
 #include <string.h>
 
 void
@@ -21,23 +20,11 @@ pool_set_up(PoolFixture *fixture, gconstpointer data)
     g_assert_no_error(error);
 }
 
-static int
-remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    if (S_ISREG(st->st_mode)) {
-        vt_autofd fd = open(path, O_RDONLY | O_CLOEXEC);
-
-        if (fd >= 0)
-            vt_seal_open(fd, NULL);
-    }
-    return remove(path);
-}
-
 void
 pool_tear_down(PoolFixture *fixture, gconstpointer data)
 {
     vt_pool_free(fixture->pool);
-    g_assert_cmpint(nftw(fixture->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS), ==, 0);
+    remove_sealed_tree(fixture->dir);
     g_free(fixture->dir);
 }
 
