@@ -16,9 +16,7 @@
  * After the fault LOG gets "hit". With a PID the program ends then, and what it traced goes on
  * untraced; with a COMMAND it ends when that ends, with its exit status.
  *
- * strace can inject, too. It counts for each thread alone and knows neither programs nor kinds of
- * files, and its short write is a lie: the call is left out. So a point could not be named there.
- */
+ * strace counts for each thread alone, knows no kinds of files, and leaves a short write out. */
 #include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
@@ -196,14 +194,32 @@ role_of(Thread *thread)
     return thread->role;
 }
 
-/* Text in the memory of the other process; as much of it as there is before a page that is not */
+/* Memory of the other process. Returns: bytes read, -1: there is none at @address */
+static ssize_t
+read_memory(pid_t tid, uint64_t address, void *buffer, size_t size)
+{
+    const struct iovec ours = {buffer, size};
+    const struct iovec theirs = {(void *)(uintptr_t)address, size};
+
+    return process_vm_readv(tid, &ours, 1, &theirs, 1, 0);
+}
+
+static void
+write_part(pid_t tid, uint64_t address, struct iovec part)
+{
+    const struct iovec ours = {&part, sizeof(part)};
+    const struct iovec theirs = {(void *)(uintptr_t)address, sizeof(part)};
+
+    if (process_vm_writev(tid, &ours, 1, &theirs, 1, 0) < 0)
+        die("process_vm_writev");
+}
+
+/* As much of it as there is before a page that is not */
 static void
 read_path(pid_t tid, uint64_t address, char path[PATH_SHOWN])
 {
     const size_t left = WRITE_UNIT - address % WRITE_UNIT;
-    struct iovec ours = {path, MIN(PATH_SHOWN - 1, left)};
-    struct iovec theirs = {(void *)(uintptr_t)address, ours.iov_len}; // NOLINT: theirs
-    ssize_t n = process_vm_readv(tid, &ours, 1, &theirs, 1, 0);
+    const ssize_t n = read_memory(tid, address, path, MIN(PATH_SHOWN - 1, left));
 
     path[MAX(n, 0)] = '\0';
 }
@@ -303,8 +319,6 @@ static uint64_t
 count_bytes(pid_t tid, size_t call, const uint64_t *arguments)
 {
     struct iovec parts[PARTS_MAX];
-    struct iovec ours = {parts, MIN(arguments[2], PARTS_MAX) * sizeof(struct iovec)};
-    struct iovec theirs = {(void *)(uintptr_t)arguments[1], ours.iov_len}; // NOLINT: theirs
     uint64_t bytes = 0;
     ssize_t n;
 
@@ -312,7 +326,7 @@ count_bytes(pid_t tid, size_t call, const uint64_t *arguments)
         return 0;
     if (!is_vector(call))
         return arguments[2];
-    n = process_vm_readv(tid, &ours, 1, &theirs, 1, 0);
+    n = read_memory(tid, arguments[1], parts, MIN(arguments[2], PARTS_MAX) * sizeof(*parts));
     for (ssize_t i = 0; i < n / (ssize_t)sizeof(struct iovec); i++)
         bytes += parts[i].iov_len;
     return bytes;
@@ -326,9 +340,9 @@ get_registers(pid_t tid, struct user_regs_struct *ret)
 }
 
 static void
-set_registers(pid_t tid, const struct user_regs_struct *registers)
+set_registers(pid_t tid, struct user_regs_struct registers)
 {
-    if (ptrace(PTRACE_SETREGS, tid, NULL, (void *)(uintptr_t)registers) < 0) // NOLINT: not written
+    if (ptrace(PTRACE_SETREGS, tid, NULL, &registers) < 0)
         die("PTRACE_SETREGS");
 }
 
@@ -342,16 +356,12 @@ half(uint64_t bytes)
 static void
 shorten_part(Thread *thread)
 {
-    struct iovec ours = {&thread->part, sizeof(thread->part)};
-    struct iovec theirs = {(void *)(uintptr_t)thread->before.rsi, sizeof(thread->part)}; // NOLINT
-    struct iovec shorter;
+    struct iovec *part = &thread->part;
 
-    if (process_vm_readv(thread->tid, &ours, 1, &theirs, 1, 0) < 0)
+    if (read_memory(thread->tid, thread->before.rsi, part, sizeof(*part)) < 0)
         die("process_vm_readv");
-    shorter = (struct iovec){thread->part.iov_base, half(thread->part.iov_len)};
-    ours.iov_base = &shorter;
-    if (process_vm_writev(thread->tid, &ours, 1, &theirs, 1, 0) < 0)
-        die("process_vm_writev");
+    write_part(thread->tid, thread->before.rsi,
+               (struct iovec){part->iov_base, half(part->iov_len)});
 }
 
 /* The fault is made when the call ends; until then it gets arguments with which it can do nothing,
@@ -373,7 +383,7 @@ begin_fault(Injector *injector, Thread *thread, size_t call)
     } else {
         shorten_part(thread);
     }
-    set_registers(thread->tid, &registers);
+    set_registers(thread->tid, registers);
 }
 
 /* Who has started a command waits for its exit status. Otherwise this ends, and the kernel lets go
@@ -396,15 +406,9 @@ end_fault(Injector *injector, Thread *thread)
 
     get_registers(thread->tid, &now);
     thread->before.rax = number ? (uint64_t) - (int64_t)number : now.rax;
-    set_registers(thread->tid, &thread->before);
-    if (thread->part.iov_base) {
-        struct iovec ours = {&thread->part, sizeof(thread->part)};
-        struct iovec theirs = {(void *)(uintptr_t)thread->before.rsi, // NOLINT: theirs
-                               sizeof(thread->part)};
-
-        if (process_vm_writev(thread->tid, &ours, 1, &theirs, 1, 0) < 0)
-            die("process_vm_writev");
-    }
+    set_registers(thread->tid, thread->before);
+    if (thread->part.iov_base)
+        write_part(thread->tid, thread->before.rsi, thread->part);
     thread->faked = false;
     end_injection(injector);
 }
@@ -541,7 +545,7 @@ trace(Injector *injector, pid_t pid)
         if (WIFSTOPPED(status)) {
             const int number = at_stop(injector, find_thread(injector, tid), status);
 
-            ptrace(PTRACE_SYSCALL, tid, NULL, (void *)(intptr_t)number); // NOLINT: not a pointer
+            ptrace(PTRACE_SYSCALL, tid, NULL, (void *)(intptr_t)number);
             continue;
         }
         g_hash_table_remove(injector->threads, GINT_TO_POINTER(tid));
