@@ -30,10 +30,10 @@ class Operation:
     resumes: bool = False  # bytes that are here are not fetched again
 
 
-def make_worlds(world):
-    """Stores, images, and the host in each state that an operation begins in"""
+def make_templates(world, size, noise):
+    """A store in a directory with a chain of three versions, and a disk of that size; its URL"""
     world.make_image('keep.raw', 4 * MIB, 2 * MIB)
-    world.make_image('full.raw', 24 * MIB, 12 * MIB)
+    world.make_image('full.raw', size, noise)
     world.make_image('chain0.raw', 16 * MIB, 4 * MIB)
     world.make_image('chain1.raw', 16 * MIB, MIB, 'chain0.raw', 6)
     world.make_image('chain2.raw', 16 * MIB, MIB, 'chain1.raw', 8)
@@ -43,6 +43,12 @@ def make_worlds(world):
     for image, reference in (('keep', KEPT), ('full', 'full@1.0.0'), ('chain0', 'chain@1.0.0'),
                              ('chain1', 'chain@1.1.0'), ('chain2', 'chain@1.2.0')):
         world.publish(store, world.scratch / f'{image}.raw', reference)
+    return store
+
+
+def make_worlds(world):
+    """Stores, images, and the host in each state that an operation begins in"""
+    store = make_templates(world, 24 * MIB, 12 * MIB)
     world.up()
     world.must(world.tool('cli/register-pool'), str(world.socket), str(world.pool), 'templates',
                store, str(world.scratch / 'policy.json'))

@@ -18,8 +18,9 @@ import struct
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-from operations import KEPT, check_image, clone
+from operations import KEPT, check_image, clone, make_templates
 from world import COMMAND_LIMIT_S, MIB, Broken, World, adopt_orphans, require
 
 # The least that mkfs takes, or a bit more
@@ -233,20 +234,6 @@ class Power:
         return len(chosen), len(every), failures
 
 
-def make_store(world):
-    world.make_image('keep.raw', 4 * MIB, 2 * MIB)
-    world.make_image('full.raw', 16 * MIB, 6 * MIB)
-    world.make_image('chain0.raw', 16 * MIB, 4 * MIB)
-    world.make_image('chain1.raw', 16 * MIB, MIB, 'chain0.raw', 6)
-    world.make_image('chain2.raw', 16 * MIB, MIB, 'chain1.raw', 8)
-    world.must(world.cli, 'key', 'generate', str(world.scratch / 'golden'))
-    store = f'oci:{world.scratch}/golden'
-    (world.scratch / 'policy.json').write_text(world.make_store(store))
-    for image, reference in (('keep', KEPT), ('full', 'full@1.0.0'), ('chain0', 'chain@1.0.0'),
-                             ('chain1', 'chain@1.1.0'), ('chain2', 'chain@1.2.0')):
-        world.publish(store, world.scratch / f'{image}.raw', reference)
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('build')
@@ -257,10 +244,12 @@ def main():
     leave_mounts()
     adopt_orphans()
     world = World(options.build)
+    if not Path(world.tool('crash/log-disk')).exists():
+        sys.exit('log-disk was not built: libfuse3-dev (Fedora: fuse3-devel) is missing')
     systems = options.fs or ['ext4']
     total = failed = 0
     try:
-        make_store(world)
+        make_templates(world, 16 * MIB, 6 * MIB)
         for number, system in enumerate(systems, 1):
             points, every, failures = Power(world, system, options.points, options.seed).run()
             total += points
