@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 typedef struct {
     char *path;
@@ -31,6 +32,17 @@ dir_teardown(Dir *dir, gconstpointer data)
     g_free(dir->path);
 }
 
+static int
+entries(Dir *dir)
+{
+    g_autoptr(GDir) list = g_dir_open(dir->path, 0, NULL);
+    int count = 0;
+
+    while (g_dir_read_name(list))
+        count++;
+    return count;
+}
+
 static void
 test_link(Dir *dir, gconstpointer data)
 {
@@ -45,6 +57,29 @@ test_link(Dir *dir, gconstpointer data)
     g_assert_cmpmem(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), "hello", 5);
     g_assert_false(vt_fs_link_tmpfile(fd, dir->fd, "x", &error));
     g_assert_error(error, VT_ERROR, VT_ERROR_EXISTS);
+}
+
+/* As vt_fs_tmpfile() leaves one where there are no unnamed files */
+static void
+test_link_removed(Dir *dir, gconstpointer data)
+{
+    vt_autofd fd = openat(dir->fd, "removed", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) bytes = NULL;
+    struct stat st;
+
+    g_assert_cmpint(unlinkat(dir->fd, "removed", 0), ==, 0);
+    g_assert_true(vt_fs_write_all(fd, "hello", 5, "x", &error));
+    g_assert_true(vt_fs_link_tmpfile(fd, dir->fd, "x", &error));
+    g_assert_no_error(error);
+    g_assert_true(vt_fs_read(dir->fd, "x", 5, &bytes, &error));
+    g_assert_cmpmem(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), "hello", 5);
+    g_assert_cmpint(fstatat(dir->fd, "x", &st, 0), ==, 0);
+    g_assert_cmpuint(st.st_mode & 07777, ==, 0640);
+    g_assert_false(vt_fs_link_tmpfile(fd, dir->fd, "x", &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_EXISTS);
+    g_assert_cmpint(unlinkat(dir->fd, "x", 0), ==, 0);
+    g_assert_cmpint(entries(dir), ==, 0);
 }
 
 static void
@@ -83,6 +118,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add("/fs/link", Dir, NULL, dir_setup, test_link, dir_teardown);
+    g_test_add("/fs/link/removed", Dir, NULL, dir_setup, test_link_removed, dir_teardown);
     g_test_add("/fs/replace", Dir, NULL, dir_setup, test_replace, dir_teardown);
     g_test_add("/fs/read-refuses", Dir, NULL, dir_setup, test_read_refuses, dir_teardown);
     return g_test_run();

@@ -91,36 +91,94 @@ vt_fs_read(int dir_fd, const char *path, size_t limit, GBytes **ret_bytes, GErro
     return true;
 }
 
+/* ".NAME.01234567.tmp" */
+#define TEMPORARY_FORMAT ".%s.%08x" TEMPORARY_SUFFIX
+#define TEMPORARY_SUFFIX ".tmp"
+#define TEMPORARY_HEX    8
+
+static char *
+temporary_name(const char *name)
+{
+    return g_strdup_printf(TEMPORARY_FORMAT, name, g_random_int());
+}
+
+/* With a name for a moment. NFS, FUSE and overlays over them have no unnamed files. */
+static int
+open_nameless(int dir_fd, mode_t mode)
+{
+    g_autofree char *name = temporary_name("nameless");
+    int fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+
+    if (fd >= 0)
+        unlinkat(dir_fd, name, 0);
+    return fd;
+}
+
 bool
 vt_fs_tmpfile(int dir_fd, mode_t mode, int *ret_fd, GError **error)
 {
     int fd = openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
 
+    if (fd < 0 && errno == EOPNOTSUPP)
+        fd = open_nameless(dir_fd, mode);
     if (fd < 0)
         return vt_throw_errno(error, errno, "cannot make a temporary file");
     *ret_fd = fd;
     return true;
 }
 
+/* A file that lost its name gets none again; a copy of it can */
+static bool
+name_copy(int fd, int dir_fd, const char *name, GError **error)
+{
+    g_autofree char *temporary = temporary_name(name);
+    struct stat st;
+    vt_autofd copy = -1;
+    loff_t at = 0;
+    bool ok = true;
+
+    if (fstat(fd, &st) < 0)
+        return vt_throw_errno(error, errno, "cannot stat '%s'", name);
+    copy = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, st.st_mode & 07777);
+    if (copy < 0)
+        return vt_throw_errno(error, errno, "cannot create '%s'", name);
+    while (ok && at < st.st_size) {
+        const ssize_t n = copy_file_range(fd, &at, copy, NULL, (size_t)(st.st_size - at), 0);
+
+        ok = n > 0 || vt_throw_errno(error, n < 0 ? errno : EIO, "cannot write '%s'", name);
+    }
+    if (ok && (fchmod(copy, st.st_mode & 07777) < 0 || fdatasync(copy) < 0))
+        ok = vt_throw_errno(error, errno, "cannot make '%s' durable", name);
+    if (ok && linkat(dir_fd, temporary, dir_fd, name, 0) < 0)
+        ok = vt_throw_errno(error, errno, "cannot create '%s'", name);
+    unlinkat(dir_fd, temporary, 0);
+    return ok;
+}
+
 bool
-vt_fs_link_tmpfile(int fd, int dir_fd, const char *name, GError **error)
+vt_fs_name_tmpfile(int fd, int dir_fd, const char *name, GError **error)
 {
     char self[64];
 
+    g_snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+    if (linkat(AT_FDCWD, self, dir_fd, name, AT_SYMLINK_FOLLOW) == 0)
+        return true;
+    if (errno == ENOENT || errno == EXDEV || errno == EOPNOTSUPP)
+        return name_copy(fd, dir_fd, name, error);
+    return vt_throw_errno(error, errno, "cannot create '%s'", name);
+}
+
+bool
+vt_fs_link_tmpfile(int fd, int dir_fd, const char *name, GError **error)
+{
     if (fdatasync(fd) < 0)
         return vt_throw_errno(error, errno, "cannot make '%s' durable", name);
-    g_snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-    if (linkat(AT_FDCWD, self, dir_fd, name, AT_SYMLINK_FOLLOW) < 0)
-        return vt_throw_errno(error, errno, "cannot create '%s'", name);
+    if (!vt_fs_name_tmpfile(fd, dir_fd, name, error))
+        return false;
     if (fsync(dir_fd) < 0)
         return vt_throw_errno(error, errno, "cannot make the name '%s' durable", name);
     return true;
 }
-
-/* ".NAME.01234567.tmp" */
-#define TEMPORARY_FORMAT ".%s.%08x" TEMPORARY_SUFFIX
-#define TEMPORARY_SUFFIX ".tmp"
-#define TEMPORARY_HEX    8
 
 static bool
 is_temporary(const char *name)
@@ -131,6 +189,16 @@ is_temporary(const char *name)
     return name[0] == '.' && length > tail + 1 && dot[0] == '.' &&
            strspn(dot + 1, "0123456789abcdef") == TEMPORARY_HEX &&
            g_str_has_suffix(name, TEMPORARY_SUFFIX);
+}
+
+bool
+vt_fs_rename_new(int from_fd, const char *from, int to_fd, const char *to)
+{
+    if (renameat2(from_fd, from, to_fd, to, RENAME_NOREPLACE) == 0)
+        return true;
+    /* NFS and FUSE do not know the flag */
+    return errno == EINVAL && linkat(from_fd, from, to_fd, to, 0) == 0 &&
+           unlinkat(from_fd, from, 0) == 0;
 }
 
 DIR *
@@ -161,7 +229,7 @@ vt_fs_sweep(int dir_fd)
 bool
 vt_fs_replace(int dir_fd, const char *name, GBytes *bytes, mode_t mode, GError **error)
 {
-    g_autofree char *temporary = g_strdup_printf(TEMPORARY_FORMAT, name, g_random_int());
+    g_autofree char *temporary = temporary_name(name);
     gsize length = 0;
     const void *data = g_bytes_get_data(bytes, &length);
     vt_autofd fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);

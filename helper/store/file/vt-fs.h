@@ -50,16 +50,21 @@ bool vt_fs_pwrite_all(int fd, const void *data, size_t length, off_t offset, con
  */
 bool vt_fs_read(int dir_fd, const char *path, size_t limit, GBytes **ret_bytes, GError **error);
 
-/** vt_fs_tmpfile: @ret_fd: (out): an unnamed file in @dir_fd, opened read-write */
+/** vt_fs_tmpfile: @ret_fd: (out): an unnamed file in @dir_fd, opened read-write. Where a file
+ * system has none, it may not be possible to open /proc/self/fd/@ret_fd again */
 bool vt_fs_tmpfile(int dir_fd, mode_t mode, int *ret_fd, GError **error);
 
-/**
- * vt_fs_link_tmpfile:
- *
- * Makes the data durable, then gives the unnamed file @fd a name in @dir_fd, and makes that
- * durable. Never replaces: %VT_ERROR_EXISTS.
- */
+/** vt_fs_name_tmpfile: Gives the unnamed file @fd, or a copy of it where that cannot be, a name in
+ *  @dir_fd. Never replaces: %VT_ERROR_EXISTS. */
+bool vt_fs_name_tmpfile(int fd, int dir_fd, const char *name, GError **error);
+
+/** vt_fs_link_tmpfile: Makes the data durable, then vt_fs_name_tmpfile(), and makes the name
+ * durable */
 bool vt_fs_link_tmpfile(int fd, int dir_fd, const char *name, GError **error);
+
+/** vt_fs_rename_new: rename() that never replaces. Stopped in the middle it may leave both names.
+ *  Returns: whether it was done; errno says why not */
+bool vt_fs_rename_new(int from_fd, const char *from, int to_fd, const char *to);
 
 /** vt_fs_read_dir: Returns: (nullable): the entries of an open directory; errno says why not */
 DIR *vt_fs_read_dir(int dir_fd);

@@ -132,7 +132,6 @@ write_record(const Seed *seed, const char *owner, GError **error)
 static bool
 write_seed(const Seed *seed, GBytes *image, GError **error)
 {
-    char name[32];
     vt_autofd fd = -1;
 
     if (!vt_fs_tmpfile(seed->dir_fd, 0600, &fd, error) ||
@@ -141,10 +140,7 @@ write_seed(const Seed *seed, GBytes *image, GError **error)
         return false;
     if (unlinkat(seed->dir_fd, seed->name, 0) < 0 && errno != ENOENT)
         return vt_throw_errno(error, errno, "cannot replace '%s'", seed->path);
-    g_snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
-    if (linkat(AT_FDCWD, name, seed->dir_fd, seed->name, AT_SYMLINK_FOLLOW) < 0)
-        return vt_throw_errno(error, errno, "cannot write '%s'", seed->path);
-    return true;
+    return vt_fs_name_tmpfile(fd, seed->dir_fd, seed->name, error);
 }
 
 bool

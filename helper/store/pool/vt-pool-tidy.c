@@ -140,8 +140,7 @@ make_partial(VtPool *pool, const Layer *layer, int fd)
 
     vt_pool_file(&layer->index, "", partial);
     vt_pool_file(&layer->index, VT_VOLUME_SUFFIX, file);
-    if (fchmod(fd, 0600) == 0 &&
-        renameat2(pool->layers_fd, file, pool->partial_fd, partial, RENAME_NOREPLACE) == 0)
+    if (fchmod(fd, 0600) == 0 && vt_fs_rename_new(pool->layers_fd, file, pool->partial_fd, partial))
         g_info("'%s' of '%s' has no version: a download that was cut off", file, pool->target);
 }
 

@@ -336,6 +336,7 @@ vt_pool_name_layer(VtPool *pool, const VtPoolLayer *layer, bool replace, GError 
     char partial[VT_POOL_FILE_MAX];
     char file[VT_POOL_FILE_MAX];
     int fd = *layer->partial_fd;
+    bool named;
 
     if (fd < 0)
         return true;
@@ -347,9 +348,11 @@ vt_pool_name_layer(VtPool *pool, const VtPoolLayer *layer, bool replace, GError 
         return vt_throw_errno(error, errno, "cannot make the layer durable");
     vt_pool_file(&layer->index, "", partial);
     vt_pool_file(&layer->index, VT_VOLUME_SUFFIX, file);
-    if (renameat2(pool->partial_fd, partial, pool->layers_fd, file,
-                  replace ? 0 : RENAME_NOREPLACE) < 0 &&
-        errno != EEXIST)
+    if (replace)
+        named = renameat(pool->partial_fd, partial, pool->layers_fd, file) == 0;
+    else
+        named = vt_fs_rename_new(pool->partial_fd, partial, pool->layers_fd, file);
+    if (!named && errno != EEXIST)
         return vt_throw_errno(error, errno, "cannot name the layer '%s'", file);
     close(vt_steal_fd(layer->partial_fd));
     return true;

@@ -247,10 +247,10 @@ vt_seal_probe(int dir_fd, VtSeal *ret_seal, char **ret_reason, GError **error)
         return false;
     snprintf(self, sizeof(self), "/proc/self/fd/%d", file);
     sealed = open(self, O_RDONLY | O_CLOEXEC);
-    if (sealed < 0)
-        return vt_throw_errno(error, errno, "cannot open '%s' again", self);
     /* fs-verity wants no writer */
     close(vt_steal_fd(&file));
+    if (sealed < 0)
+        return probe_mount(dir_fd, ret_seal, ret_reason, error);
     vt_seal_apply(sealed, ret_seal, ret_reason);
     if (vt_seal_holds(*ret_seal))
         return vt_seal_open(sealed, error);
