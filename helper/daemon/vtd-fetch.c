@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/statvfs.h>
 
 /*
  * Theory of operation
@@ -304,7 +303,6 @@ static bool
 step_space(Run *run, GError **error)
 {
     uint64_t needed = 0, free_bytes;
-    struct statvfs fs;
 
     for (guint i = 0; i < run->chain->len; i++) {
         const Layer *layer = layer_at(run, i);
@@ -316,9 +314,10 @@ step_space(Run *run, GError **error)
             return vt_throw_errno(error, errno, "cannot stat a file in '%s'", run->fetch->target);
         needed += layer->data_bytes - MIN(layer->data_bytes, (uint64_t)st.st_blocks * 512);
     }
-    if (fstatvfs(vt_pool_dir_fd(run->pool), &fs) < 0)
-        return vt_throw_errno(error, errno, "cannot tell the space in '%s'", run->fetch->target);
-    free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+    if (!vt_fs_free_bytes(vt_pool_dir_fd(run->pool), &free_bytes, error)) {
+        g_prefix_error(error, "'%s': ", run->fetch->target);
+        return false;
+    }
     if (needed > 0 && free_bytes < needed + MIN(RESERVE_BYTES, needed / 8))
         return vt_throw(error, VT_ERROR_NO_SPACE,
                         "'%s' has %" G_GUINT64_FORMAT

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 bool
 vt_fs_write_all(int fd, const void *data, size_t length, const char *what, GError **error)
@@ -199,6 +200,18 @@ vt_fs_rename_new(int from_fd, const char *from, int to_fd, const char *to)
     /* NFS and FUSE do not know the flag */
     return errno == EINVAL && linkat(from_fd, from, to_fd, to, 0) == 0 &&
            unlinkat(from_fd, from, 0) == 0;
+}
+
+bool
+vt_fs_free_bytes(int fd, uint64_t *ret, GError **error)
+{
+    struct statvfs fs;
+
+    if (fstatvfs(fd, &fs) < 0)
+        return vt_throw_errno(error, errno, "cannot tell how much space is left");
+    /* In memory, and behind some servers, there is no total */
+    *ret = fs.f_blocks > 0 ? (uint64_t)fs.f_bavail * fs.f_frsize : UINT64_MAX;
+    return true;
 }
 
 DIR *

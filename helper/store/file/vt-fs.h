@@ -66,6 +66,10 @@ bool vt_fs_link_tmpfile(int fd, int dir_fd, const char *name, GError **error);
  *  Returns: whether it was done; errno says why not */
 bool vt_fs_rename_new(int from_fd, const char *from, int to_fd, const char *to);
 
+/** vt_fs_free_bytes: @ret: what an unprivileged user may still write where @fd is; UINT64_MAX where
+ * the file system does not tell */
+bool vt_fs_free_bytes(int fd, uint64_t *ret, GError **error);
+
 /** vt_fs_read_dir: Returns: (nullable): the entries of an open directory; errno says why not */
 DIR *vt_fs_read_dir(int dir_fd);
 

@@ -20,7 +20,6 @@
 #include "vt-qcow2-layout.h"
 
 #include <errno.h>
-#include <sys/statvfs.h>
 
 #define BLOCK  ((uint64_t)VT_INDEX_BLOCK_SIZE)
 #define SECTOR 512u
@@ -155,17 +154,14 @@ static bool
 check_space(const Copier *copier, GError **error)
 {
     const uint64_t needed = copier->total - copier->shared;
-    struct statvfs fs;
+    uint64_t left;
 
-    if (fstatvfs(copier->request->output_fd, &fs) < 0)
-        return vt_throw_errno(error, errno, "cannot tell the space for the copy");
-    /* memory files have no size */
-    if (fs.f_blocks > 0 && fs.f_bavail < needed / fs.f_frsize)
-        return vt_throw(error, VT_ERROR_NO_SPACE,
-                        "the file system of the copy has %" G_GUINT64_FORMAT
-                        " bytes left, the copy needs %" G_GUINT64_FORMAT,
-                        (uint64_t)fs.f_bavail * fs.f_frsize, needed);
-    return true;
+    if (!vt_fs_free_bytes(copier->request->output_fd, &left, error))
+        return false;
+    return left >= needed || vt_throw(error, VT_ERROR_NO_SPACE,
+                                      "the file system of the copy has %" G_GUINT64_FORMAT
+                                      " bytes left, the copy needs %" G_GUINT64_FORMAT,
+                                      left, needed);
 }
 
 static bool

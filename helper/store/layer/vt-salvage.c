@@ -2,12 +2,13 @@
 /* vt-salvage.c: what can still be read of a damaged file goes into a new one */
 #include "vt-salvage.h"
 
+#include "vt-fs.h"
+
 #include <errno.h>
 #include <linux/fs.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* Copied at once; bytes */
@@ -25,12 +26,10 @@ static bool
 check_space(const struct stat *from, int to, GError **error)
 {
     const uint64_t needed = (uint64_t)from->st_blocks * 512;
-    struct statvfs fs;
     uint64_t left;
 
-    if (fstatvfs(to, &fs) < 0)
-        return vt_throw_errno(error, errno, "cannot tell the space beside the damaged layer");
-    left = (uint64_t)fs.f_bavail * fs.f_frsize;
+    if (!vt_fs_free_bytes(to, &left, error))
+        return false;
     return left >= needed ||
            vt_throw(error, VT_ERROR_NO_SPACE,
                     "a copy of the damaged layer needs %" G_GUINT64_FORMAT
