@@ -12,7 +12,8 @@ MAX_PARAMETERS = 5
 # Do not count: a callback's own pointer and the error
 FREE_PARAMETER = re.compile(r'GError \*\*|\buser_data$|\bopaque$')
 # The signatures of these callbacks are GLib's and libvirt's
-FOREIGN_SIGNATURE = re.compile(r'GDBusMethodInvocation \*|GVariant \*arguments, gpointer |virStreamPtr ')
+FOREIGN_SIGNATURE = re.compile(r'GDBusMethodInvocation \*|GDBusConnection \*\w+, const char \*sender|'
+                               r'GVariant \*arguments, gpointer |virStreamPtr ')
 
 
 def parameters(lines, first):

@@ -17,9 +17,15 @@ static const char manager_xml[] =
     "<arg type='a(sv)' direction='in'/><arg type='a(sa(sv))' direction='in'/>"
     "<arg type='o' direction='out'/></method>"
     "<method name='StopUnit'><arg type='s' direction='in'/><arg type='s' direction='in'/>"
-    "<arg type='o' direction='out'/></method></interface></node>";
+    "<arg type='o' direction='out'/></method></interface>"
+    "<interface name='org.freedesktop.systemd1.Unit'>"
+    "<property name='ActiveState' type='s' access='read'/></interface>"
+    "<interface name='org.freedesktop.DBus'>"
+    "<method name='Hello'><arg type='s' direction='out'/></method></interface></node>";
 
-/* @refuses: answers with an error */
+/* @refuses: answers with an error
+ * @fails: begins, and then does not mount
+ * @asked: how often for the state of the unit */
 typedef struct {
     char *dir, *file, *socket;
     GThread *thread;
@@ -27,6 +33,8 @@ typedef struct {
     GMainLoop *loop;
     GDBusServer *server;
     bool refuses;
+    bool fails;
+    guint asked;
     char *unit;
     GVariant *properties;
 } Fixture;
@@ -41,9 +49,35 @@ act(Fixture *fixture, const char *method, GVariant *parameters)
         return;
     }
     fixture->properties = g_variant_get_child_value(parameters, 2);
+    if (fixture->fails)
+        return;
     g_assert_cmpint(mount(fixture->file, fixture->file, NULL, MS_BIND, NULL), ==, 0);
     g_assert_cmpint(mount(NULL, fixture->file, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL), ==,
                     0);
+}
+
+/* Of a mount that takes a moment */
+static GVariant *
+get_state(GDBusConnection *connection, const char *sender, const char *path, const char *interface,
+          const char *property, GError **error, gpointer user)
+{
+    Fixture *fixture = user;
+
+    if (fixture->asked++ < 2)
+        return g_variant_new_string("activating");
+    return g_variant_new_string(fixture->fails ? "failed" : "active");
+}
+
+static void
+add_unit(GDBusConnection *connection, Fixture *fixture)
+{
+    static const GDBusInterfaceVTable table = {.get_property = get_state};
+    g_autoptr(GDBusNodeInfo) info = g_dbus_node_info_new_for_xml(manager_xml, NULL);
+    g_autofree char *name = g_dbus_escape_object_path(fixture->unit);
+    g_autofree char *path = g_strconcat("/org/freedesktop/systemd1/unit/", name, NULL);
+
+    g_dbus_connection_register_object(connection, path, info->interfaces[1], &table, fixture, NULL,
+                                      NULL);
 }
 
 static void
@@ -58,18 +92,31 @@ called(GDBusConnection *connection, const char *sender, const char *path, const 
         return;
     }
     act(fixture, method, parameters);
+    add_unit(connection, fixture);
     g_dbus_method_invocation_return_value(invocation,
                                           g_variant_new("(o)", "/org/freedesktop/systemd1/job/1"));
+}
+
+/* The one method of the bus that a client cannot do without */
+static void
+called_bus(GDBusConnection *connection, const char *sender, const char *path, const char *interface,
+           const char *method, GVariant *parameters, GDBusMethodInvocation *invocation,
+           gpointer user)
+{
+    g_dbus_method_invocation_return_value(invocation, g_variant_new("(s)", ":1.1"));
 }
 
 static gboolean
 connected(GDBusServer *server, GDBusConnection *connection, gpointer user)
 {
     static const GDBusInterfaceVTable table = {.method_call = called};
+    static const GDBusInterfaceVTable bus_table = {.method_call = called_bus};
     g_autoptr(GDBusNodeInfo) info = g_dbus_node_info_new_for_xml(manager_xml, NULL);
 
     g_dbus_connection_register_object(connection, "/org/freedesktop/systemd1", info->interfaces[0],
                                       &table, user, NULL, NULL);
+    g_dbus_connection_register_object(connection, "/org/freedesktop/DBus", info->interfaces[2],
+                                      &bus_table, user, NULL, NULL);
     g_object_ref(connection);
     return TRUE;
 }
@@ -212,6 +259,7 @@ test_manager(Fixture *fixture, gconstpointer data)
     g_assert_no_error(error);
     g_assert_true(is_mounted(fixture));
     g_assert_cmpstr(fixture->unit, ==, unit);
+    g_assert_cmpuint(fixture->asked, ==, 3);
     printed = g_variant_print(fixture->properties, FALSE);
     expected = g_strdup_printf("[('Description', <'Template that guests share, read-only'>), "
                                "('What', <'%s'>), ('Options', <'bind,ro,nosuid,nodev,noexec'>), "
@@ -238,6 +286,20 @@ test_manager_refuses(Fixture *fixture, gconstpointer data)
     g_clear_error(&error);
     g_assert_false(vt_seal_unmount(fixture->file, fixture->socket, &error));
     g_assert_cmpstr(error->message, ==, "systemd refuses StopUnit: there are enough of them");
+}
+
+static void
+test_manager_fails(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+
+    fixture->fails = true;
+    start_manager(fixture);
+    g_assert_false(vt_seal_mount(fixture->file, fixture->socket, &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_FAILED);
+    g_assert_nonnull(strstr(error->message, "systemd has not mounted"));
+    g_assert_nonnull(strstr(error->message, "systemctl status"));
+    g_assert_cmpuint(fixture->asked, ==, 3);
 }
 
 /* A socket on which nobody listens any more */
@@ -273,6 +335,7 @@ main(int argc, char **argv)
     g_test_add("/seal-mount/manager", Fixture, NULL, set_up, test_manager, tear_down);
     g_test_add("/seal-mount/manager-refuses", Fixture, NULL, set_up, test_manager_refuses,
                tear_down);
+    g_test_add("/seal-mount/manager-fails", Fixture, NULL, set_up, test_manager_fails, tear_down);
     g_test_add("/seal-mount/manager-away", Fixture, NULL, set_up, test_manager_away, tear_down);
     return g_test_run();
 }

@@ -4,13 +4,15 @@
 
 #include "vt-error.h"
 
-/* The socket on which the service manager talks to root without a message bus */
-#define VT_SEAL_MANAGER "/run/systemd/private"
+/* The message bus, on which systemd answers. Its own socket, without a bus, is private to its
+ * tools: a message that comes along with the end of the handshake stays unread there. */
+#define VT_SEAL_MANAGER "/run/dbus/system_bus_socket"
 
 /**
  * vt_seal_mount:
  * @path: absolute path of a regular file
- * @manager: socket of systemd. If there is none, the mount is made by this process
+ * @manager: socket of the message bus that systemd is on. If there is none, the mount is made by
+ * this process
  *
  * Mounts the file over itself, read-only. A mount of this process would be invisible to libvirt
  * when a unit has put the process into a mount namespace, so where systemd runs it is asked to do
@@ -21,8 +23,8 @@ bool vt_seal_mount(const char *path, const char *manager, GError **error);
 /** vt_seal_unmount: Removes it; who has the file open through it keeps that */
 bool vt_seal_unmount(const char *path, const char *manager, GError **error);
 
-/** vt_seal_is_mount: Returns: whether the file that @fd has open cannot be written because of how
- * it was reached */
+/** vt_seal_is_mount: Returns: whether the file that @fd has open was reached through a mount of its
+ * own */
 bool vt_seal_is_mount(int fd);
 
 /** vt_seal_unit: Returns: (transfer full): name of the mount unit of @path, as systemd has it */
