@@ -94,8 +94,9 @@ vtd_landlock_restrict(const VtdPaths *paths, GError **error)
     vt_autofd fd = -1;
     Ruleset ruleset;
 
-    /* not in this kernel, or not switched on */
-    if (abi < 0 && (errno == ENOSYS || errno == EOPNOTSUPP))
+    /* Not in this kernel, not switched on, or not let through by the filter of a container: the
+     * kernel itself never refuses to tell */
+    if (abi < 0 && (errno == ENOSYS || errno == EOPNOTSUPP || errno == EPERM))
         return true;
     if (abi < 0)
         return denied(error, "ask for its version");
