@@ -70,14 +70,15 @@ check_module(VtcReport *report)
                         *built ? built : "none is installed");
 }
 
-/* The distribution's folder: where the links of ours lead */
+/* The distribution's folder: where the links of ours lead. Those of a package are relative. */
 static char *
 stock_folder(void)
 {
     g_autofree char *target =
         g_file_read_link(VT_MODULE_DIR "/libvirt_storage_backend_scsi.so", NULL);
+    g_autofree char *path = target ? g_canonicalize_filename(target, VT_MODULE_DIR) : NULL;
 
-    return target ? g_path_get_dirname(target) : NULL;
+    return path ? g_path_get_dirname(path) : NULL;
 }
 
 static void
