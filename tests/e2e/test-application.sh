@@ -143,9 +143,9 @@ wait $pid || status=$?
 assert_eq $status 130 'exit status of up'
 nothing_left
 up many.yaml >many.log
-virt-template application down many.yaml >down.log 2>&1 &
+virt-template application down many.yaml >half.log 2>&1 &
 pid=$!
-wait_until 20 grep -q 'is removed' down.log || fail "nothing is removed"
+wait_until 20 grep -q 'is removed' half.log || fail "nothing is removed"
 kill -TERM $pid
 status=0
 wait $pid || status=$?
