@@ -369,22 +369,6 @@ load_pools(VtdDaemon *daemon, GError **error)
 }
 
 static void
-end_interrupted(VtdDaemon *daemon, VtDbJob *row, const char *why)
-{
-    g_autoptr(GError) error = NULL;
-
-    g_free(row->state);
-    row->state = g_strdup("failed");
-    row->ended = g_get_real_time();
-    g_free(row->error);
-    row->error = g_strdup(vt_error_dbus_name(VT_ERROR_FAILED));
-    g_free(row->message);
-    row->message = g_strdup(why);
-    if (!vt_db_put_job(daemon->db, row, &error))
-        g_warning("job %" G_GUINT64_FORMAT ": %s", row->id, error->message);
-}
-
-static void
 log_recovered(VtdDaemon *daemon, const VtDbJob *row, bool resumed)
 {
     const VtdEventFields fields = {.pool = row->target,
@@ -409,12 +393,13 @@ resume_job(VtdDaemon *daemon, VtDbJob *row)
     uint64_t id = row->id;
 
     if (!pool || g_strcmp0(row->kind, "fetch") != 0)
-        end_interrupted(daemon, row, "interrupted by the end of virttemplated: start it again");
-    else if (!vtd_daemon_fetch(daemon, pool, &spec, &id, &local))
-        end_interrupted(daemon, row, local->message);
-    else if (id != row->id)
-        end_interrupted(daemon, row, "interrupted; another job does the same");
-    log_recovered(daemon, row, g_str_equal(row->state, "running"));
+        vt_throw(&local, VT_ERROR_FAILED,
+                 "interrupted by the end of virttemplated: start it again");
+    else if (vtd_daemon_fetch(daemon, pool, &spec, &id, &local) && id != row->id)
+        vt_throw(&local, VT_ERROR_FAILED, "interrupted; another job does the same");
+    if (local)
+        vtd_jobs_end_row(daemon->jobs, row, local);
+    log_recovered(daemon, row, !local);
 }
 
 static bool

@@ -2,6 +2,8 @@
 /* vtd-job.c: jobs: one thread each, one for all who ask for the same */
 #include "vtd-job.h"
 
+#include "vtd-ends.h"
+
 #include <string.h>
 
 /*
@@ -20,8 +22,7 @@ struct VtdJobs {
     VtdMonitor *monitor;
     /* id, as a pointer to it in the row -> VtdJob */
     GHashTable *running;
-    /* the same, of those that have ended while the database could not be written */
-    GHashTable *unwritten;
+    VtdEnds *ends;
     bool stopping;
     VtdJobChanged changed;
     void *watcher;
@@ -81,8 +82,7 @@ vtd_jobs_new(VtDb *db, VtdMonitor *monitor)
     jobs->monitor = monitor;
     jobs->running =
         g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, (GDestroyNotify)job_unref);
-    jobs->unwritten =
-        g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, (GDestroyNotify)job_unref);
+    jobs->ends = vtd_ends_new(db);
     return jobs;
 }
 
@@ -92,7 +92,7 @@ vtd_jobs_free(VtdJobs *jobs)
     if (!jobs)
         return;
     g_hash_table_unref(jobs->running);
-    g_hash_table_unref(jobs->unwritten);
+    vtd_ends_free(jobs->ends);
     g_free(jobs);
 }
 
@@ -122,6 +122,7 @@ vtd_jobs_format(const VtdJobs *jobs, GString *text)
 void
 vtd_jobs_stop(VtdJobs *jobs)
 {
+    g_autoptr(GError) error = NULL;
     GHashTableIter iter;
     gpointer job;
 
@@ -131,6 +132,8 @@ vtd_jobs_stop(VtdJobs *jobs)
         g_cancellable_cancel(((VtdJob *)job)->cancellable);
     while (g_hash_table_size(jobs->running) > 0)
         g_main_context_iteration(NULL, TRUE);
+    if (!vtd_ends_write(jobs->ends, &error))
+        g_warning("ends of jobs are lost: %s", error->message);
 }
 
 /* ---- status ---- */
@@ -191,27 +194,24 @@ job_status(VtdJob *job)
     return row_status(job->row, phase ? phase : "");
 }
 
-/* ---- ends that are not in the database yet ---- */
+/* ---- ends ---- */
 
-static gboolean
-write_end(gpointer id, gpointer job, gpointer jobs)
+void
+vtd_jobs_end_row(VtdJobs *jobs, VtDbJob *row, const GError *error)
 {
-    return vt_db_put_job(((VtdJobs *)jobs)->db, ((VtdJob *)job)->row, NULL);
+    vtd_ends_put(jobs->ends, row, error);
+    vtd_monitor_job(jobs->monitor, row->kind, row->state);
 }
 
-static void
-write_ends(VtdJobs *jobs)
+/* For the row of a job that does not run here: nobody will end one that says that it does, so who
+ * waits must start it again. While the table stops such jobs are those of the next daemon. */
+static bool
+check_not_lost(const VtdJobs *jobs, const VtDbJob *row, GError **error)
 {
-    g_hash_table_foreach_remove(jobs->unwritten, write_end, jobs);
-}
-
-/* The row as it should be */
-static const VtDbJob *
-true_row(const VtdJobs *jobs, const VtDbJob *row)
-{
-    const VtdJob *unwritten = g_hash_table_lookup(jobs->unwritten, &row->id);
-
-    return unwritten ? unwritten->row : row;
+    if (jobs->stopping || g_strcmp0(row->state, "running") != 0)
+        return true;
+    return vt_throw(error, VT_ERROR_NOT_FOUND, "job %" G_GUINT64_FORMAT " was lost: start it again",
+                    row->id);
 }
 
 /* ---- watching ---- */
@@ -289,14 +289,12 @@ vtd_jobs_wait(VtdJobs *jobs, uint64_t id, unsigned wait_ms, VtdJobWaited done, v
     if (!job) {
         const VtDbJob *now;
 
-        write_ends(jobs);
+        vtd_ends_write(jobs->ends, NULL);
         if (!vt_db_get_job(jobs->db, id, &row, error))
             return false;
-        now = true_row(jobs, row);
-        /* Nobody will end it: who waits must start it again */
-        if (g_strcmp0(now->state, "running") == 0)
-            return vt_throw(error, VT_ERROR_NOT_FOUND,
-                            "job %" G_GUINT64_FORMAT " was lost: start it again", id);
+        now = vtd_ends_row(jobs->ends, row);
+        if (!check_not_lost(jobs, now, error))
+            return false;
         done(user, row_status(now, ""));
         return true;
     }
@@ -415,7 +413,6 @@ log_end(const VtdJob *job, const GError *error)
                                    .requests = &row->requests,
                                    .peer_uid = &row->owner};
 
-    vtd_monitor_job(job->jobs->monitor, row->kind, row->state);
     if (event == VTD_EVENT_REFUSED)
         vtd_monitor_refusal(job->jobs->monitor, fields.reason);
     if (event == VTD_EVENT_CLONED)
@@ -427,36 +424,15 @@ log_end(const VtdJob *job, const GError *error)
                   row->received, row->requests, failed ? ": " : "", failed ? row->message : "");
 }
 
-static void
-set_outcome(VtDbJob *row, const GError *error)
-{
-    const bool cancelled =
-        error && error->domain == G_IO_ERROR && error->code == G_IO_ERROR_CANCELLED;
-    const int code = error && error->domain == VT_ERROR ? error->code : VT_ERROR_FAILED;
-
-    g_free(row->state);
-    row->state = g_strdup(!error ? "done" : cancelled ? "cancelled" : "failed");
-    row->ended = g_get_real_time();
-    if (!error)
-        return;
-    row->error = g_strdup(cancelled ? "virttemplate.Error.Cancelled" : vt_error_dbus_name(code));
-    row->message = g_strdup(error->message);
-}
-
 void
 vtd_job_finish(VtdJob *job, const GError *error)
 {
     g_autoptr(GPtrArray) waiters = g_steal_pointer(&job->waiters);
-    g_autoptr(GError) unwritten = NULL;
 
     job->waiters = g_ptr_array_new();
     take_progress(job);
     if (!job->jobs->stopping) {
-        set_outcome(job->row, error);
-        if (!vt_db_put_job(job->jobs->db, job->row, &unwritten)) {
-            g_warning("job %" G_GUINT64_FORMAT ": %s", job->row->id, unwritten->message);
-            g_hash_table_insert(job->jobs->unwritten, &job->row->id, job_ref(job));
-        }
+        vtd_jobs_end_row(job->jobs, job->row, error);
         log_end(job, error);
         tell_watcher(job, VTD_JOB_ENDED);
     }
@@ -556,6 +532,19 @@ compare_newest(gconstpointer a, gconstpointer b)
     return left->row->id > right->row->id ? -1 : left->row->id < right->row->id;
 }
 
+/* Of a job that does not run here */
+static GVariant *
+ended_status(const VtdJobs *jobs, VtDbJob *row)
+{
+    const VtDbJob *now = vtd_ends_row(jobs->ends, row);
+    g_autoptr(GError) lost = NULL;
+
+    if (check_not_lost(jobs, now, &lost))
+        return row_status(now, "");
+    vtd_ends_outcome(row, lost);
+    return row_status(row, "");
+}
+
 bool
 vtd_jobs_list(VtdJobs *jobs, uint32_t uid, GVariant **ret_list, GError **error)
 {
@@ -563,7 +552,7 @@ vtd_jobs_list(VtdJobs *jobs, uint32_t uid, GVariant **ret_list, GError **error)
     g_autoptr(GPtrArray) rows = NULL;
     GVariantBuilder builder;
 
-    write_ends(jobs);
+    vtd_ends_write(jobs->ends, NULL);
     if (!vt_db_list_jobs(jobs->db, LISTED_MAX, &rows, error))
         return false;
     running = g_list_sort(running, compare_newest);
@@ -573,10 +562,10 @@ vtd_jobs_list(VtdJobs *jobs, uint32_t uid, GVariant **ret_list, GError **error)
             g_variant_builder_add_value(&builder, job_status(item->data));
     }
     for (guint i = 0; i < rows->len; i++) {
-        const VtDbJob *row = rows->pdata[i];
+        VtDbJob *row = rows->pdata[i];
 
         if (may_know(row, uid) && !g_hash_table_contains(jobs->running, &row->id))
-            g_variant_builder_add_value(&builder, row_status(true_row(jobs, row), ""));
+            g_variant_builder_add_value(&builder, ended_status(jobs, row));
     }
     *ret_list = g_variant_builder_end(&builder);
     return true;

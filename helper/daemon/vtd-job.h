@@ -53,7 +53,7 @@ void vtd_job_report(VtdJob *job, const VtdProgress *progress);
 /** vtd_jobs_new: @db and @monitor (nullable) outlive the table */
 VtdJobs *vtd_jobs_new(VtDb *db, VtdMonitor *monitor);
 /** vtd_jobs_stop: Cancels all, waits for their threads, keeps them in the database as running, so
- *  that they are resumed */
+ *  that they are resumed. Ends that could not be written before are written. */
 void vtd_jobs_stop(VtdJobs *jobs);
 void vtd_jobs_free(VtdJobs *jobs);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtdJobs, vtd_jobs_free)
@@ -140,6 +140,10 @@ bool vtd_jobs_check_owner(VtdJobs *jobs, uint64_t id, uint32_t uid, GError **err
 
 /** vtd_jobs_list: @ret_list: floating aa{sv}, newest first, of those that @uid may know of */
 bool vtd_jobs_list(VtdJobs *jobs, uint32_t uid, GVariant **ret_list, GError **error);
+
+/** vtd_jobs_end_row: Ends a job that this daemon does not run, but found as running; @error:
+ *  (nullable) */
+void vtd_jobs_end_row(VtdJobs *jobs, VtDbJob *row, const GError *error);
 
 /** vtd_jobs_interrupted: @ret_jobs: (element-type VtDbJob): those that a daemon before left running
  */

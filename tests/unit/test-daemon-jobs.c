@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* test-daemon-jobs.c: jobs of virttemplated: joined, cancelled, interrupted, and what they find */
 #include "daemon-asserts.h"
+#include "database.h"
 
 #include "vt-db.h"
 
@@ -166,6 +167,18 @@ test_repair(DaemonFixture *f, gconstpointer data)
     g_assert_cmpint(daemon_job_error(missing, "not on this host"), ==, VT_ERROR_NOT_FOUND);
 }
 
+static void
+assert_metric(DaemonFixture *f, const char *line)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GVariant) answer = daemon_call(f->ro, "GetMetrics", NULL, &error);
+    const char *text;
+
+    g_assert_no_error(error);
+    g_variant_get(answer, "(&s)", &text);
+    g_assert_nonnull(strstr(text, line));
+}
+
 /* Jobs that nobody runs have an end for who waits, however many came after them */
 static void
 test_lost(DaemonFixture *f, gconstpointer data)
@@ -194,12 +207,79 @@ test_lost(DaemonFixture *f, gconstpointer data)
     daemon_start(f);
     state = wait_state(f, first);
     g_assert_cmpstr(state, ==, "failed");
+    assert_metric(f, "jobs_ended_total{kind=\"verify\",outcome=\"failed\"} 1\n");
     job.id = 0;
     job.state = (char *)"running";
     g_assert_true(vt_db_put_job(db, &job, &error));
     answer = daemon_call(f->ro, "JobWait", g_variant_new("(tu)", job.id, 10000), &error);
     g_assert_null(answer);
     g_assert_error(error, VT_ERROR, VT_ERROR_NOT_FOUND);
+}
+
+/* Returns: (transfer full): what ListJobs tells of a job */
+static char *
+listed_state(DaemonFixture *f, guint64 job)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GVariant) answer = daemon_call(f->ro, "ListJobs", NULL, &error);
+    g_autoptr(GVariant) list = NULL;
+
+    g_assert_no_error(error);
+    list = g_variant_get_child_value(answer, 0);
+    for (gsize i = 0; i < g_variant_n_children(list); i++) {
+        g_autoptr(GVariant) status = g_variant_get_child_value(list, i);
+        guint64 id = 0;
+        char *state = NULL;
+
+        g_assert_true(g_variant_lookup(status, "id", "t", &id));
+        if (id == job && g_variant_lookup(status, "state", "s", &state))
+            return state;
+    }
+    g_assert_not_reached();
+}
+
+/* Nobody will end a job that says that it runs, and does not */
+static void
+test_lost_listed(DaemonFixture *f, gconstpointer data)
+{
+    g_autofree char *path = daemon_path(f, "state/state.db");
+    g_autofree char *state = NULL;
+
+    database_run(path,
+                 "INSERT INTO jobs(id, kind, state, owner) VALUES(7, 'verify', 'running', 0)");
+    state = listed_state(f, 7);
+    g_assert_cmpstr(state, ==, "failed");
+}
+
+/* While the database cannot take the end of a job it is told all the same, and written later: one
+ * of a job that was interrupted, and one of a job that has run */
+static void
+test_unwritten(DaemonFixture *f, gconstpointer data)
+{
+    g_autofree char *path = daemon_path(f, "state/state.db");
+    g_autofree char *interrupted = NULL, *verified = NULL, *listed = NULL;
+    static const char *const ends =
+        "SELECT count(*) FROM jobs WHERE kind='verify' AND state IN ('done', 'failed') AND ended>0";
+
+    daemon_make_store(f);
+    assert_fetched(f, "1.0.1");
+    daemon_stop(f, SIGTERM);
+    database_run(path, "INSERT INTO jobs(id, kind, target, name, version, state, owner)"
+                       " VALUES(100, 'verify', '/pool', 'debian-12', '1.0.1', 'running', 0);"
+                       "CREATE TRIGGER full BEFORE INSERT ON jobs WHEN new.state!='running'"
+                       " BEGIN SELECT raise(FAIL, 'full'); END;");
+    daemon_start(f);
+    interrupted = listed_state(f, 100);
+    g_assert_cmpstr(interrupted, ==, "failed");
+    verified = verify(f, "1.0.1");
+    g_assert_cmpstr(verified, ==, "done");
+    listed = listed_state(f, 101);
+    g_assert_cmpstr(listed, ==, "done");
+    g_assert_cmpint(database_number(path, ends), ==, 0);
+    /* Nobody asks before the daemon ends */
+    database_run(path, "DROP TRIGGER full");
+    daemon_stop(f, SIGTERM);
+    g_assert_cmpint(database_number(path, ends), ==, 2);
 }
 
 int
@@ -219,5 +299,7 @@ main(int argc, char **argv)
     ADD("/daemon/damaged-layer", test_damaged_layer);
     ADD("/daemon/repair", test_repair);
     ADD("/daemon/lost", test_lost);
+    ADD("/daemon/lost-listed", test_lost_listed);
+    ADD("/daemon/unwritten", test_unwritten);
     return g_test_run();
 }

@@ -356,6 +356,22 @@ vt_db_get_catalog(VtDb *db, const char *target, VtDbCatalog *ret_catalog, GError
 
 /* ---- jobs ---- */
 
+VtDbJob *
+vt_db_job_copy(const VtDbJob *job)
+{
+    VtDbJob *copy = g_memdup2(job, sizeof(*job));
+
+    copy->kind = g_strdup(job->kind);
+    copy->target = g_strdup(job->target);
+    copy->name = g_strdup(job->name);
+    copy->version = g_strdup(job->version);
+    copy->state = g_strdup(job->state);
+    copy->error = g_strdup(job->error);
+    copy->message = g_strdup(job->message);
+    copy->path = g_strdup(job->path);
+    return copy;
+}
+
 void
 vt_db_job_free(VtDbJob *job)
 {

@@ -95,6 +95,7 @@ typedef struct {
     char *message;
     char *path;
 } VtDbJob;
+VtDbJob *vt_db_job_copy(const VtDbJob *job);
 void vt_db_job_free(VtDbJob *job);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtDbJob, vt_db_job_free)
 
