@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* test-db.c: the daemon's database */
+#include "database.h"
 #include "vt-db.h"
 #include "vt-sha256.h"
 
 #include <glib/gstdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 typedef struct {
@@ -140,6 +142,34 @@ test_jobs(Fixture *fixture, gconstpointer data)
     g_assert_error(error, VT_ERROR, VT_ERROR_NOT_FOUND);
 }
 
+/* A new job takes the place of an old one, or nothing is changed */
+static void
+test_job_refused(Fixture *fixture, gconstpointer data)
+{
+    VtDbJob old = {.kind = (char *)"fetch", .state = (char *)"done"};
+    VtDbJob job = {.kind = (char *)"verify", .state = (char *)"running"};
+    g_autoptr(VtDb) db = open_db(fixture);
+    g_autoptr(GPtrArray) jobs = NULL;
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(vt_db_put_job(db, &old, &error));
+    database_run(fixture->path,
+                 "UPDATE sqlite_sequence SET seq=5000;"
+                 "CREATE TRIGGER keep BEFORE DELETE ON jobs BEGIN SELECT raise(FAIL, 'no'); END;");
+    g_assert_false(vt_db_put_job(db, &job, &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_FAILED);
+    g_assert_nonnull(strstr(error->message, "no"));
+    g_clear_error(&error);
+    g_assert_cmpuint(job.id, ==, 0);
+    g_assert_cmpint(database_number(fixture->path, "SELECT count(*) FROM jobs"), ==, 1);
+    database_run(fixture->path, "DROP TRIGGER keep");
+    g_assert_true(vt_db_put_job(db, &job, &error));
+    g_assert_true(vt_db_list_jobs(db, 10, &jobs, &error));
+    g_assert_cmpuint(jobs->len, ==, 1);
+    g_assert_cmpuint(((VtDbJob *)jobs->pdata[0])->id, ==, job.id);
+    g_assert_cmpstr(((VtDbJob *)jobs->pdata[0])->kind, ==, "verify");
+}
+
 static void
 test_damage(Fixture *fixture, gconstpointer data)
 {
@@ -198,6 +228,7 @@ main(int argc, char **argv)
     ADD("/db/pools", test_pools);
     ADD("/db/catalog", test_catalog);
     ADD("/db/jobs", test_jobs);
+    ADD("/db/job-refused", test_job_refused);
     ADD("/db/damage", test_damage);
     ADD("/db/damaged", test_damaged);
     ADD("/db/no-directory", test_no_directory);

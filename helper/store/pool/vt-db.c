@@ -185,6 +185,19 @@ run(VtDb *db, GError **error, const char *sql, const char *types, ...)
     return ok || throw_db(db, error);
 }
 
+/* All of what ran since it began, or none of it. @ok: whether that worked; @error is its own if not
+ */
+static bool
+end_transaction(VtDb *db, bool ok, GError **error)
+{
+    if (ok && run(db, error, "COMMIT", ""))
+        return true;
+    /* Some errors have rolled it back already */
+    if (!sqlite3_get_autocommit(db->handle))
+        run(db, NULL, "ROLLBACK", "");
+    return false;
+}
+
 typedef struct {
     void (*read)(sqlite3_stmt *row, void *user);
     void *user;
@@ -388,26 +401,41 @@ vt_db_job_free(VtDbJob *job)
     g_free(job);
 }
 
+/* Without an id it gets one */
+static bool
+put_row(VtDb *db, const VtDbJob *job, GError **error)
+{
+    return run(db, error,
+               "INSERT OR REPLACE INTO jobs VALUES(nullif(?,0),?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+               "issssisiiiiiisss", (int64_t)job->id, job->kind, job->target, job->name,
+               job->version, (int64_t)job->owner, job->state, (int64_t)job->done,
+               (int64_t)job->total, (int64_t)job->received, (int64_t)job->requests, job->started,
+               job->ended, job->error, job->message, job->path);
+}
+
+/* A new one takes the place of the oldest in the history */
 static bool
 insert_job(VtDb *db, VtDbJob *job, GError **error)
 {
-    if (!run(db, error, "INSERT INTO jobs(kind) VALUES(?)", "s", job->kind))
+    int64_t id;
+    bool ok;
+
+    if (!run(db, error, "BEGIN IMMEDIATE", ""))
         return false;
-    job->id = (uint64_t)sqlite3_last_insert_rowid(db->handle);
-    return run(db, error, "DELETE FROM jobs WHERE id<=? AND state!='running'", "i",
-               (int64_t)job->id - JOBS_MAX);
+    ok = put_row(db, job, error);
+    id = sqlite3_last_insert_rowid(db->handle);
+    ok = ok &&
+         run(db, error, "DELETE FROM jobs WHERE id<=? AND state!='running'", "i", id - JOBS_MAX);
+    if (!end_transaction(db, ok, error))
+        return false;
+    job->id = (uint64_t)id;
+    return true;
 }
 
 bool
 vt_db_put_job(VtDb *db, VtDbJob *job, GError **error)
 {
-    if (job->id == 0 && !insert_job(db, job, error))
-        return false;
-    return run(db, error, "INSERT OR REPLACE INTO jobs VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-               "issssisiiiiiisss", (int64_t)job->id, job->kind, job->target, job->name,
-               job->version, (int64_t)job->owner, job->state, (int64_t)job->done,
-               (int64_t)job->total, (int64_t)job->received, (int64_t)job->requests, job->started,
-               job->ended, job->error, job->message, job->path);
+    return job->id == 0 ? insert_job(db, job, error) : put_row(db, job, error);
 }
 
 static void

@@ -99,7 +99,7 @@ VtDbJob *vt_db_job_copy(const VtDbJob *job);
 void vt_db_job_free(VtDbJob *job);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtDbJob, vt_db_job_free)
 
-/** vt_db_put_job: Inserts (@job->id becomes the new one) or updates */
+/** vt_db_put_job: Inserts (@job->id becomes the new one) or updates; stays as it was on an error */
 bool vt_db_put_job(VtDb *db, VtDbJob *job, GError **error);
 /** vt_db_list_jobs: @ret_jobs: (out) (transfer full) (element-type VtDbJob): newest first */
 bool vt_db_list_jobs(VtDb *db, unsigned limit, GPtrArray **ret_jobs, GError **error);
