@@ -8,9 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Clones are counted in memory first: no database write while one is made */
-#define USAGE_DELAY_S 5
-
 bool
 vtd_daemon_is_owner(uint32_t uid)
 {
@@ -289,46 +286,7 @@ vtd_daemon_copy(VtdDaemon *daemon, const VtdJobSpec *spec, VtdCopy *copy, const 
     return true;
 }
 
-/* ---- usage ---- */
-
-static void
-write_usage(VtdDaemon *daemon)
-{
-    GHashTableIter iter;
-    gpointer key, count;
-
-    g_hash_table_iter_init(&iter, daemon->usage);
-    while (g_hash_table_iter_next(&iter, &key, &count)) {
-        g_auto(GStrv) parts = g_strsplit(key, "\n", 2);
-        g_autoptr(GError) error = NULL;
-
-        if (!vt_db_add_usage(daemon->db, parts[0], parts[1], GPOINTER_TO_UINT(count),
-                             g_get_real_time(), &error))
-            g_warning("usage of '%s': %s", parts[1], error->message);
-    }
-    g_hash_table_remove_all(daemon->usage);
-}
-
-static gboolean
-usage_due(gpointer data)
-{
-    VtdDaemon *daemon = data;
-
-    daemon->usage_timer = 0;
-    write_usage(daemon);
-    return G_SOURCE_REMOVE;
-}
-
-void
-vtd_daemon_count_clone(VtdDaemon *daemon, const char *target, const char *name, const char *version)
-{
-    g_autofree char *key = g_strdup_printf("%s\n%s@%s", target, name, version);
-    guint count = GPOINTER_TO_UINT(g_hash_table_lookup(daemon->usage, key));
-
-    g_hash_table_replace(daemon->usage, g_steal_pointer(&key), GUINT_TO_POINTER(count + 1));
-    if (!daemon->usage_timer)
-        daemon->usage_timer = g_timeout_add_seconds(USAGE_DELAY_S, usage_due, daemon);
-}
+/* ---- who may not ---- */
 
 void
 vtd_log_peer_refused(VtdDaemon *daemon, VtdPeerRefusal reason, uint32_t uid, const char *method)
@@ -425,7 +383,6 @@ vtd_daemon_new(const VtdConfig *config, VtdDaemon **ret_daemon, GError **error)
     daemon->seeder = vtd_seeder_new(&config->workers);
     daemon->pools =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)vtd_pool_unref);
-    daemon->usage = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     daemon->busy_until = g_get_monotonic_time();
     if (g_mkdir_with_parents(config->state_dir, 0700) < 0)
         return vt_throw_errno(error, errno, "cannot make '%s'", config->state_dir);
@@ -458,15 +415,10 @@ vtd_daemon_free(VtdDaemon *daemon)
     if (!daemon)
         return;
     vtd_daemon_stop(daemon);
-    if (daemon->usage_timer)
-        g_source_remove(daemon->usage_timer);
-    if (daemon->db)
-        write_usage(daemon);
     vtd_followers_free(daemon->followers);
     vtd_metrics_free(daemon->metrics);
     vtd_jobs_free(daemon->jobs);
     g_clear_pointer(&daemon->seeder, vtd_seeder_free);
-    g_hash_table_unref(daemon->usage);
     g_hash_table_unref(daemon->pools);
     vt_db_close(daemon->db);
     g_free(daemon);

@@ -12,8 +12,6 @@
 /**
  * VtdDaemon:
  * @pools: (element-type utf8 VtdPool): by target
- * @usage: (element-type utf8 guint): clones made since they were last written to the database,
- *   by `TARGET\nNAME@VERSION`
  * @clients: connections
  * @questions: that are being answered in threads of their own
  * @busy_until: monotonic time of the last sign of life
@@ -26,8 +24,6 @@ typedef struct {
     VtdMetrics *metrics;
     VtdSeeder *seeder;
     GHashTable *pools;
-    GHashTable *usage;
-    guint usage_timer;
     guint clients;
     guint questions;
     gint64 busy_until;
@@ -73,7 +69,3 @@ bool vtd_daemon_copy(VtdDaemon *daemon, const VtdJobSpec *spec, VtdCopy *copy, c
 /** vtd_log_peer_refused: @method: (nullable): that was called */
 void vtd_log_peer_refused(VtdDaemon *daemon, VtdPeerRefusal reason, uint32_t uid,
                           const char *method);
-
-/** vtd_daemon_count_clone: Remembers, and writes it to the database later */
-void vtd_daemon_count_clone(VtdDaemon *daemon, const char *target, const char *name,
-                            const char *version);

@@ -26,11 +26,10 @@ rss() {
     awk '$1 == "VmRSS:" {print $2}' "/proc/$1/status"
 }
 
-# rows: of all tables of the helper but `usage`, which has one for each version, some time later
+# rows: of all tables of the helper
 rows() {
     local table
     for table in $(sqlite3 /var/lib/virt-template/*.db .tables); do
-        [ "$table" != usage ] || continue
         echo "$table $(sqlite3 /var/lib/virt-template/*.db "select count(*) from $table")"
     done
 }

@@ -170,6 +170,27 @@ test_job_refused(Fixture *fixture, gconstpointer data)
     g_assert_cmpstr(((VtDbJob *)jobs->pdata[0])->kind, ==, "verify");
 }
 
+/* Of a release that counted clones */
+static void
+test_old(Fixture *fixture, gconstpointer data)
+{
+    VtDbJob job = {.kind = (char *)"fetch", .state = (char *)"done"};
+    g_autoptr(VtDb) db = open_db(fixture);
+    g_autoptr(GPtrArray) jobs = NULL;
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(vt_db_put_job(db, &job, &error));
+    g_clear_pointer(&db, vt_db_close);
+    database_run(fixture->path, "CREATE TABLE usage(target TEXT, reference TEXT);"
+                                "INSERT INTO usage VALUES('/pool', 'debian@1')");
+    db = open_db(fixture);
+    g_assert_true(vt_db_list_jobs(db, 10, &jobs, &error));
+    g_assert_cmpuint(jobs->len, ==, 1);
+    g_assert_cmpint(
+        database_number(fixture->path, "SELECT count(*) FROM sqlite_master WHERE name='usage'"), ==,
+        0);
+}
+
 static void
 test_damage(Fixture *fixture, gconstpointer data)
 {
@@ -229,6 +250,7 @@ main(int argc, char **argv)
     ADD("/db/catalog", test_catalog);
     ADD("/db/jobs", test_jobs);
     ADD("/db/job-refused", test_job_refused);
+    ADD("/db/old", test_old);
     ADD("/db/damage", test_damage);
     ADD("/db/damaged", test_damaged);
     ADD("/db/no-directory", test_no_directory);

@@ -123,7 +123,7 @@ remember_pending(const VtdTarget *target, const char *version, const char *path,
     g_hash_table_insert(target->pool->pending, g_strdup(path), pending);
 }
 
-/* Counted, told, and written to the database later */
+/* Counted, and told */
 static void
 account(VtdCall *call, const VtdTarget *target, const VtdCloned *cloned)
 {
@@ -136,7 +136,6 @@ account(VtdCall *call, const VtdTarget *target, const VtdCloned *cloned)
                                    .path = cloned->path,
                                    .peer_uid = &call->peer_uid};
 
-    vtd_daemon_count_clone(call->daemon, target->target, target->name, cloned->version);
     vtd_monitor_add(call->daemon->config->workers.monitor, VTD_COUNT_CLONES, cloned->kind, 1);
     vtd_event_log(VTD_EVENT_CLONED, &fields, "'%s' %s of %s@%s in '%s'", cloned->path,
                   how[cloned->kind], target->name, cloned->version, target->target);
@@ -284,7 +283,6 @@ vtd_method_make_copy(VtdCall *call, GError **error)
     spec = (VtdJobSpec){0, "copy", copy->target, copy->name, copy->version, call->peer_uid};
     if (!vtd_daemon_copy(call->daemon, &spec, g_steal_pointer(&copy), path, &id, error))
         return false;
-    vtd_daemon_count_clone(call->daemon, target.target, target.name, local.entry->version);
     vtd_call_return(call, g_variant_new("(t)", id));
     return true;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vt-db.c: what the daemon remembers, in SQLite: pools, catalogs, jobs, usage */
+/* vt-db.c: what the daemon remembers, in SQLite: pools, catalogs, jobs, damage */
 #include "vt-db.h"
 
 #include <errno.h>
@@ -32,10 +32,10 @@ static const char schema[] =
     " name TEXT, version TEXT, owner INTEGER, state TEXT, done INTEGER, total INTEGER,"
     " received INTEGER, requests INTEGER, started INTEGER, ended INTEGER, error TEXT,"
     " message TEXT, path TEXT);"
-    "CREATE TABLE IF NOT EXISTS usage(target TEXT, reference TEXT, clones INTEGER, used INTEGER,"
-    " PRIMARY KEY(target, reference));"
     "CREATE TABLE IF NOT EXISTS damage(target TEXT, layer BLOB, reason TEXT,"
     " PRIMARY KEY(target, layer));"
+    /* Earlier releases counted clones there, and nobody read it */
+    "DROP TABLE IF EXISTS usage;"
     "PRAGMA user_version=2;";
 
 static bool
@@ -283,9 +283,13 @@ vt_db_put_pool(VtDb *db, const VtPoolSettings *settings, GError **error)
 bool
 vt_db_forget_pool(VtDb *db, const char *target, GError **error)
 {
-    return run(db, error, "DELETE FROM catalogs WHERE target=?", "s", target) &&
-           run(db, error, "DELETE FROM usage WHERE target=?", "s", target) &&
-           run(db, error, "DELETE FROM pools WHERE target=?", "s", target);
+    bool ok;
+
+    if (!run(db, error, "BEGIN IMMEDIATE", ""))
+        return false;
+    ok = run(db, error, "DELETE FROM catalogs WHERE target=?", "s", target) &&
+         run(db, error, "DELETE FROM pools WHERE target=?", "s", target);
+    return end_transaction(db, ok, error);
 }
 
 static void
@@ -498,18 +502,6 @@ vt_db_get_job(VtDb *db, uint64_t id, VtDbJob **ret_job, GError **error)
         return vt_throw(error, VT_ERROR_NOT_FOUND, "there is no job %" PRIu64, id);
     *ret_job = g_ptr_array_steal_index(jobs, 0);
     return true;
-}
-
-/* ---- usage ---- */
-
-bool
-vt_db_add_usage(VtDb *db, const char *target, const char *reference, uint64_t clones, int64_t when,
-                GError **error)
-{
-    return run(db, error,
-               "INSERT INTO usage VALUES(?,?,?,?) ON CONFLICT(target, reference) DO UPDATE SET"
-               " clones=clones+excluded.clones, used=excluded.used",
-               "ssii", target, reference, (int64_t)clones, when);
 }
 
 /* ---- damage ---- */

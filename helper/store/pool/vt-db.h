@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vt-db.h: what the daemon remembers, in SQLite: pools, catalogs, jobs, usage */
+/* vt-db.h: what the daemon remembers, in SQLite: pools, catalogs, jobs, damage */
 #pragma once
 
 #include "vt-digest.h"
@@ -42,7 +42,7 @@ void vt_pool_settings_free(VtPoolSettings *settings);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtPoolSettings, vt_pool_settings_free)
 
 bool vt_db_put_pool(VtDb *db, const VtPoolSettings *settings, GError **error);
-/** vt_db_forget_pool: Its catalog and usage go, too */
+/** vt_db_forget_pool: Its catalog goes, too */
 bool vt_db_forget_pool(VtDb *db, const char *target, GError **error);
 /** vt_db_list_pools: @ret_pools: (out) (transfer full) (element-type VtPoolSettings) */
 bool vt_db_list_pools(VtDb *db, GPtrArray **ret_pools, GError **error);
@@ -107,10 +107,6 @@ bool vt_db_list_jobs(VtDb *db, unsigned limit, GPtrArray **ret_jobs, GError **er
 bool vt_db_list_running(VtDb *db, GPtrArray **ret_jobs, GError **error);
 /** vt_db_get_job: %VT_ERROR_NOT_FOUND */
 bool vt_db_get_job(VtDb *db, uint64_t id, VtDbJob **ret_job, GError **error);
-
-/** vt_db_add_usage: @clones: made of the version since the last call; @when: microseconds */
-bool vt_db_add_usage(VtDb *db, const char *target, const char *reference, uint64_t clones,
-                     int64_t when, GError **error);
 
 /**
  * VtDbDamage: a layer that is not what its index says
