@@ -36,10 +36,10 @@ Point = collections.namedtuple('Point', 'role call groups bytes path')
 
 
 def read_log(path):
-    """The points, and whether one was hit"""
-    lines = path.read_text().splitlines() if path.exists() else []
-    points = [Point(*line.split('\t')) for line in lines if '\t' in line]
-    return points, 'hit' in lines
+    """The points, and the one that was hit: call and path; nothing if there was none"""
+    rows = [line.split('\t') for line in path.read_text().splitlines()] if path.exists() else []
+    points = [Point(*row) for row in rows if len(row) == len(Point._fields)]
+    return points, ''.join(row[1] for row in rows if row[0] == 'hit')
 
 
 def kind(point):
@@ -70,7 +70,6 @@ class Harness:
     # ---- one operation, with the fault or without ----
 
     def attach(self, arguments, pid):
-        self.log.unlink(missing_ok=True)
         command = [self.world.tool('crash/inject'), *map(str, arguments), 'pid', str(pid)]
         injector = subprocess.Popen(command)
         end = time.monotonic() + COMMAND_LIMIT_S
@@ -80,9 +79,10 @@ class Harness:
         return injector
 
     def perform(self, operation, role, action, point):
-        """Returns: exit status of the command, its error, the points, whether one was hit"""
+        """Returns: exit status of the command, its error, the points"""
         world = self.world
         arguments = (role, action, point, self.log)
+        self.log.unlink(missing_ok=True)
         world.restore(operation.begin)
         err = 'it says nothing'
         if operation.traced == 'daemon':
@@ -96,8 +96,7 @@ class Harness:
         else:
             status, _, err = world.run(world.tool('crash/inject'), *map(str, arguments), 'run',
                                        *map(str, operation.command))
-        points, hit = read_log(self.log)
-        return status, err, points, hit
+        return status, err, read_log(self.log)[0]
 
     # ---- what must hold ----
 
@@ -214,20 +213,20 @@ class Harness:
 
     def try_point(self, operation, role, action, number):
         """Returns: whether there is such a point"""
-        status, err, points, hit = self.perform(operation, role, action, number)
-        self.last = f'{points[-1].call} {points[-1].path}' if points else 'nowhere'
         try:
+            status, err, points = self.perform(operation, role, action, number)
             self.recover(operation, status, err, points)
+        except (Broken, subprocess.TimeoutExpired) as broken:
+            raise Broken(f'{read_log(self.log)[1] or "nowhere"}: {broken}') from broken
         finally:
-            if self.world.daemon and self.world.daemon.poll() is None:
-                self.world.down(9)
-        return hit
+            self.world.end_all()
+        return bool(read_log(self.log)[1])
 
     # ---- all ----
 
     def measure(self, operation):
         """The dry run: what there is without a fault"""
-        status, err, points, _ = self.perform(operation, DAEMON, 'kill', 0)
+        status, err, points = self.perform(operation, DAEMON, 'kill', 0)
         require(status == 0, f'{operation.name}: {err}')
         if operation.publishes:
             return points
@@ -329,7 +328,7 @@ def strike(harness, report, operation, role, action, wanted, only):
             hits += harness.try_point(operation, role, action, number)
         except Broken as broken:
             hits += 1
-            failures.append(shorten(f'{action} of {role} at {number}, {harness.last}: {broken}'))
+            failures.append(shorten(f'{action} of {role} at {number}, {broken}'))
     report.group(f'{operation.name}: {action} of {role}', hits, failures)
 
 

@@ -13,10 +13,13 @@
  *     program        call      |    bytes path
  *                              groups of points that it belongs to
  *
- * After the fault LOG gets "hit". With a PID the program ends then, and what it traced goes on
- * untraced; with a COMMAND it ends when that ends, with its exit status.
+ * At the fault LOG gets a line with "hit", the call and its path. With a PID the program ends after
+ * it, and what it traced goes on untraced; with a COMMAND it ends when that ends, with its exit
+ * status.
  *
  * strace counts for each thread alone, knows no kinds of files, and leaves a short write out. */
+#include "tracee.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
@@ -29,16 +32,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
-#include <sys/user.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 /* Of the alignment that O_DIRECT may want */
 #define WRITE_UNIT 4096u
-#define PATH_SHOWN 300
 /* The parts that the layer's writer gives to one write */
 #define PARTS_MAX 512
 
@@ -141,7 +139,7 @@ typedef struct {
     size_t call;
     int groups;
     uint64_t bytes;
-    char path[PATH_SHOWN];
+    char path[TRACEE_PATH];
 } Point;
 
 typedef struct {
@@ -153,13 +151,6 @@ typedef struct {
     FILE *log;
     GHashTable *threads; /* pid -> Thread */
 } Injector;
-
-static void
-die(const char *what)
-{
-    perror(what);
-    exit(2);
-}
 
 static Thread *
 find_thread(Injector *injector, pid_t tid)
@@ -177,65 +168,9 @@ find_thread(Injector *injector, pid_t tid)
 static const char *
 role_of(Thread *thread)
 {
-    char link[64], target[PATH_SHOWN];
-    ssize_t n;
-
-    if (thread->role[0])
-        return thread->role;
-    g_snprintf(link, sizeof(link), "/proc/%d/exe", thread->tid);
-    n = readlink(link, target, sizeof(target) - 1);
-    if (n > 0) {
-        const char *slash;
-
-        target[n] = '\0';
-        slash = strrchr(target, '/');
-        g_strlcpy(thread->role, slash ? slash + 1 : target, sizeof(thread->role));
-    }
+    if (!thread->role[0])
+        tracee_program(thread->tid, thread->role, sizeof(thread->role));
     return thread->role;
-}
-
-/* Memory of the other process. Returns: bytes read, -1: there is none at @address */
-static ssize_t
-read_memory(pid_t tid, uint64_t address, void *buffer, size_t size)
-{
-    const struct iovec ours = {buffer, size};
-    const struct iovec theirs = {(void *)(uintptr_t)address, size};
-
-    return process_vm_readv(tid, &ours, 1, &theirs, 1, 0);
-}
-
-static void
-write_part(pid_t tid, uint64_t address, struct iovec part)
-{
-    const struct iovec ours = {&part, sizeof(part)};
-    const struct iovec theirs = {(void *)(uintptr_t)address, sizeof(part)};
-
-    if (process_vm_writev(tid, &ours, 1, &theirs, 1, 0) < 0)
-        die("process_vm_writev");
-}
-
-/* As much of it as there is before a page that is not */
-static void
-read_path(pid_t tid, uint64_t address, char path[PATH_SHOWN])
-{
-    const size_t left = WRITE_UNIT - address % WRITE_UNIT;
-    const ssize_t n = read_memory(tid, address, path, MIN(PATH_SHOWN - 1, left));
-
-    path[MAX(n, 0)] = '\0';
-}
-
-/* @ret_regular: whether it is a regular file, and not one where the program says what went wrong */
-static void
-look_at_fd(pid_t tid, int fd, char path[PATH_SHOWN], bool *ret_regular)
-{
-    char link[64];
-    struct stat st;
-    ssize_t n;
-
-    g_snprintf(link, sizeof(link), "/proc/%d/fd/%d", tid, fd);
-    n = readlink(link, path, PATH_SHOWN - 1);
-    path[MAX(n, 0)] = '\0';
-    *ret_regular = fd > STDERR_FILENO && stat(link, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 /* What the loader and the C library open for themselves: those are no points of ours */
@@ -263,7 +198,7 @@ changes_file(uint64_t request)
 
 /* @path: gets what the call is about. Returns: the groups of points that it belongs to */
 static int
-classify(Thread *thread, size_t call, const uint64_t *arguments, char path[PATH_SHOWN])
+classify(Thread *thread, size_t call, const uint64_t *arguments, char path[TRACEE_PATH])
 {
     const bool is_at = calls[call].number == SYS_openat;
     bool regular = false;
@@ -271,25 +206,25 @@ classify(Thread *thread, size_t call, const uint64_t *arguments, char path[PATH_
     path[0] = '\0';
     switch (calls[call].argument) {
     case ARGUMENT_FILE:
-        look_at_fd(thread->tid, (int)arguments[0], path, &regular);
+        tracee_look_at_fd(thread->tid, (int)arguments[0], path, &regular);
         return regular ? calls[call].groups : 0;
     case ARGUMENT_FD:
-        look_at_fd(thread->tid, (int)arguments[0], path, &regular);
+        tracee_look_at_fd(thread->tid, (int)arguments[0], path, &regular);
         return calls[call].groups;
     case ARGUMENT_SOCKET:
         return g_str_has_suffix(role_of(thread), "-worker") ? calls[call].groups : 0;
     case ARGUMENT_IOCTL:
-        look_at_fd(thread->tid, (int)arguments[0], path, &regular);
+        tracee_look_at_fd(thread->tid, (int)arguments[0], path, &regular);
         return changes_file(arguments[1]) ? calls[call].groups : 0;
     case ARGUMENT_OPEN:
-        read_path(thread->tid, arguments[is_at], path);
+        tracee_read_path(thread->tid, arguments[is_at], path);
         if (arguments[is_at + 1] & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY)))
             return GROUP_OPEN | NAMES_ONE;
         return is_of_system(path) ? 0 : GROUP_OPEN;
     case ARGUMENT_NONE:
         return calls[call].groups;
     default:
-        read_path(thread->tid, arguments[calls[call].argument - ARGUMENT_PATH0], path);
+        tracee_read_path(thread->tid, arguments[calls[call].argument - ARGUMENT_PATH0], path);
         return calls[call].groups;
     }
 }
@@ -326,24 +261,10 @@ count_bytes(pid_t tid, size_t call, const uint64_t *arguments)
         return 0;
     if (!is_vector(call))
         return arguments[2];
-    n = read_memory(tid, arguments[1], parts, MIN(arguments[2], PARTS_MAX) * sizeof(*parts));
+    n = tracee_read(tid, arguments[1], parts, MIN(arguments[2], PARTS_MAX) * sizeof(*parts));
     for (ssize_t i = 0; i < n / (ssize_t)sizeof(struct iovec); i++)
         bytes += parts[i].iov_len;
     return bytes;
-}
-
-static void
-get_registers(pid_t tid, struct user_regs_struct *ret)
-{
-    if (ptrace(PTRACE_GETREGS, tid, NULL, ret) < 0)
-        die("PTRACE_GETREGS");
-}
-
-static void
-set_registers(pid_t tid, struct user_regs_struct registers)
-{
-    if (ptrace(PTRACE_SETREGS, tid, NULL, &registers) < 0)
-        die("PTRACE_SETREGS");
 }
 
 static uint64_t
@@ -358,10 +279,10 @@ shorten_part(Thread *thread)
 {
     struct iovec *part = &thread->part;
 
-    if (read_memory(thread->tid, thread->before.rsi, part, sizeof(*part)) < 0)
-        die("process_vm_readv");
-    write_part(thread->tid, thread->before.rsi,
-               (struct iovec){part->iov_base, half(part->iov_len)});
+    if (tracee_read(thread->tid, thread->before.rsi, part, sizeof(*part)) < 0)
+        tracee_die("process_vm_readv");
+    tracee_write(thread->tid, thread->before.rsi,
+                 (struct iovec){part->iov_base, half(part->iov_len)});
 }
 
 /* The fault is made when the call ends; until then it gets arguments with which it can do nothing,
@@ -371,7 +292,7 @@ begin_fault(Injector *injector, Thread *thread, size_t call)
 {
     struct user_regs_struct registers;
 
-    get_registers(thread->tid, &registers);
+    tracee_get_registers(thread->tid, &registers);
     thread->before = registers;
     thread->faked = true;
     if (actions[injector->action].number != 0) {
@@ -383,7 +304,7 @@ begin_fault(Injector *injector, Thread *thread, size_t call)
     } else {
         shorten_part(thread);
     }
-    set_registers(thread->tid, registers);
+    tracee_set_registers(thread->tid, registers);
 }
 
 /* Who has started a command waits for its exit status. Otherwise this ends, and the kernel lets go
@@ -391,7 +312,6 @@ begin_fault(Injector *injector, Thread *thread, size_t call)
 static void
 end_injection(Injector *injector)
 {
-    fputs("hit\n", injector->log);
     if (!injector->waits) {
         fclose(injector->log);
         exit(0);
@@ -404,11 +324,11 @@ end_fault(Injector *injector, Thread *thread)
     const int number = actions[injector->action].number;
     struct user_regs_struct now;
 
-    get_registers(thread->tid, &now);
+    tracee_get_registers(thread->tid, &now);
     thread->before.rax = number ? (uint64_t) - (int64_t)number : now.rax;
-    set_registers(thread->tid, thread->before);
+    tracee_set_registers(thread->tid, thread->before);
     if (thread->part.iov_base)
-        write_part(thread->tid, thread->before.rsi, thread->part);
+        tracee_write(thread->tid, thread->before.rsi, thread->part);
     thread->faked = false;
     end_injection(injector);
 }
@@ -417,7 +337,7 @@ static void
 kill_now(Injector *injector, const Thread *thread)
 {
     if (kill(thread->tid, SIGKILL) < 0)
-        die("kill");
+        tracee_die("kill");
     end_injection(injector);
 }
 
@@ -449,6 +369,7 @@ enter(Injector *injector, Thread *thread, const struct __ptrace_syscall_info *in
     if (!(point.groups & actions[injector->action].group) ||
         strcmp(role_of(thread), injector->role) != 0 || ++injector->count != injector->point)
         return;
+    fprintf(injector->log, "hit\t%s %s\n", calls[point.call].name, point.path);
     if (actions[injector->action].group == GROUP_KILL)
         kill_now(injector, thread);
     begin_fault(injector, thread, point.call);
@@ -484,18 +405,6 @@ at_stop(Injector *injector, Thread *thread, int status)
     return 0;
 }
 
-static void
-seize(pid_t tid)
-{
-    const unsigned long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK |
-                                  PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC;
-
-    if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)options) < 0)
-        die("PTRACE_SEIZE");
-    if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0)
-        die("PTRACE_INTERRUPT");
-}
-
 /* All threads; they may start others meanwhile, which are traced from their beginning */
 static void
 seize_all(Injector *injector, pid_t pid)
@@ -505,32 +414,15 @@ seize_all(Injector *injector, pid_t pid)
     const char *name;
 
     if (!dir)
-        die(path);
+        tracee_die(path);
     while ((name = g_dir_read_name(dir))) {
         const pid_t tid = (pid_t)atoi(name);
 
         if (g_hash_table_contains(injector->threads, GINT_TO_POINTER(tid)))
             continue;
-        seize(tid);
+        tracee_seize(tid);
         find_thread(injector, tid);
     }
-}
-
-static pid_t
-start(char **command)
-{
-    pid_t pid = fork();
-
-    if (pid < 0)
-        die("fork");
-    if (pid == 0) {
-        raise(SIGSTOP);
-        execv(command[0], command);
-        die(command[0]);
-    }
-    if (waitpid(pid, NULL, WUNTRACED) < 0)
-        die("waitpid");
-    return pid;
 }
 
 /* Returns: the exit status of @pid, or 0 if that was not its child */
@@ -581,13 +473,13 @@ main(int argc, char **argv)
     injector.point = atol(argv[3]);
     injector.log = fopen(argv[4], "we");
     if (!injector.log)
-        die(argv[4]);
+        tracee_die(argv[4]);
     setlinebuf(injector.log);
     injector.threads = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, g_free);
     injector.waits = strcmp(argv[5], "run") == 0;
     if (injector.waits) {
-        pid = start(argv + 6);
-        seize(pid);
+        pid = tracee_start(argv + 6);
+        tracee_seize(pid);
         find_thread(&injector, pid);
         kill(pid, SIGCONT);
     } else {

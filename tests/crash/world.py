@@ -46,9 +46,10 @@ def adopt_orphans():
         raise OSError('PR_SET_CHILD_SUBREAPER')
 
 
-def children():
-    path = Path(f'/proc/self/task/{os.getpid()}/children')
-    return [int(pid) for pid in path.read_text().split()]
+def children(pid):
+    """Of a process with one thread"""
+    path = Path(f'/proc/{pid}/task/{pid}/children')
+    return [int(child) for child in path.read_text().split()]
 
 
 def is_sealed(path):
@@ -160,17 +161,32 @@ class World:
         """Ends the daemon; nothing of it may stay"""
         if self.daemon.poll() is None:
             # Below the injector it is that one's child
-            below = Path(f'/proc/{self.daemon.pid}/task/{self.daemon.pid}/children').read_text()
             traced = 'inject' in self.daemon.args[0]
-            os.kill(int(below.split()[0]) if traced else self.daemon.pid, number)
+            for pid in children(self.daemon.pid) if traced else [self.daemon.pid]:
+                os.kill(pid, number)
         status = self.daemon.wait(COMMAND_LIMIT_S)
         self.reap()
         return status
 
+    def left(self):
+        """Children that are not wanted: the daemon, its workers, commands and what traces them"""
+        return set(children(os.getpid())) - self.companions
+
+    def end_all(self):
+        """Kills what a point that failed has left, whose children become ours then"""
+        end = time.monotonic() + COMMAND_LIMIT_S
+        while pids := self.left():
+            require(time.monotonic() < end, f'{pids} outlive SIGKILL')
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+            for pid in pids:
+                os.waitpid(pid, os.WNOHANG)
+            time.sleep(0.005)
+
     def reap(self):
         """Waits for what the daemon left; it dies by itself when the daemon is gone"""
         end = time.monotonic() + COMMAND_LIMIT_S
-        while set(children()) - self.companions:
+        while self.left():
             require(time.monotonic() < end, 'a worker outlives the daemon')
             try:
                 os.waitpid(-1, os.WNOHANG)
@@ -259,9 +275,7 @@ class World:
         return found
 
     def close(self):
-        if self.daemon and self.daemon.poll() is None:
-            self.daemon.kill()
-            self.daemon.wait()
+        self.end_all()
         if self.registry:
             self.registry.terminate()
             self.registry.wait()
