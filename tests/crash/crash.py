@@ -20,6 +20,8 @@ from operations import CUTS, DAEMON, KEPT, check_image, make_worlds, table
 from world import COMMAND_LIMIT_S, MIB, Broken, World, adopt_orphans, require
 
 ACTIONS = {'kill': 'k', 'ENOSPC': 'e', 'EIO': 'e', 'EDQUOT': 'e', 'EMFILE': 'o', 'short': 's'}
+# These may end a job as failed; after the others it goes on
+ERRORS = ('ENOSPC', 'EIO', 'EDQUOT', 'EMFILE')
 # Of one kind
 SAMPLED = 4
 # Without --all each error is made at some of the points: from which one on, and each how many-th
@@ -133,7 +135,7 @@ class Harness:
         """Nothing is there that was not there before, and is not there afterwards"""
         tree = self.world.tree()
         after = self.trees[operation.name]
-        before = self.trees[operation.begin]
+        before = self.trees[operation.undone or operation.begin]
         partial = {name for name in tree
                    if re.fullmatch(r'\.layers/\.partial/[0-9a-f]{64}', name)}
         if not finished and operation.done:
@@ -175,13 +177,18 @@ class Harness:
         require(not left, f'left over: {left}')
         require(world.down() == 0, 'the daemon did not end in peace')
 
-    def recover(self, operation, status, err, points):
+    def gave_up(self, operation, action):
+        """Whether a job that a start took up met an error: then it has failed, as any other"""
+        return (operation.traced == 'start' and operation.done and action in ERRORS
+                and self.world.ask('jobs')['jobs'][0]['state'] == 'failed')
+
+    def recover(self, operation, action, status, err, points):
         world = self.world
         if operation.publishes:
             return self.recover_publish(operation, status, err)
         died = not world.answers()
         if operation.traced == 'start':
-            # Whatever became of this start: the next one does it all
+            # Whatever became of this start: the next one does it all, but what was given up
             status = 0
             if not died:
                 world.down()
@@ -193,7 +200,7 @@ class Harness:
             world.reap()
             world.up()
         world.settle()
-        finished = status == 0
+        finished = status == 0 and not self.gave_up(operation, action)
         self.check_versions(operation, finished)
         self.check_file(operation, finished)
         self.check_tree(operation, finished)
@@ -215,7 +222,7 @@ class Harness:
         """Returns: whether there is such a point"""
         try:
             status, err, points = self.perform(operation, role, action, number)
-            self.recover(operation, status, err, points)
+            self.recover(operation, action, status, err, points)
         except (Broken, subprocess.TimeoutExpired) as broken:
             raise Broken(f'{read_log(self.log)[1] or "nowhere"}: {broken}') from broken
         finally:
@@ -356,9 +363,6 @@ def main():
             points = harness.measure(operation)
             for role in operation.roles:
                 for action, group in ACTIONS.items():
-                    # A job that is taken up and meets an error ends as failed, as any other does
-                    if operation.traced == 'start' and action not in ('kill', 'short'):
-                        continue
                     wanted = [p for p in points if p.role == role and group in p.groups]
                     if not wanted or options.role not in (None, role):
                         continue

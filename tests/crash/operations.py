@@ -28,6 +28,7 @@ class Operation:
     file: tuple = ()       # that the command makes: format, path in the world, image
     publishes: str = ''    # reference: into the store of the pool `second`
     resumes: bool = False  # bytes that are here are not fetched again
+    undone: str = ''       # the world that it leaves when it fails; '': the one that it begins in
 
 
 def make_templates(world, size, noise):
@@ -87,13 +88,14 @@ def make_stores(world):
 def damage(world):
     """Some frames of the full layer are not what they were"""
     layer = world.pool / 'full@1.0.0.qcow2'
-    world.unseal(world.pool)
+    world.change_flag('-i', [layer])
     layer.chmod(0o644)
     with open(layer, 'r+b') as file:
         for offset in (3 * MIB, 7 * MIB):
             file.seek(offset)
             file.write(b'damaged')
     layer.chmod(0o444)
+    world.change_flag('+i', [layer])
 
 
 def clone(world, reference, kind, path):
@@ -129,7 +131,7 @@ def table(world):
         *[Operation(f'publish into a {name}', name, (CLI,), (*publish, world.stores[name]),
                     traced='command', publishes='new@1.0.0') for name in STORES],
         Operation('start after a fetch', 'cut fetch', (DAEMON,), (cli, 'pull', 'chain@1.2.0'),
-                  traced='start', done=('chain@1.2.0',)),
+                  traced='start', done=('chain@1.2.0',), undone='kept'),
         Operation('start after a repair', 'cut repair', (DAEMON,), (cli, 'pull', 'full@1.0.0'),
                   traced='start'),
         Operation('start after an eviction', 'cut evict', (DAEMON,), (cli, 'pull', KEPT),

@@ -76,6 +76,8 @@ class World:
         # Children that are none of the daemon's
         self.companions = set()
         self.stores = {}
+        # Of each world that was saved: layers that are sealed, which a copy does not tell
+        self.sealed = {}
         self.log = open(self.scratch / 'log', 'ab')
         self.environment = dict(os.environ, LC_ALL='C.UTF-8', TMPDIR=str(self.here / 'tmp'),
                                 VIRT_TEMPLATE_SOCKET=str(self.socket))
@@ -245,22 +247,22 @@ class World:
 
     # ---- back to what it was ----
 
+    def change_flag(self, flag, paths):
+        if paths:
+            subprocess.run(['chattr', '-f', flag, *map(str, paths)], check=False)
+
     def unseal(self, folder):
-        layers = [str(path) for path in folder.rglob('*.qcow2')]
-        layers += [str(path) for path in folder.glob('**/.layers/.partial/*')]
-        if layers:
-            subprocess.run(['chattr', '-f', '-i', *layers], check=False)
+        self.change_flag('-i', [*folder.rglob('*.qcow2'), *folder.glob('**/.layers/.partial/*')])
 
     def save(self, name):
+        self.sealed[name] = [path for path in self.pool.glob('.layers/*.qcow2') if is_sealed(path)]
         subprocess.run(['cp', '-a', self.here, self.scratch / name], check=True)
 
     def restore(self, name):
         self.unseal(self.here)
         shutil.rmtree(self.here)
         subprocess.run(['cp', '-a', self.scratch / name, self.here], check=True)
-        layers = [str(path) for path in self.here.glob('pool/.layers/*.qcow2')]
-        if layers:
-            subprocess.run(['chattr', '+i', *layers], check=True)
+        self.change_flag('+i', self.sealed[name])
 
     def tree(self):
         """Names in the pool, with what is told of each: link count, mode, and whether it is sealed"""
