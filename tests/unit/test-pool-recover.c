@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 static char *
 layer_file(const PoolFixture *fixture, const char *folder, const VtDigest *index,
@@ -125,6 +126,51 @@ test_recover_evict(PoolFixture *fixture, gconstpointer data)
     g_assert_false(vt_pool_has_layer(fixture->pool, &index));
 }
 
+static ino_t
+inode_of(const char *path)
+{
+    struct stat st;
+
+    g_assert_cmpint(lstat(path, &st), ==, 0);
+    return st.st_ino;
+}
+
+/* A repair that cannot be ended: what the next one needs stays */
+static void
+test_recover_unended(PoolFixture *fixture, gconstpointer data)
+{
+    static const VtDigest other = {{0xaa}};
+    g_autofree char *version = vt_pool_version_path(fixture->pool, "debian-12", "1.0.0");
+    g_autofree char *removed = layer_file(fixture, ".layers", &other, ".index");
+    g_autofree char *layer = NULL, *old = NULL, *next = NULL;
+    g_autoptr(GError) error = NULL;
+    VtDigest index;
+    ino_t repaired;
+
+    g_assert_true(pool_commit(fixture, "1.0.0", "layer one", &index, &error));
+    layer = layer_file(fixture, ".layers", &index, ".qcow2");
+    old = layer_file(fixture, ".layers/.partial", &index, ".old");
+    next = layer_file(fixture, ".layers/.partial", &index, ".new");
+    seal_of(version, true);
+    g_assert_cmpint(rename(layer, old), ==, 0);
+    g_assert_true(g_file_set_contents(layer, "layer one", -1, NULL));
+    g_assert_true(g_file_set_contents(removed, "of a layer below which others are", -1, NULL));
+    repaired = inode_of(layer);
+    g_assert_cmpint(g_mkdir(next, 0700), ==, 0);
+    g_test_expect_message(NULL, G_LOG_LEVEL_WARNING, "*interrupted repair*debian-12@1.0.0*");
+    g_assert_cmpuint(vt_pool_recover(fixture->pool), ==, 0);
+    g_test_assert_expected_messages();
+    g_assert_cmpint(inode_of(layer), ==, repaired);
+    g_assert_cmpint(inode_of(version), ==, inode_of(old));
+    g_assert_cmpint(g_access(removed, F_OK), ==, 0);
+    g_assert_cmpint(g_rmdir(next), ==, 0);
+    g_assert_cmpuint(vt_pool_recover(fixture->pool), ==, 1);
+    g_assert_cmpint(inode_of(version), ==, repaired);
+    g_assert_cmpint(inode_of(layer), ==, repaired);
+    g_assert_cmpint(g_access(old, F_OK), <, 0);
+    g_assert_cmpint(g_access(removed, F_OK), <, 0);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -135,5 +181,6 @@ main(int argc, char **argv)
     ADD("/pool/recover/commit", test_recover_commit);
     ADD("/pool/recover/sealed", test_recover_sealed);
     ADD("/pool/recover/evict", test_recover_evict);
+    ADD("/pool/recover/unended", test_recover_unended);
     return g_test_run();
 }

@@ -250,6 +250,23 @@ vt_pool_drop_manifest(VtPool *pool, const VtDigest *manifest)
 
 /* ---- */
 
+/* Whether a repair or an eviction could not be brought to its end, or nobody knows */
+static bool
+has_unended(VtPool *pool)
+{
+    DIR *dir = vt_fs_read_dir(pool->partial_fd);
+    const struct dirent *entry;
+    bool found = !dir;
+    VtDigest index;
+
+    while (!found && (entry = readdir(dir)))
+        found = vt_pool_parse_file(entry->d_name, VT_POOL_OLD, &index) ||
+                vt_pool_parse_file(entry->d_name, VT_POOL_GONE, &index);
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
 guint
 vt_pool_end_repairs(VtPool *pool)
 {
@@ -265,9 +282,13 @@ vt_pool_tidy(VtPool *pool)
     vt_fs_sweep(pool->manifests_fd);
     remove_new(pool);
     count += end_all(pool, VT_POOL_GONE, vt_pool_end_evict, "eviction");
+    remove_manifests(pool);
+    /* Who ends it the next time needs the repaired layer, which has no version yet, and the indexes
+     * of the layers that were removed, which tell what is below them */
+    if (has_unended(pool))
+        return count;
     settle_layers(pool);
     remove_indexes(pool);
-    remove_manifests(pool);
     return count;
 }
 
