@@ -178,52 +178,62 @@ virStorageTemplateFetchMissing(const virStorageTemplateRef *ref)
     return access(ref->path, F_OK) == 0 ? 0 : virStorageTemplateFetch(ref);
 }
 
-/* A helper that has lost its state has to see the catalog first, and one whose policy has changed
- * may need signatures that are not kept with the layer: Fetch asks the store for both */
-static int
-virStorageTemplateFill(const virStorageTemplateRef *ref, virStorageVolDef *vol, int fd,
-                       const virStorageTemplateKind *kind)
+/* The file with what the helper writes into it, or none. If libvirtd is killed before the helper
+ * has the call, an empty one stays: it cannot be without a name until it is whole, as libvirtd's
+ * AppArmor profile does not allow a link to a file that has none. */
+static bool
+virStorageTemplateMakeFile(virStoragePoolObj *pool, virStorageVolDef *vol,
+                           const virStorageTemplateRef *ref, const virStorageTemplateKind *kind,
+                           GError **error)
 {
-    g_autoptr(GError) error = NULL, again = NULL;
+    VIR_AUTOCLOSE fd = virStorageTemplateCreateFile(pool, vol);
+    bool ok = true;
 
-    if (virStorageTemplateWrite(ref, vol, fd, kind, &error))
-        return 0;
-    if (!virStorageTemplateErrorIs(error, "NotFound") &&
-        !virStorageTemplateErrorIs(error, "Untrusted")) {
+    if (fd < 0)
+        return false;
+    /* As libvirt: only an empty file can be taken out of copy-on-write */
+    if (vol->target.nocow)
+        ok = virFileSetCOW(vol->target.path, VIR_TRISTATE_BOOL_NO) == 0;
+    ok = ok && virStorageTemplateWrite(ref, vol, fd, kind, error);
+    if (!ok)
+        virStorageTemplateRemoveFile(vol);
+    return ok;
+}
+
+static bool
+virStorageTemplateMayBeFetched(const GError *error)
+{
+    return error && (virStorageTemplateErrorIs(error, "NotFound") ||
+                     virStorageTemplateErrorIs(error, "Untrusted"));
+}
+
+static int
+virStorageTemplateFail(const GError *error)
+{
+    if (error)
         virStorageTemplateReportError(error);
-        return -1;
-    }
-    if (virStorageTemplateFetch(ref) < 0)
-        return -1;
-    /* The job of a helper that was restarted has ended half-way */
-    if (ftruncate(fd, 0) < 0) {
-        virReportSystemError(errno, "cannot empty '%s'", vol->target.path);
-        return -1;
-    }
-    if (virStorageTemplateWrite(ref, vol, fd, kind, &again))
-        return 0;
-    virStorageTemplateReportError(again);
     return -1;
 }
 
+/* A helper that has lost its state has to see the catalog first, and one whose policy has changed
+ * may need signatures that are not kept with the layer: Fetch asks the store for both, which may
+ * take long. There is no file meanwhile. */
 static int
 virStorageTemplateMake(virStoragePoolObj *pool, virStorageVolDef *vol,
                        const virStorageTemplateRef *ref, const virStorageTemplateKind *kind)
 {
-    VIR_AUTOCLOSE fd = -1;
+    g_autoptr(GError) error = NULL, again = NULL;
 
     if (virStorageTemplateFetchMissing(ref) < 0)
         return -1;
-    fd = virStorageTemplateCreateFile(pool, vol);
-    if (fd < 0)
+    if (virStorageTemplateMakeFile(pool, vol, ref, kind, &error))
+        return 0;
+    if (!virStorageTemplateMayBeFetched(error))
+        return virStorageTemplateFail(error);
+    if (virStorageTemplateFetch(ref) < 0)
         return -1;
-    /* As libvirt: only an empty file can be taken out of copy-on-write */
-    if ((vol->target.nocow && virFileSetCOW(vol->target.path, VIR_TRISTATE_BOOL_NO) < 0) ||
-        virStorageTemplateFill(ref, vol, fd, kind) < 0) {
-        virStorageTemplateRemoveFile(vol);
-        return -1;
-    }
-    return 0;
+    return virStorageTemplateMakeFile(pool, vol, ref, kind, &again) ? 0
+                                                                    : virStorageTemplateFail(again);
 }
 
 int

@@ -99,4 +99,21 @@ interrupted_clones stop_libvirtd
 
 step "libvirtd is killed while clones are made: each is whole, or empty"
 interrupted_clones kill_libvirtd
+
+step "libvirtd is killed while a clone waits for the store, as the helper lost its state: no file is left"
+stop_helper
+rm -rf /var/lib/virt-template/*
+start_helper
+kill -STOP "$REGISTRY_PID"
+clone waits.qcow2 debian@1.0.0.qcow2 &
+pid=$!
+wait_until 20 fetching
+[ ! -e $DEFAULT/waits.qcow2 ] || fail "there is a file before there is a clone"
+kill_libvirtd
+! wait $pid || fail "a clone was made without libvirtd"
+kill -CONT "$REGISTRY_PID"
+start_libvirtd
+[ ! -e $DEFAULT/waits.qcow2 ] || fail "a file was left"
+clone waits.qcow2 debian@1.0.0.qcow2
+qemu-img check -q $DEFAULT/waits.qcow2
 assert_libvirtd_alive
