@@ -63,6 +63,19 @@ vtd_pool_damage_of(VtdPool *pool, VtPool *files, const char *name, const char *v
     return vtd_pool_find_damage(pool, layers);
 }
 
+GHashTable *
+vtd_pool_damaged_files(const VtdPool *pool, VtPool *files)
+{
+    g_autoptr(GError) error = NULL;
+    GHashTable *inodes = NULL;
+
+    if (g_hash_table_size(pool->damaged) == 0)
+        return NULL;
+    if (!vt_pool_mark(files, pool->damaged, &inodes, &error))
+        g_info("what is damaged in '%s' is not listed: %s", pool->settings->target, error->message);
+    return inodes;
+}
+
 bool
 vtd_pool_throw_damage(const char *name, const char *version, const char *reason, GError **error)
 {

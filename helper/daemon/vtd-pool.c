@@ -70,21 +70,6 @@ typedef struct {
     void *user;
 } Waiter;
 
-static guint
-digest_hash(gconstpointer key)
-{
-    guint hash;
-
-    memcpy(&hash, ((const VtDigest *)key)->bytes, sizeof(hash));
-    return hash;
-}
-
-static gboolean
-digest_same(gconstpointer a, gconstpointer b)
-{
-    return vt_digest_equal(a, b);
-}
-
 static void
 set_catalog(VtdPool *pool, VtCatalog *catalog, const VtDigest *manifest, GBytes *proofs)
 {
@@ -126,9 +111,9 @@ vtd_pool_new(const VtdConfig *config, VtDb *db, VtPoolSettings *settings)
     /* The settings were checked; a URL from an older database that is not one finds no store */
     if (!vt_store_url_parse(settings->store, &pool->url, NULL))
         vt_store_url_parse("oci:/nonexistent", &pool->url, NULL);
-    pool->verdicts = g_hash_table_new_full(digest_hash, digest_same, g_free, kept_free);
-    pool->refusals = g_hash_table_new_full(digest_hash, digest_same, g_free, refusal_free);
-    pool->damaged = g_hash_table_new_full(digest_hash, digest_same, g_free, g_free);
+    pool->verdicts = g_hash_table_new_full(vt_digest_hash, vt_digest_same, g_free, kept_free);
+    pool->refusals = g_hash_table_new_full(vt_digest_hash, vt_digest_same, g_free, refusal_free);
+    pool->damaged = g_hash_table_new_full(vt_digest_hash, vt_digest_same, g_free, g_free);
     pool->pending = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, pending_free);
     pool->waiters = g_ptr_array_new_with_free_func(g_free);
     pool->cancellable = g_cancellable_new();

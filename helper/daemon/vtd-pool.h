@@ -144,6 +144,9 @@ void vtd_pool_damage(VtdPool *pool, const VtDigest *index, const char *reason);
 /** vtd_pool_damage_of: Returns: (nullable): what is wrong with the layer of a version that is here
  */
 const char *vtd_pool_damage_of(VtdPool *pool, VtPool *files, const char *name, const char *version);
+/** vtd_pool_damaged_files: The same of all versions at once. Returns: (transfer container)
+ * (nullable) (element-type guint64 utf8): what is wrong, by inode; %NULL: nothing */
+GHashTable *vtd_pool_damaged_files(const VtdPool *pool, VtPool *files);
 /** vtd_pool_throw_damage: %VT_ERROR_CORRUPT that says what to do */
 bool vtd_pool_throw_damage(const char *name, const char *version, const char *reason,
                            GError **error);

@@ -71,3 +71,18 @@ vt_digest_equal(const VtDigest *a, const VtDigest *b)
 {
     return memcmp(a->bytes, b->bytes, VT_DIGEST_BYTES) == 0;
 }
+
+guint
+vt_digest_hash(gconstpointer digest)
+{
+    guint hash;
+
+    memcpy(&hash, ((const VtDigest *)digest)->bytes, sizeof(hash));
+    return hash;
+}
+
+gboolean
+vt_digest_same(gconstpointer a, gconstpointer b)
+{
+    return vt_digest_equal(a, b);
+}

@@ -36,3 +36,7 @@ const char *vt_digest_hex(const VtDigest *digest, char *buffer);
 
 /** vt_digest_equal: Returns: whether @a and @b are the same 32 bytes */
 bool vt_digest_equal(const VtDigest *a, const VtDigest *b);
+
+/** vt_digest_hash, vt_digest_same: For a #GHashTable with #VtDigest as keys */
+guint vt_digest_hash(gconstpointer digest);
+gboolean vt_digest_same(gconstpointer a, gconstpointer b);

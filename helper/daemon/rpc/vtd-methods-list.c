@@ -4,8 +4,6 @@
 
 #include "vt-name.h"
 
-#include <string.h>
-
 #define WAIT_MAX_MS 10000
 
 /* flags of ListTemplates */
@@ -25,6 +23,8 @@ typedef struct {
     VtPool *files;
     /* names in it; what is in the catalog is taken out */
     GHashTable *volumes;
+    /* (nullable): what is wrong with files of versions, by inode */
+    GHashTable *damaged;
     /* (nullable): why the whole catalog is refused */
     char *refused;
     GVariantBuilder *rows;
@@ -39,21 +39,32 @@ allocation(VtPool *files, const char *name, const char *version)
                                                                     : 0;
 }
 
+/* Returns: what a version that is here takes of the disk; @reason: gets what is wrong with it */
+static uint64_t
+look_at(const List *list, const char *name, const char *version, const char **reason)
+{
+    struct stat st;
+    guint64 inode;
+
+    if (!vt_pool_stat_version(list->files, name, version, &st))
+        return 0;
+    inode = st.st_ino;
+    if (!*reason && list->damaged)
+        *reason = g_hash_table_lookup(list->damaged, &inode);
+    return (uint64_t)st.st_blocks * 512;
+}
+
 static void
 add_entry(List *list, const VtCatalogTemplate *template, const VtCatalogEntry *entry)
 {
     g_autofree char *volume = vt_volume_name(template->name, entry->version);
     const char *reason =
         list->refused ? list->refused : vtd_pool_refusal(list->pool, &entry->manifest);
-    const char *damage;
     uint64_t size = 0;
     guint flags = 0;
 
-    if (g_hash_table_remove(list->volumes, volume)) {
-        size = allocation(list->files, template->name, entry->version);
-        damage = vtd_pool_damage_of(list->pool, list->files, template->name, entry->version);
-        reason = reason ? reason : damage;
-    }
+    if (g_hash_table_remove(list->volumes, volume))
+        size = look_at(list, template->name, entry->version, &reason);
     if (g_str_equal(template->current, entry->version))
         flags |= FLAG_CURRENT;
     if (size > 0)
@@ -106,7 +117,7 @@ add_all(List *list)
 static GVariant *
 list_templates(VtdDaemon *daemon, VtdPool *pool)
 {
-    g_autoptr(GHashTable) volumes = NULL;
+    g_autoptr(GHashTable) volumes = NULL, damaged = NULL;
     g_autofree char *refused = NULL;
     g_autofree char *warning = NULL;
     g_autoptr(VtPool) files = NULL;
@@ -124,9 +135,11 @@ list_templates(VtdDaemon *daemon, VtdPool *pool)
         g_free(warning);
         warning = g_strdup(error->message);
         volumes = g_hash_table_new(g_str_hash, g_str_equal);
+    } else {
+        damaged = vtd_pool_damaged_files(pool, files);
     }
     g_variant_builder_init(&rows, G_VARIANT_TYPE("a(ssttus)"));
-    list = (List){daemon, pool, files, volumes, refused, &rows};
+    list = (List){daemon, pool, files, volumes, damaged, refused, &rows};
     add_all(&list);
     return g_variant_new("(a(ssttus)s)", &rows, warning ? warning : refused ? refused : "");
 }

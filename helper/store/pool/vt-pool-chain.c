@@ -101,6 +101,61 @@ vt_pool_chain(VtPool *pool, const VtDigest *top, GArray **ret_layers, GError **e
     return true;
 }
 
+/* @known: (element-type VtDigest gpointer): gets what is found out. Returns: (nullable): the mark
+ * of @layer, or of the first below it that has one */
+static gpointer
+find_mark(VtPool *pool, const VtDigest *layer, GHashTable *known)
+{
+    VtDigest path[VT_INDEX_ANCESTORS_MAX + 1];
+    VtDigest at = *layer;
+    gpointer mark = NULL;
+    guint depth = 0;
+    bool has = true;
+
+    while (has && depth < G_N_ELEMENTS(path) &&
+           !g_hash_table_lookup_extended(known, &at, NULL, &mark)) {
+        path[depth++] = at;
+        has = vt_pool_read_parent(pool, &at, &has, &at, NULL) && has;
+    }
+    while (depth > 0)
+        g_hash_table_insert(known, g_memdup2(&path[--depth], sizeof(*path)), mark);
+    return mark;
+}
+
+bool
+vt_pool_mark(VtPool *pool, GHashTable *marks, GHashTable **ret_inodes, GError **error)
+{
+    g_autoptr(GHashTable) inodes = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+    g_autoptr(GHashTable) known =
+        g_hash_table_new_full(vt_digest_hash, vt_digest_same, g_free, NULL);
+    const struct dirent *entry;
+    GHashTableIter iter;
+    gpointer digest, mark;
+    DIR *dir;
+
+    g_hash_table_iter_init(&iter, marks);
+    while (g_hash_table_iter_next(&iter, &digest, &mark))
+        g_hash_table_insert(known, g_memdup2(digest, sizeof(VtDigest)), mark);
+    if (!vt_pool_dirs(pool, false, error))
+        return false;
+    dir = vt_fs_read_dir(pool->layers_fd);
+    if (!dir)
+        return vt_throw_errno(error, errno, "cannot list the layers of '%s'", pool->target);
+    while ((entry = readdir(dir))) {
+        const guint64 inode = entry->d_ino;
+        VtDigest layer;
+
+        mark = vt_pool_parse_file(entry->d_name, VT_VOLUME_SUFFIX, &layer)
+                   ? find_mark(pool, &layer, known)
+                   : NULL;
+        if (mark)
+            g_hash_table_insert(inodes, g_memdup2(&inode, sizeof(inode)), mark);
+    }
+    closedir(dir);
+    *ret_inodes = g_steal_pointer(&inodes);
+    return true;
+}
+
 /* @ret_names: whether the kept index @file belongs to a layer that is here, and names @parent. One
  * that is damaged may do so: then nothing is removed. */
 static bool

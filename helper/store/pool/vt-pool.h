@@ -185,6 +185,16 @@ void vt_pool_reseal(VtPool *pool);
  */
 bool vt_pool_chain(VtPool *pool, const VtDigest *top, GArray **ret_layers, GError **error);
 
+/**
+ * vt_pool_mark:
+ * @marks: (element-type VtDigest gpointer): of layers
+ * @ret_inodes: (out) (transfer full) (element-type guint64 gpointer): of the layers that are here
+ *   and have a mark themselves, or through one that is below them: inode, and the mark
+ *
+ * Reads the directory once, and the parent of each layer at most once.
+ */
+bool vt_pool_mark(VtPool *pool, GHashTable *marks, GHashTable **ret_inodes, GError **error);
+
 /** vt_pool_open_layer: Opens the file of a complete layer for reading */
 bool vt_pool_open_layer(VtPool *pool, const VtDigest *index, int *ret_fd, GError **error);
 
