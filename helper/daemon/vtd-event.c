@@ -3,7 +3,6 @@
 #include "vtd-event.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 /* syslog(3): what somebody should look at, and what happened */
