@@ -304,22 +304,14 @@ escape_label(const char *text)
 }
 
 static void
-add_family(GString *text, const char *name, const char *type, const char *unit, const char *help)
-{
-    g_string_append_printf(text, "# TYPE virt_template_%s %s\n", name, type);
-    if (unit)
-        g_string_append_printf(text, "# UNIT virt_template_%s %s\n", name, unit);
-    g_string_append_printf(text, "# HELP virt_template_%s %s\n", name, help);
-}
-
-static void
 add_pools(GString *text, const VtdMetrics *metrics, GHashTable *pools)
 {
     for (gsize i = 0; i < G_N_ELEMENTS(gauges); i++) {
         GHashTableIter iter;
         gpointer pool;
 
-        add_family(text, gauges[i].name, "gauge", gauges[i].unit, gauges[i].help);
+        vtd_family_format(
+            &(const VtdFamily){gauges[i].name, "gauge", gauges[i].unit, gauges[i].help}, text);
         g_hash_table_iter_init(&iter, pools);
         while (g_hash_table_iter_next(&iter, NULL, &pool)) {
             const VtPoolSettings *settings = ((const VtdPool *)pool)->settings;
@@ -338,15 +330,18 @@ add_pools(GString *text, const VtdMetrics *metrics, GHashTable *pools)
 char *
 vtd_metrics_format(const VtdMetrics *metrics, VtdMonitor *monitor, VtdJobs *jobs, GHashTable *pools)
 {
+    static const VtdFamily build = {"build", "info", NULL, "Of virttemplated."};
+    static const VtdFamily start = {"start_time_seconds", "gauge", "seconds",
+                                    "When virttemplated was started; counters began at zero then."};
+    static const VtdFamily running = {"jobs", "gauge", NULL, "Jobs that run."};
     GString *text = g_string_new(NULL);
 
-    add_family(text, "build", "info", NULL, "Of virttemplated.");
+    vtd_family_format(&build, text);
     g_string_append(text, "virt_template_build_info{version=\"" VT_VERSION "\"} 1\n");
-    add_family(text, "start_time_seconds", "gauge", "seconds",
-               "When virttemplated was started; counters began at zero then.");
+    vtd_family_format(&start, text);
     g_string_append_printf(text, "virt_template_start_time_seconds %.3f\n",
                            (double)metrics->started / G_USEC_PER_SEC);
-    add_family(text, "jobs", "gauge", NULL, "Jobs that run.");
+    vtd_family_format(&running, text);
     vtd_jobs_format(jobs, text);
     vtd_monitor_format(monitor, text);
     add_pools(text, metrics, pools);

@@ -176,16 +176,23 @@ vtd_monitor_peer_refused(VtdMonitor *monitor, VtdPeerRefusal reason, unsigned *r
 }
 
 void
+vtd_family_format(const VtdFamily *family, GString *text)
+{
+    g_string_append_printf(text, "# TYPE virt_template_%s %s\n", family->name, family->type);
+    if (family->unit)
+        g_string_append_printf(text, "# UNIT virt_template_%s %s\n", family->name, family->unit);
+    g_string_append_printf(text, "# HELP virt_template_%s %s\n", family->name, family->help);
+}
+
+void
 vtd_monitor_format(VtdMonitor *monitor, GString *text)
 {
     g_mutex_lock(&monitor->lock);
     for (unsigned i = 0; i < VTD_COUNT_LAST; i++) {
         const char *name = families[i].name;
 
-        g_string_append_printf(text, "# TYPE virt_template_%s counter\n", name);
-        if (families[i].unit)
-            g_string_append_printf(text, "# UNIT virt_template_%s %s\n", name, families[i].unit);
-        g_string_append_printf(text, "# HELP virt_template_%s %s\n", name, families[i].help);
+        vtd_family_format(&(const VtdFamily){name, "counter", families[i].unit, families[i].help},
+                          text);
         for (unsigned j = 0; families[i].labels[j]; j++) {
             const char *label = families[i].labels[j];
 

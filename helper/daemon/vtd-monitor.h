@@ -65,5 +65,19 @@ void vtd_monitor_refusal(VtdMonitor *monitor, const char *reason);
  */
 bool vtd_monitor_peer_refused(VtdMonitor *monitor, VtdPeerRefusal reason, unsigned *ret_unsaid);
 
+/**
+ * VtdFamily: what stands above the samples of one family of OpenMetrics
+ * @type: counter, gauge or info
+ * @unit: (nullable): the end of the name
+ */
+typedef struct {
+    const char *name;
+    const char *type;
+    const char *unit;
+    const char *help;
+} VtdFamily;
+/** vtd_family_format: Appends the lines that say what it is */
+void vtd_family_format(const VtdFamily *family, GString *text);
+
 /** vtd_monitor_format: Appends the counters as OpenMetrics text */
 void vtd_monitor_format(VtdMonitor *monitor, GString *text);
