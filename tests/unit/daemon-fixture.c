@@ -6,7 +6,6 @@
 #include "vt-fs.h"
 
 #include <fcntl.h>
-#include <gio/gunixfdlist.h>
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <stdio.h>
@@ -223,15 +222,16 @@ daemon_make_store(DaemonFixture *f)
 }
 
 GVariant *
-daemon_call(GDBusConnection *connection, const char *method, GVariant *arguments, GError **error)
+daemon_call_with(GDBusConnection *connection, const char *method, GVariant *arguments,
+                 GUnixFDList *fds, GError **error)
 {
     g_autoptr(GError) local = NULL;
     g_autofree char *name = NULL;
     GVariant *answer;
 
-    answer = g_dbus_connection_call_sync(connection, NULL, "/virttemplate/Helper1",
-                                         "virttemplate.Helper1", method, arguments, NULL,
-                                         G_DBUS_CALL_FLAGS_NONE, G_MAXINT, NULL, &local);
+    answer = g_dbus_connection_call_with_unix_fd_list_sync(
+        connection, NULL, "/virttemplate/Helper1", "virttemplate.Helper1", method, arguments, NULL,
+        G_DBUS_CALL_FLAGS_NONE, G_MAXINT, fds, NULL, NULL, &local);
     if (answer)
         return answer;
     name = g_dbus_error_get_remote_error(local);
@@ -239,6 +239,12 @@ daemon_call(GDBusConnection *connection, const char *method, GVariant *arguments
     g_set_error(error, VT_ERROR, name ? (int)vt_error_from_dbus_name(name) : VT_ERROR_FAILED, "%s",
                 local->message);
     return NULL;
+}
+
+GVariant *
+daemon_call(GDBusConnection *connection, const char *method, GVariant *arguments, GError **error)
+{
+    return daemon_call_with(connection, method, arguments, NULL, error);
 }
 
 guint64
@@ -299,22 +305,15 @@ daemon_overlay(DaemonFixture *f, const char *version, const char *path, GError *
 {
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     g_autoptr(GUnixFDList) fds = g_unix_fd_list_new_from_array(&fd, 1);
-    g_autoptr(GError) local = NULL;
-    g_autoptr(GVariant) answer = NULL;
-    g_autofree char *name = NULL;
-
-    answer = g_dbus_connection_call_with_unix_fd_list_sync(
-        f->rw, NULL, "/virttemplate/Helper1", "virttemplate.Helper1", "MakeOverlay",
+    g_autoptr(GVariant) answer = daemon_call_with(
+        f->rw, "MakeOverlay",
         g_variant_new("(ssshts@a{sv})", f->pool, "debian-12", version, 0, (guint64)0, path,
                       g_variant_new_array(G_VARIANT_TYPE("{sv}"), NULL, 0)),
-        NULL, G_DBUS_CALL_FLAGS_NONE, G_MAXINT, fds, NULL, NULL, &local);
-    if (answer)
-        return true;
-    g_unlink(path);
-    name = g_dbus_error_get_remote_error(local);
-    g_dbus_error_strip_remote_error(local);
-    g_test_message("%s", local->message);
-    return vt_throw(error, vt_error_from_dbus_name(name ? name : ""), "%s", local->message);
+        fds, error);
+
+    if (!answer)
+        g_unlink(path);
+    return answer != NULL;
 }
 
 guint

@@ -5,6 +5,7 @@
 #include "vt-error.h"
 
 #include <gio/gio.h>
+#include <gio/gunixfdlist.h>
 
 /**
  * DaemonFixture:
@@ -61,6 +62,9 @@ void daemon_register(DaemonFixture *f);
  */
 GVariant *daemon_call(GDBusConnection *connection, const char *method, GVariant *arguments,
                       GError **error);
+/** daemon_call_with: The same with descriptors; @fds: (nullable) */
+GVariant *daemon_call_with(GDBusConnection *connection, const char *method, GVariant *arguments,
+                           GUnixFDList *fds, GError **error);
 
 /** daemon_begin_fetch: Returns: the job that fetches `debian-12` */
 guint64 daemon_begin_fetch(DaemonFixture *f, const char *version);

@@ -3,7 +3,6 @@
 #include "daemon-asserts.h"
 
 #include <ftw.h>
-#include <gio/gunixfdlist.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -121,7 +120,6 @@ call(GDBusConnection *connection, const char *method, GVariant *arguments, GErro
     g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
     g_autofree char *path = NULL;
     g_autoptr(GError) local = NULL;
-    GVariant *answer;
     int fd = g_file_open_tmp("test-read-only-XXXXXX", &path, &local);
 
     g_assert_no_error(local);
@@ -129,17 +127,7 @@ call(GDBusConnection *connection, const char *method, GVariant *arguments, GErro
     g_unix_fd_list_append(fds, fd, &local);
     g_assert_no_error(local);
     close(fd);
-    answer = g_dbus_connection_call_with_unix_fd_list_sync(
-        connection, NULL, "/virttemplate/Helper1", "virttemplate.Helper1", method, arguments, NULL,
-        G_DBUS_CALL_FLAGS_NONE, G_MAXINT, fds, NULL, NULL, &local);
-    if (!answer) {
-        g_autofree char *name = g_dbus_error_get_remote_error(local);
-
-        g_dbus_error_strip_remote_error(local);
-        g_set_error(error, VT_ERROR, name ? (int)vt_error_from_dbus_name(name) : VT_ERROR_FAILED,
-                    "%s", local->message);
-    }
-    return answer;
+    return daemon_call_with(connection, method, arguments, fds, error);
 }
 
 /* ---- what must not change ---- */
