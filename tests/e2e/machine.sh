@@ -48,6 +48,16 @@ stop_pid() {
     wait "$1" 2>/dev/null || :  # its exit status after TERM says nothing
 }
 
+# fds PID: how many descriptors it has open
+fds() {
+    find "/proc/$1/fd" -mindepth 1 | wc -l
+}
+
+# rss PID: its memory, KiB
+rss() {
+    awk '$1 == "VmRSS:" {print $2}' "/proc/$1/status"
+}
+
 # ---- the installed build -----------------------------------------------------------------------
 
 # Where the build put a file: installed FILE
@@ -154,17 +164,27 @@ auth:
 END
 }
 
-# A certificate for 127.0.0.1 and the authority that signed it, tls/ca.crt
+# make_authority DIR NAME: DIR/NAME.crt and .key, which sign certificates
+make_authority() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=$2" \
+        -keyout "$1/$2.key" -out "$1/$2.crt" 2>/dev/null
+}
+
+# make_certificate DIR NAME AUTHORITY [SUBJECT_ALT_NAME [DAYS]]: DIR/NAME.crt and .key
 make_certificate() {
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$2" \
+        -keyout "$1/$2.key" -out "$1/$2.csr" 2>/dev/null
+    openssl x509 -req -in "$1/$2.csr" -CA "$1/$3.crt" -CAkey "$1/$3.key" -CAcreateserial \
+        -days "${5:-2}" ${4:+-extfile <(echo "subjectAltName=$4")} -out "$1/$2.crt" 2>/dev/null
+}
+
+# A certificate for 127.0.0.1 and the authority that signed it, tls/ca.crt
+vt_registry_certificate() {
     local dir=$VT_SCRATCH/tls
     [ ! -d "$dir" ] || return 0
     mkdir "$dir"
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test-ca \
-        -keyout "$dir/ca.key" -out "$dir/ca.crt" 2>/dev/null
-    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=127.0.0.1 \
-        -keyout "$dir/server.key" -out "$dir/server.csr" 2>/dev/null
-    openssl x509 -req -in "$dir/server.csr" -CA "$dir/ca.crt" -CAkey "$dir/ca.key" -CAcreateserial \
-        -days 2 -extfile <(echo subjectAltName=IP:127.0.0.1) -out "$dir/server.crt" 2>/dev/null
+    make_authority "$dir" ca
+    make_certificate "$dir" server ca IP:127.0.0.1
 }
 
 REGISTRY_USER=publisher
@@ -175,7 +195,7 @@ REGISTRY_PASSWORD=s3cret
 start_registry() {
     local kind="plain $*" port=5000 scheme=http
     requires docker-registry curl
-    [[ $kind != *tls* ]] || { port=$((port + 1)); scheme=https; make_certificate; }
+    [[ $kind != *tls* ]] || { port=$((port + 1)); scheme=https; vt_registry_certificate; }
     [[ $kind != *auth* ]] || port=$((port + 2))
     REGISTRY=127.0.0.1:$port
     REGISTRY_DIR=$VT_SCRATCH/registry-$port

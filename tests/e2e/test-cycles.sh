@@ -18,14 +18,6 @@ CLONES_EACH=4
 RECORDS_MAX=256
 GROWTH_KIB=1024
 
-fds() {
-    find "/proc/$1/fd" -mindepth 1 | wc -l
-}
-
-rss() {
-    awk '$1 == "VmRSS:" {print $2}' "/proc/$1/status"
-}
-
 # rows: of all tables of the helper
 rows() {
     local table

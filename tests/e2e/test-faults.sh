@@ -15,20 +15,6 @@ LAYOUT=$PWD/published/golden
 PATIENCE_S=40
 count=0
 
-# certificate NAME SUBJECT_ALT_NAME DAYS [CA]: faults/tls/NAME.crt and .key
-certificate() {
-    local dir=faults/tls
-    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" \
-        -keyout "$dir/$1.key" -out "$dir/$1.csr" 2>/dev/null
-    openssl x509 -req -in "$dir/$1.csr" -CA "$dir/${4:-ca}.crt" -CAkey "$dir/${4:-ca}.key" \
-        -CAcreateserial -days "$3" -extfile <(echo "subjectAltName=$2") -out "$dir/$1.crt" 2>/dev/null
-}
-
-authority() {
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=$1" \
-        -keyout "faults/tls/$1.key" -out "faults/tls/$1.crt" 2>/dev/null
-}
-
 plan() {
     echo "$1" >faults/plan.new
     mv faults/plan.new faults/plan
@@ -83,13 +69,13 @@ meets() {
 
 mkdir -p faults/tls published
 echo '{}' >faults/plan
-authority ca
-authority stranger
-certificate server DNS:registry.test,DNS:other.test 2
-certificate wrong DNS:elsewhere.test 2
-certificate expired DNS:registry.test -1
-certificate unknown DNS:registry.test 2 stranger
-certificate mutual DNS:registry.test 2
+make_authority faults/tls ca
+make_authority faults/tls stranger
+make_certificate faults/tls server ca DNS:registry.test,DNS:other.test
+make_certificate faults/tls wrong ca DNS:elsewhere.test
+make_certificate faults/tls expired ca DNS:registry.test -1
+make_certificate faults/tls unknown stranger DNS:registry.test
+make_certificate faults/tls mutual ca DNS:registry.test
 cp faults/tls/stranger.crt faults/tls/mutual.clients
 cp faults/tls/stranger.crt faults/tls/self.crt
 cp faults/tls/stranger.key faults/tls/self.key

@@ -12,19 +12,6 @@ RULES=/etc/containers/registries.conf.d/golden.conf
 STORE=docker://registry.test:6000/golden
 TEMPLATE=/var/lib/libvirt/images/templates/debian@1.0.0.qcow2
 
-authority() {
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=$1" \
-        -keyout "$TLS/$1.key" -out "$TLS/$1.crt" 2>/dev/null
-}
-
-# certificate NAME CA [SUBJECT_ALT_NAME]
-certificate() {
-    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" \
-        -keyout "$TLS/$1.key" -out "$TLS/$1.csr" 2>/dev/null
-    openssl x509 -req -in "$TLS/$1.csr" -CA "$TLS/$2.crt" -CAkey "$TLS/$2.key" -CAcreateserial \
-        -days 2 ${3:+-extfile <(echo "subjectAltName=$3")} -out "$TLS/$1.crt" 2>/dev/null
-}
-
 # front NAME PORT REGISTRY [SETTING...]: nginx that speaks TLS and HTTP/2 before a registry
 front() {
     local name=$1 port=$2 registry=$3
@@ -75,13 +62,13 @@ pull_fails() {
 }
 
 mkdir "$TLS" nginx
-authority ca
-authority clients
-authority stranger
-certificate registry.test ca DNS:registry.test
-certificate mirror.test ca DNS:mirror.test
-certificate host clients
-certificate nobody stranger
+make_authority "$TLS" ca
+make_authority "$TLS" clients
+make_authority "$TLS" stranger
+make_certificate "$TLS" registry.test ca DNS:registry.test
+make_certificate "$TLS" mirror.test ca DNS:mirror.test
+make_certificate "$TLS" host clients
+make_certificate "$TLS" nobody stranger
 echo '127.0.0.1 registry.test mirror.test cdn.test' >>/etc/hosts
 start_registry
 main=$REGISTRY

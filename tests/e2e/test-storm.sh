@@ -18,14 +18,6 @@ LIMIT_MS=15000
 # What libvirtd may have in memory more than before, whatever the helper answers
 GROWTH_KIB=$((96 * 1024))
 
-fds() {
-    find "/proc/$1/fd" -mindepth 1 | wc -l
-}
-
-rss() {
-    awk '$1 == "VmRSS:" {print $2}' "/proc/$1/status"
-}
-
 # storm CALLS SEED [READERS WRITERS]: prints what the clients say
 storm() {
     "$STORM" "${3:-$READERS}" "${4:-$WRITERS}" "$1" "$2" $LIMIT_MS
