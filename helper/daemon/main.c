@@ -36,6 +36,9 @@
 #define DEFAULT_RETRIES 7
 #define RETRIES_MAX     20
 #define STALL_MAX_S     600
+/* A long weekend of the publisher, and a year at most */
+#define DEFAULT_CATALOG_GRACE_H 72
+#define CATALOG_GRACE_MAX_H     8760
 /* sd_listen_fds(3): the first passed descriptor */
 #define LISTEN_FDS_START 3
 
@@ -72,6 +75,7 @@ typedef struct {
     int connections;
     int retries;
     int stall;
+    int catalog_grace;
     int idle;
 } Options;
 
@@ -162,6 +166,8 @@ parse_options(int *argc, char ***argv, Options *options, GError **error)
          "For registries, in place of https_proxy and http_proxy in the environment", "URL"},
         {"stall", 0, 0, G_OPTION_ARG_INT, &options->stall,
          "End a transfer that brings less than 1 KiB/s for so long (20)", "SECONDS"},
+        {"catalog-grace", 0, 0, G_OPTION_ARG_INT, &options->catalog_grace,
+         "Fetch by a catalog that has expired for so long yet (72)", "HOURS"},
         {"idle", 0, 0, G_OPTION_ARG_INT, &options->idle,
          "End when idle, in a session or if systemd passed the sockets; 0: never (120)", "SECONDS"},
         {"session", 0, 0, G_OPTION_ARG_NONE, &options->session,
@@ -177,6 +183,7 @@ parse_options(int *argc, char ***argv, Options *options, GError **error)
     options->connections = DEFAULT_CONNECTIONS;
     options->retries = DEFAULT_RETRIES;
     options->stall = VTD_STALL_S;
+    options->catalog_grace = DEFAULT_CATALOG_GRACE_H;
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, argc, argv, error))
         return false;
@@ -186,7 +193,8 @@ parse_options(int *argc, char ***argv, Options *options, GError **error)
            check_number("--idle", options->idle, 0, INT_MAX, error) &&
            check_number("--connections", options->connections, 1, CONNECTIONS_MAX, error) &&
            check_number("--retries", options->retries, 0, RETRIES_MAX, error) &&
-           check_number("--stall", options->stall, 1, STALL_MAX_S, error);
+           check_number("--stall", options->stall, 1, STALL_MAX_S, error) &&
+           check_number("--catalog-grace", options->catalog_grace, 0, CATALOG_GRACE_MAX_H, error);
 }
 
 static void
@@ -250,6 +258,7 @@ complete_options(Options *options, GError **error)
     workers->insecure = options->insecure;
     workers->tries = (unsigned)options->retries + 1;
     workers->patience_s = (unsigned)options->stall;
+    options->config.catalog_grace_s = (unsigned)options->catalog_grace * VTD_GRACE_UNIT_S;
     if (!make_shares(options, error))
         return false;
     return find_user(options->fetch_user, &workers->fetch_uid, &workers->fetch_gid, error) &&

@@ -180,8 +180,9 @@ static void
 begin_fetch(VtdDaemon *daemon, VtdPool *pool, VtdJob *job, const VtCatalogEntry *entry)
 {
     g_autoptr(GError) error = NULL;
+    const bool fetch = !fetch_nothing(pool, job->row->name, entry, &error);
 
-    if (!fetch_nothing(pool, job->row->name, entry, &error)) {
+    if (fetch && vtd_pool_check_expiry(pool, &error)) {
         start_fetch(daemon, pool, job, entry);
         return;
     }
@@ -236,8 +237,9 @@ vtd_daemon_fetch(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec, uint6
     VtdJobSpec exact = *spec;
     VtdJob *job;
 
-    /* Which version is current is asked for; a version that is known never changes */
-    if ((*spec->version || vtd_pool_is_fresh(pool)) &&
+    /* Which version is current is asked for, and whether there is a newer catalog than one that has
+     * expired; a version that is known never changes */
+    if (vtd_pool_expiry(pool) == VTD_EXPIRY_VALID && (*spec->version || vtd_pool_is_fresh(pool)) &&
         vtd_pool_find(pool, spec->name, spec->version, &entry, NULL))
         exact.version = entry->version;
     job = vtd_jobs_find(daemon->jobs, &exact);

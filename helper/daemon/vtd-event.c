@@ -34,6 +34,8 @@ static const struct {
                                 G_LOG_LEVEL_WARNING},
     [VTD_EVENT_STORE_AWAY] = {"90504b375c5f4a568e96e3014a0b72a6", PRIORITY_WARNING,
                               G_LOG_LEVEL_WARNING},
+    [VTD_EVENT_CATALOG_EXPIRED] = {"755d3e51611b4169ba0eb35d2bfd8e84", PRIORITY_WARNING,
+                                   G_LOG_LEVEL_WARNING},
     [VTD_EVENT_JOB_FAILED] = {"ba101f786f104a0e888da555245e66c8", PRIORITY_WARNING,
                               G_LOG_LEVEL_WARNING},
     [VTD_EVENT_JOB_ENDED] = {"26665eb928ef45c9944ed66a787048f4", PRIORITY_NOTICE,

@@ -181,6 +181,14 @@ catalog_expiry(const Subject *subject)
 }
 
 static double
+catalog_grace_end(const Subject *subject)
+{
+    const gint64 end = vtd_pool_grace_end(subject->pool);
+
+    return end >= 0 ? (double)end : NAN;
+}
+
+static double
 catalog_checked(const Subject *subject)
 {
     const gint64 checked = subject->pool->checked;
@@ -264,6 +272,9 @@ static const struct {
     {"catalog_serial", NULL, "Serial of the catalog that is used.", catalog_serial},
     {"catalog_expiry_timestamp_seconds", "seconds", "When the catalog that is used expires.",
      catalog_expiry},
+    {"catalog_grace_end_timestamp_seconds", "seconds",
+     "When versions that are not here are no longer fetched by the catalog that is used.",
+     catalog_grace_end},
     {"catalog_checked_timestamp_seconds", "seconds", "When the store was last asked for a catalog.",
      catalog_checked},
     {"catalog_trusted", NULL, "Whether the policy trusts the catalog that is used.",

@@ -79,6 +79,7 @@ set_catalog(VtdPool *pool, VtCatalog *catalog, const VtDigest *manifest, GBytes 
     pool->catalog = catalog;
     pool->manifest = *manifest;
     pool->proofs = g_bytes_ref(proofs);
+    pool->expiry_told = VTD_EXPIRY_VALID;
 }
 
 /* What is kept was verified, and is verified again before it is used. A damaged copy is no copy. */
@@ -237,6 +238,7 @@ refreshed(GObject *source, GAsyncResult *result, gpointer data)
         take_failure(pool, before, error);
     }
     pool->refreshing = false;
+    vtd_pool_tell_expiry(pool);
     waiters = g_steal_pointer(&pool->waiters);
     pool->waiters = g_ptr_array_new_with_free_func(g_free);
     for (guint i = 0; i < waiters->len; i++) {
@@ -307,9 +309,14 @@ vtd_pool_refresh(VtdPool *pool, VtdRefreshDone done, void *user)
 char *
 vtd_pool_warning(const VtdPool *pool)
 {
+    g_autofree char *expired = vtd_pool_expiry_warning(pool);
+
     if (pool->failure)
-        return g_strdup_printf("%s: %s", pool->settings->store, pool->failure);
-    return pool->catalog ? NULL : g_strdup_printf("%s: not asked yet", pool->settings->store);
+        return g_strdup_printf("%s: %s%s%s", pool->settings->store, pool->failure,
+                               expired ? "; " : "", expired ? expired : "");
+    if (!pool->catalog)
+        return g_strdup_printf("%s: not asked yet", pool->settings->store);
+    return g_steal_pointer(&expired);
 }
 
 /* ---- decisions ---- */

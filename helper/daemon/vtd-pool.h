@@ -8,6 +8,13 @@
 #include "vtd-config.h"
 #include "vtd-verdict.h"
 
+/** VtdExpiry: of the catalog that is known: valid, expired, expired for longer than the grace */
+typedef enum {
+    VTD_EXPIRY_VALID,
+    VTD_EXPIRY_GRACE,
+    VTD_EXPIRY_OVER,
+} VtdExpiry;
+
 /**
  * VtdPool: belongs to the main thread
  * @catalog: (nullable): verified when it came; vtd_pool_check_catalog() tells whether it still is
@@ -18,6 +25,7 @@
  * @pending: clones that have no name yet: path, and a #VtdPending
  * @recorded: clones since records were last tidied
  * @clones: how many there were then, of the version that was looked at
+ * @expiry_told: the worst that was told of @catalog
  * @cancellable: ends a refresh
  * @failure: (nullable): why the last refresh failed; @failure_code: its #VtError
  */
@@ -43,6 +51,7 @@ typedef struct {
     char *failure;
     int failure_code;
     bool refreshing;
+    VtdExpiry expiry_told;
     GCancellable *cancellable;
     GPtrArray *waiters;
 } VtdPool;
@@ -88,6 +97,20 @@ char *vtd_pool_warning(const VtdPool *pool);
 /** vtd_pool_check_catalog: Whether the policy, as it is now, trusts the catalog;
  * %VT_ERROR_NOT_FOUND if none is known */
 bool vtd_pool_check_catalog(VtdPool *pool, GError **error);
+
+/* vtd-pool-expiry.c */
+VtdExpiry vtd_pool_expiry(const VtdPool *pool);
+/** vtd_pool_grace_end: Returns: Unix time until which is fetched by the catalog; -1: there is none
+ */
+gint64 vtd_pool_grace_end(const VtdPool *pool);
+/** vtd_pool_expiry_warning: Returns: (transfer full) (nullable): that it has expired, and what to
+ * do
+ */
+char *vtd_pool_expiry_warning(const VtdPool *pool);
+/** vtd_pool_check_expiry: Whether what is not here may be fetched; %VT_ERROR_UNTRUSTED */
+bool vtd_pool_check_expiry(const VtdPool *pool, GError **error);
+/** vtd_pool_tell_expiry: To the operator, once for each catalog and each worse state */
+void vtd_pool_tell_expiry(VtdPool *pool);
 
 /**
  * vtd_pool_find:

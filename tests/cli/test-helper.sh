@@ -58,6 +58,9 @@ no_daemon '--connections 33: not a number from 1 to 32' --connections 33
 no_daemon '--retries -1: not a number from 0 to 20' --retries=-1
 no_daemon '--stall 0: not a number from 1 to 600' --stall 0
 no_daemon '--stall 601: not a number from 1 to 600' --stall 601
+no_daemon '--catalog-grace -1: not a number from 0 to 8760' --catalog-grace=-1
+no_daemon '--catalog-grace 8761: not a number from 0 to 8760' --catalog-grace 8761
+no_daemon "parse integer value .*3d.* for --catalog-grace" --catalog-grace 3d
 no_daemon "--limit-rate: 'much' is not a rate such as 10M" --limit-rate much
 no_daemon '--limit-rate: a rate of 5 bytes per second is too low' --limit-rate 5
 

@@ -199,4 +199,4 @@ for name in "${!ids[@]}"; do
     assert_match "${ids[$name]}" "$(cat "$(installed virttemplated.8)")"
     assert_match "^${ids[$name]} virt-template: ." "$explained"
 done
-assert_eq ${#ids[@]} 11 "events that journalctl -x explains"
+assert_eq ${#ids[@]} 12 "events that journalctl -x explains"

@@ -19,6 +19,7 @@
 /* Time enough to publish something, which renews the catalog */
 #define EXPIRES_SOON_DAYS 30
 #define FLAG_REFUSED      4
+#define FLAG_EXPIRED      32
 
 /* The credentials that virttemplated has, unless it is told otherwise */
 #define HELPER_AUTH_FILE "/etc/virt-template/auth.json"
@@ -31,6 +32,8 @@ static const char *const refused_by_libvirt[] = {
 typedef struct {
     VtcReport *report;
     const VtcPool *pool;
+    /* the store's own catalog has expired */
+    bool expired;
 } Visit;
 
 static void
@@ -96,13 +99,14 @@ check_directory(const Visit *visit)
 
 /* "2027-11-21T03:19:37Z" */
 static void
-check_expiry(const Visit *visit, const VtCatalog *catalog)
+check_expiry(Visit *visit, const VtCatalog *catalog)
 {
     static const char advice[] = "the publisher has to publish or sign the catalog again";
     g_autofree char *now = vt_publish_now(0), *soon = vt_publish_now(EXPIRES_SOON_DAYS);
 
-    if (strcmp(catalog->expires, now) <= 0)
-        vtc_report_fail(visit->report, "catalog", advice, "it expired at %s", catalog->expires);
+    visit->expired = strcmp(catalog->expires, now) <= 0;
+    if (visit->expired)
+        vtc_report_warn(visit->report, "catalog", advice, "it expired at %s", catalog->expires);
     else if (strcmp(catalog->expires, soon) <= 0)
         vtc_report_warn(visit->report, "catalog", advice, "it expires soon, at %s",
                         catalog->expires);
@@ -113,7 +117,7 @@ check_expiry(const Visit *visit, const VtCatalog *catalog)
 }
 
 static void
-check_catalog(const Visit *visit, const VtPolicy *policy)
+check_catalog(Visit *visit, const VtPolicy *policy)
 {
     g_autofree char *own = vts_config_file("auth.json");
     const char *auth_file = vts_is_session() ? own : HELPER_AUTH_FILE;
@@ -139,7 +143,7 @@ check_catalog(const Visit *visit, const VtPolicy *policy)
 }
 
 static void
-check_policy(const Visit *visit)
+check_policy(Visit *visit)
 {
     g_autofree char *usual = vts_policy_file(VT_POLICY_DEFAULT_PATH);
     const char *file = *visit->pool->policy ? visit->pool->policy : usual;
@@ -161,7 +165,7 @@ check_templates(const Visit *visit, VtcClient *client)
     g_autoptr(GVariant) reply = NULL, list = NULL;
     g_autoptr(GError) error = NULL;
     const char *warning = "";
-    unsigned refused = 0;
+    unsigned refused = 0, expired = 0;
     guint32 flags;
     GVariantIter iter;
 
@@ -174,9 +178,14 @@ check_templates(const Visit *visit, VtcClient *client)
     list = g_variant_get_child_value(reply, 0);
     g_variant_get_child(reply, 1, "&s", &warning);
     g_variant_iter_init(&iter, list);
-    while (g_variant_iter_next(&iter, "(ssttus)", NULL, NULL, NULL, NULL, &flags, NULL))
+    while (g_variant_iter_next(&iter, "(ssttus)", NULL, NULL, NULL, NULL, &flags, NULL)) {
         refused += flags & FLAG_REFUSED ? 1 : 0;
-    if (*warning)
+        expired += flags & FLAG_EXPIRED ? 1 : 0;
+    }
+    /* All is still fetched by it */
+    if (*warning && visit->expired && expired == 0)
+        vtc_report_warn(visit->report, "store", "see the reason", "%s", warning);
+    else if (*warning)
         vtc_report_fail(visit->report, "store", "see the reason; what is here can still be cloned",
                         "%s", warning);
     else if (refused > 0)
@@ -201,12 +210,12 @@ vtc_doctor_pools(VtcReport *report, VtcClient *client)
         vtc_report_warn(report, "pools", "define and start one, see virt-template-pool(5)",
                         "virttemplated knows no pool");
     for (unsigned i = 0; i < pools->len; i++) {
-        const Visit visit = {report, pools->pdata[i]};
+        Visit visit = {report, pools->pdata[i], false};
 
         vtc_report_set_prefix(report, visit.pool->name);
         check_directory(&visit);
-        check_templates(&visit, client);
         check_policy(&visit);
+        check_templates(&visit, client);
         vtc_doctor_secrets(report, visit.pool);
     }
     vtc_report_set_prefix(report, NULL);

@@ -13,7 +13,7 @@ static const char *const sizes[] = {"capacity", "allocation", "size", NULL};
 static const char *const profile_fields[] = {"parameters", "user-data", "hardware"};
 /* What people want to see first; the rest follows in alphabetic order */
 static const char *const first[] = {"name",  "version", "capacity", "allocation",
-                                    "state", "reason",  NULL};
+                                    "state", "reason",  "warning",  NULL};
 
 static void
 print_member(const char *key, const json_t *value)
@@ -60,8 +60,8 @@ print_human(const json_t *info)
 static void
 set_state(json_t *info)
 {
-    static const char *const words[] = {"current", "here", "refused", "being fetched",
-                                        "not in the catalog"};
+    static const char *const words[] = {
+        "current", "here", "refused", "being fetched", "not in the catalog", "catalog expired"};
     json_int_t flags = json_integer_value(json_object_get(info, "flags"));
     json_t *state = json_array();
 

@@ -18,6 +18,7 @@ enum {
     FLAG_REFUSED = 4,
     FLAG_FETCHING = 8,
     FLAG_REMOVED = 16,
+    FLAG_EXPIRED = 32,
 };
 
 static const struct {
@@ -27,7 +28,7 @@ static const struct {
 } flags_shown[] = {
     {FLAG_CURRENT, "current", "current"},         {FLAG_COMPLETE, "here", "complete"},
     {FLAG_FETCHING, "being fetched", "fetching"}, {FLAG_REMOVED, "not in the catalog", "removed"},
-    {FLAG_REFUSED, "refused", "refused"},
+    {FLAG_EXPIRED, "catalog expired", "expired"}, {FLAG_REFUSED, "refused", "refused"},
 };
 
 typedef struct {

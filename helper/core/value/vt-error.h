@@ -11,7 +11,7 @@
  * @VT_ERROR_INVALID: input does not follow its grammar or format
  * @VT_ERROR_NOT_FOUND: the named thing does not exist
  * @VT_ERROR_EXISTS: the named thing exists already
- * @VT_ERROR_UNTRUSTED: no acceptable signature
+ * @VT_ERROR_UNTRUSTED: no acceptable signature, or one that is too old
  * @VT_ERROR_POLICY: the trust policy is missing, malformed or rejects
  * @VT_ERROR_CORRUPT: bytes do not match the digest or size that names them
  * @VT_ERROR_TOO_LARGE: a named limit is exceeded

@@ -13,6 +13,7 @@ enum {
     FLAG_REFUSED = 4,
     FLAG_FETCHING = 8,
     FLAG_NOT_LISTED = 16,
+    FLAG_EXPIRED = 32,
 };
 
 /* One answer of ListTemplates in the making */
@@ -27,6 +28,8 @@ typedef struct {
     GHashTable *damaged;
     /* (nullable): why the whole catalog is refused */
     char *refused;
+    /* what is not here is not fetched by the catalog any more */
+    bool expired;
     GVariantBuilder *rows;
 } List;
 
@@ -69,6 +72,8 @@ add_entry(List *list, const VtCatalogTemplate *template, const VtCatalogEntry *e
         flags |= FLAG_CURRENT;
     if (size > 0)
         flags |= FLAG_COMPLETE;
+    else if (list->expired)
+        flags |= FLAG_EXPIRED;
     if (reason)
         flags |= FLAG_REFUSED;
     if (vtd_jobs_running(list->daemon->jobs) > 0 &&
@@ -126,6 +131,7 @@ list_templates(VtdDaemon *daemon, VtdPool *pool)
     List list;
 
     vtd_pool_review(pool);
+    vtd_pool_tell_expiry(pool);
     if (pool->catalog && !vtd_pool_check_catalog(pool, &error))
         refused = g_strdup(error->message);
     warning = vtd_pool_warning(pool);
@@ -139,7 +145,9 @@ list_templates(VtdDaemon *daemon, VtdPool *pool)
         damaged = vtd_pool_damaged_files(pool, files);
     }
     g_variant_builder_init(&rows, G_VARIANT_TYPE("a(ssttus)"));
-    list = (List){daemon, pool, files, volumes, damaged, refused, &rows};
+    list = (List){
+        daemon, pool, files, volumes, damaged, refused, vtd_pool_expiry(pool) == VTD_EXPIRY_OVER,
+        &rows};
     add_all(&list);
     return g_variant_new("(a(ssttus)s)", &rows, warning ? warning : refused ? refused : "");
 }
@@ -260,6 +268,7 @@ describe(VtdCall *call, const VtdTarget *target, const VtCatalogEntry *entry, Vt
 {
     const VtCatalogEntry *current = vt_catalog_find(target->pool->catalog, target->name, NULL);
     g_autoptr(GError) error = NULL;
+    g_autofree char *warning = vtd_pool_expiry_warning(target->pool);
     const char *reason;
     guint flags = 0;
     VtdLocal local;
@@ -271,7 +280,11 @@ describe(VtdCall *call, const VtdTarget *target, const VtCatalogEntry *entry, Vt
         flags |= FLAG_COMPLETE;
         if (vtd_pool_use(target->pool, files, target->name, entry->version, &local, &error))
             add_local(info, &local, files);
+    } else if (vtd_pool_expiry(target->pool) == VTD_EXPIRY_OVER) {
+        flags |= FLAG_EXPIRED;
     }
+    if (warning)
+        g_variant_dict_insert(info, "warning", "s", warning);
     vtd_pool_review(target->pool);
     reason = error ? error->message : vtd_pool_refusal(target->pool, &entry->manifest);
     if (reason)

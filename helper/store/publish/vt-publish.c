@@ -131,6 +131,16 @@ copy_entry(const VtCatalogEntry *entry)
     return copy;
 }
 
+static bool
+add_entry(const VtPublishRequest *request, VtCatalog *catalog, const VtCatalogEntry *entry,
+          GError **error)
+{
+    const VtCatalogEntry *found = vt_catalog_find(catalog, request->name, entry->version);
+
+    return (found && vt_digest_equal(&found->manifest, &entry->manifest)) ||
+           vt_catalog_add(catalog, request->name, copy_entry(entry), !request->keep_current, error);
+}
+
 /* @ret_serial: of the catalog that was written; 0: somebody else was faster */
 static bool
 extend_once(const VtPublisher *publisher, const VtPublishRequest *request,
@@ -143,7 +153,7 @@ extend_once(const VtPublisher *publisher, const VtPublishRequest *request,
     if (!vt_publish_catalog_read(publisher, &catalog, &base, error))
         return false;
     catalog->serial++;
-    if (!vt_catalog_add(catalog, request->name, copy_entry(entry), !request->keep_current, error) ||
+    if (!add_entry(request, catalog, entry, error) ||
         !vt_publish_catalog_write(publisher, catalog, &base, &written, error))
         return false;
     *ret_serial = written ? catalog->serial : 0;
@@ -282,7 +292,16 @@ result_of(const VtPublishParent *parent, const VtEncodeResult *layer, const VtCa
     return result;
 }
 
-/* The same image again is fine, and changes nothing; another one is refused */
+static bool
+has_expired(const VtCatalog *catalog)
+{
+    g_autofree char *now = vt_publish_now(0);
+
+    return strcmp(catalog->expires, now) <= 0;
+}
+
+/* The same image again is fine, and changes nothing but a catalog that has expired; another one is
+ * refused */
 static bool
 compare_existing(const VtPublisher *publisher, const VtPublishRequest *request,
                  const VtCatalog *catalog, VtPublishResult *ret_result, GError **error)
@@ -302,7 +321,8 @@ compare_existing(const VtPublisher *publisher, const VtPublishRequest *request,
     *ret_result = result_of(&parent, &layer, entry);
     ret_result->unchanged = true;
     ret_result->serial = catalog->serial;
-    return true;
+    return !has_expired(catalog) ||
+           extend_catalog(publisher, request, entry, &ret_result->serial, error);
 }
 
 /* ---- */

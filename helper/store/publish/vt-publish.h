@@ -68,7 +68,8 @@ typedef struct {
 
 /**
  * VtPublishResult: sizes in bytes, as in #VtEncodeResult
- * @unchanged: the version was there already, with the same content; nothing was written
+ * @unchanged: the version was there already, with the same content; nothing was written but a new
+ *   catalog, if that had expired
  * @parent: (nullable): `NAME@VERSION`: stored is a delta over that
  * @why_full: (nullable): why there is no @parent, unless it was the request
  * @layers: of its chain, the new one included
