@@ -78,7 +78,6 @@ typedef struct {
     VtdPool *pool;
     VtdFetch *fetch;
     VtdJob *job;
-    VtdDaemon *daemon;
 } FetchRun;
 
 static void
@@ -153,7 +152,7 @@ start_fetch(VtdDaemon *daemon, VtdPool *pool, VtdJob *job, const VtCatalogEntry 
     fetch->limit_rate = job->limit_rate;
     job->digest = g_memdup2(&entry->manifest, sizeof(entry->manifest));
     fetch->damaged = damaged_layers(pool);
-    *run = (FetchRun){vtd_pool_ref(pool), fetch, job, daemon};
+    *run = (FetchRun){vtd_pool_ref(pool), fetch, job};
     vtd_job_run(job, &(const VtdJobTask){fetch_body, fetch_ended, run, fetch_run_free});
 }
 
