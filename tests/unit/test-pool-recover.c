@@ -59,52 +59,76 @@ test_recover_documents(PoolFixture *fixture, gconstpointer data)
     g_assert_no_error(error);
 }
 
-/* A commit that ended before the version, and one that ended before the seal */
+static void
+set_mode(const char *path, mode_t mode)
+{
+    seal_of(path, true);
+    g_assert_cmpint(chmod(path, mode), ==, 0);
+}
+
+/* Sealing under no lock of ours is the caller's part */
+static void
+recover(const PoolFixture *fixture)
+{
+    vt_pool_recover(fixture->pool);
+    vt_pool_reseal(fixture->pool);
+}
+
+/* A commit that ended before the seal, and one that ended before the version */
 static void
 test_recover_commit(PoolFixture *fixture, gconstpointer data)
 {
     g_autofree char *version = vt_pool_version_path(fixture->pool, "debian-12", "1.0.0");
+    g_autoptr(GBytes) manifest = NULL, proofs = NULL;
     g_autoptr(GError) error = NULL;
     bool resumed = false;
     vt_autofd fd = -1;
     VtDigest index;
+    struct stat st;
     VtSeal seal;
 
     g_assert_true(pool_commit(fixture, "1.0.0", "layer one", &index, &error));
     seal = seal_of(version, false);
-    seal_of(version, true);
+    set_mode(version, 0400);
     vt_pool_recover(fixture->pool);
+    g_assert_false(vt_pool_stat_version(fixture->pool, "debian-12", "1.0.0", NULL));
+    g_assert_cmpint(seal_of(version, false), ==, seal & VT_SEAL_VERITY);
+    g_assert_true(vt_pool_read_manifest(fixture->pool, &index, &manifest, &proofs, &error));
+    vt_pool_reseal(fixture->pool);
     g_assert_cmpint(seal_of(version, false), ==, seal);
-    g_assert_true(vt_pool_has_layer(fixture->pool, &index));
-    seal_of(version, true);
+    g_assert_true(vt_pool_stat_version(fixture->pool, "debian-12", "1.0.0", &st));
+    g_assert_cmpint(st.st_mode & 07777, ==, 0444);
+    set_mode(version, 0400);
     g_assert_cmpint(unlink(version), ==, 0);
-    vt_pool_recover(fixture->pool);
+    recover(fixture);
     g_assert_false(vt_pool_has_layer(fixture->pool, &index));
     g_assert_true(vt_pool_partial_open(fixture->pool, &index, &fd, &resumed, &error));
     g_assert_true(resumed);
 }
 
-/* Somebody has removed the version by hand: no rest of a commit, so it stays */
+/* Somebody has removed the version by hand: no rest of a commit, so it stays. @data: whether the
+ * seal has gone, too, as that of a mount does at a reboot */
 static void
-test_recover_sealed(PoolFixture *fixture, gconstpointer data)
+test_recover_committed(PoolFixture *fixture, gconstpointer data)
 {
     g_autofree char *version = vt_pool_version_path(fixture->pool, "debian-12", "1.0.0");
     g_autoptr(GError) error = NULL;
     g_autofree char *layer = NULL;
     VtDigest index;
-    vt_autofd fd = -1;
-    char *reason;
     VtSeal seal;
 
     g_assert_true(pool_commit(fixture, "1.0.0", "layer one", &index, &error));
     layer = vt_pool_layer_path(fixture->pool, &index);
+    seal = seal_of(layer, false);
     seal_of(version, true);
     g_assert_cmpint(unlink(version), ==, 0);
-    fd = open(layer, O_RDONLY | O_CLOEXEC);
-    vt_seal_apply(fd, &seal, &reason);
-    g_free(reason);
-    vt_pool_recover(fixture->pool);
-    g_assert_true(vt_pool_has_layer(fixture->pool, &index) == (seal != VT_SEAL_NONE));
+    if (data)
+        seal_of(layer, true);
+    else
+        vt_pool_reseal(fixture->pool);
+    recover(fixture);
+    g_assert_true(vt_pool_has_layer(fixture->pool, &index));
+    g_assert_cmpint(seal_of(layer, false), ==, seal);
 }
 
 static void
@@ -179,7 +203,9 @@ main(int argc, char **argv)
     g_test_add(path, PoolFixture, NULL, pool_set_up, function, pool_tear_down)
     ADD("/pool/recover/documents", test_recover_documents);
     ADD("/pool/recover/commit", test_recover_commit);
-    ADD("/pool/recover/sealed", test_recover_sealed);
+    ADD("/pool/recover/sealed", test_recover_committed);
+    g_test_add("/pool/recover/unsealed", PoolFixture, "", pool_set_up, test_recover_committed,
+               pool_tear_down);
     ADD("/pool/recover/evict", test_recover_evict);
     ADD("/pool/recover/unended", test_recover_unended);
     return g_test_run();

@@ -3,7 +3,6 @@
 #include "vt-clones.h"
 
 #include "vt-fs.h"
-#include "vt-name.h"
 #include "vt-pool-dirs.h"
 #include "vt-qcow2.h"
 #include "vt-sha256.h"

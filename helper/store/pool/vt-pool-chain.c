@@ -16,8 +16,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define INDEX_SUFFIX ".index"
-
 const char *
 vt_pool_file(const VtDigest *digest, const char *suffix, char buffer[VT_POOL_FILE_MAX])
 {
@@ -74,7 +72,7 @@ vt_pool_read_parent(VtPool *pool, const VtDigest *layer, bool *ret_has, VtDigest
 {
     char file[VT_POOL_FILE_MAX];
 
-    return read_parent(pool, vt_pool_file(layer, INDEX_SUFFIX, file), ret_has, ret_parent, error);
+    return read_parent(pool, vt_pool_file(layer, VT_POOL_INDEX, file), ret_has, ret_parent, error);
 }
 
 bool
@@ -94,7 +92,7 @@ vt_pool_chain(VtPool *pool, const VtDigest *top, GArray **ret_layers, GError **e
             return vt_throw(error, VT_ERROR_CORRUPT, "a chain of more than %u layers",
                             VT_INDEX_ANCESTORS_MAX + 1);
         g_array_append_val(layers, at);
-        if (!read_parent(pool, vt_pool_file(&at, INDEX_SUFFIX, file), &has, &at, error))
+        if (!read_parent(pool, vt_pool_file(&at, VT_POOL_INDEX, file), &has, &at, error))
             return false;
     }
     *ret_layers = g_steal_pointer(&layers);
@@ -162,7 +160,7 @@ static bool
 names_parent(VtPool *pool, const char *file, const VtDigest *parent, bool *ret_names,
              GError **error)
 {
-    g_autofree char *stem = g_strndup(file, strlen(file) - strlen(INDEX_SUFFIX));
+    g_autofree char *stem = g_strndup(file, strlen(file) - strlen(VT_POOL_INDEX));
     g_autofree char *layer = g_strconcat(stem, VT_VOLUME_SUFFIX, NULL);
     g_autoptr(GError) local = NULL;
     VtDigest named;
@@ -193,7 +191,7 @@ has_child(VtPool *pool, const VtDigest *index, bool *ret_has, GError **error)
     if (!dir)
         return vt_throw_errno(error, errno, "cannot list the layers of '%s'", pool->target);
     while (ok && !found && (entry = readdir(dir))) {
-        if (g_str_has_suffix(entry->d_name, INDEX_SUFFIX))
+        if (g_str_has_suffix(entry->d_name, VT_POOL_INDEX))
             ok = names_parent(pool, entry->d_name, index, &found, error);
     }
     closedir(dir);
@@ -235,7 +233,7 @@ drop_index(VtPool *pool, const VtDigest *index, GError **error)
 {
     char file[VT_POOL_FILE_MAX];
 
-    if (unlinkat(pool->layers_fd, vt_pool_file(index, INDEX_SUFFIX, file), 0) < 0 &&
+    if (unlinkat(pool->layers_fd, vt_pool_file(index, VT_POOL_INDEX, file), 0) < 0 &&
         errno != ENOENT)
         return vt_throw_errno(error, errno, "cannot remove the index '%s'", file);
     return true;

@@ -16,6 +16,9 @@ struct VtPool {
 /** vt_pool_dirs: Opens the directories below the target; @create: makes those that are missing */
 bool vt_pool_dirs(VtPool *pool, bool create, GError **error);
 
+/* Of the document that is kept beside a layer */
+#define VT_POOL_INDEX ".index"
+
 /* "<64 hex>.manifest" and the like */
 #define VT_POOL_FILE_MAX 96
 /** vt_pool_file: "<hex>SUFFIX". Returns: @buffer */
@@ -28,12 +31,20 @@ bool vt_pool_parse_file(const char *name, const char *suffix, VtDigest *ret_dige
  * take a while: only a job's thread waits for it. %VT_ERROR_BUSY */
 bool vt_pool_lock(VtPool *pool, bool wait, int *ret_fd, GError **error);
 
+/** vt_pool_sync: Makes the names that were given and taken durable */
+bool vt_pool_sync(VtPool *pool, GError **error);
+
+/** vt_pool_is_committed: Whether a layer is more than the rest of an attempt. Sealing it, or the
+ *  decision that nothing seals it, is where it becomes so, and then others than root may read it:
+ *  a seal may vanish, or there may be none, but the mode stays */
+bool vt_pool_is_committed(const struct stat *layer);
+
 /** vt_pool_name_layer: The verified partial file becomes the layer; its writable descriptor is
- *  closed. @replace: also if there is one already */
+ *  closed. @replace: also if there is one already; it is committed then */
 bool vt_pool_name_layer(VtPool *pool, const VtPoolLayer *layer, bool replace, GError **error);
 
-/** vt_pool_seal: Seals a layer under one of its names; @error: it cannot be opened. @ret_reason:
- * (out) (transfer full) (nullable): why nothing seals it, which is no error */
+/** vt_pool_seal: Seals a layer under one of its names and commits it; @error: neither can be done.
+ * @ret_reason: (out) (transfer full) (nullable): why nothing seals it, which is no error */
 bool vt_pool_seal(int dir_fd, const char *name, VtSeal *ret_seal, char **ret_reason,
                   GError **error);
 /** vt_pool_unseal: So that it can get another name, or lose this one */
@@ -46,19 +57,19 @@ bool vt_pool_unseal(int dir_fd, const char *name, GError **error);
 /* What was the name of a version, in .partial, while what nobody needs any more is removed */
 #define VT_POOL_GONE ".gone"
 
-/** vt_pool_end_replace: Ends the repair of the layer @index, whose old file is <hex>.old; the
- * caller has the lock on .layers */
+/** vt_pool_end_replace: Ends the repair of the layer @index, whose old file is <hex>.old, but for
+ * its seals; the caller has the lock on .layers */
 bool vt_pool_end_replace(VtPool *pool, const VtDigest *index, GError **error);
 /** vt_pool_end_repairs: vt_pool_end_replace() of all that were interrupted. Returns: how many */
 guint vt_pool_end_repairs(VtPool *pool);
 
 /** vt_pool_end_evict: Ends the removal of a version with the layer @index that has become
- *  <hex>.gone; the caller has the lock on .layers */
+ *  <hex>.gone, but for the seal of a layer that others need; the caller has the lock on .layers */
 bool vt_pool_end_evict(VtPool *pool, const VtDigest *index, GError **error);
 
-/** vt_pool_tidy: Ends repairs and evictions, removes what else an interrupted or failed attempt
- * left, and seals what it did not; the caller has the lock on .layers. Returns: how many were ended
- */
+/** vt_pool_tidy: Ends repairs and evictions, and removes what else an interrupted or failed attempt
+ * left; the caller has the lock on .layers, and vt_pool_reseal() called without it. Returns: how
+ * many were ended */
 guint vt_pool_tidy(VtPool *pool);
 
 /** vt_pool_drop_manifest: Removes the documents of a version */

@@ -24,20 +24,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
 
 static bool
 same_file(const struct stat *a, const struct stat *b)
 {
     return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
-}
-
-static bool
-sync_dirs(VtPool *pool, GError **error)
-{
-    if (fsync(pool->layers_fd) < 0 || fsync(pool->partial_fd) < 0 || fsync(pool->target_fd) < 0)
-        return vt_throw_errno(error, errno, "cannot make the names in '%s' durable", pool->target);
-    return true;
 }
 
 /* The version's name goes from the old file to the layer */
@@ -78,22 +69,26 @@ rename_versions(VtPool *pool, const VtDigest *index, const struct stat *old, GHa
 
 /* Under all its names */
 static bool
-seal_layer(VtPool *pool, const VtDigest *index, const struct stat *now, GHashTable *volumes,
-           GError **error)
+seal_layer(VtPool *pool, const VtDigest *index, GError **error)
 {
+    g_autoptr(GHashTable) volumes = NULL;
     char file[VT_POOL_FILE_MAX];
     g_autofree char *reason = NULL;
+    struct stat layer, st;
     GHashTableIter iter;
     gpointer volume;
-    struct stat st;
     VtSeal seal;
 
-    if (!vt_pool_seal(pool->layers_fd, vt_pool_file(index, VT_VOLUME_SUFFIX, file), &seal, &reason,
-                      error))
+    vt_pool_file(index, VT_VOLUME_SUFFIX, file);
+    if (!vt_pool_scan(pool, &volumes, error) ||
+        !vt_pool_seal(pool->layers_fd, file, &seal, &reason, error))
         return false;
+    if (fstatat(pool->layers_fd, file, &layer, AT_SYMLINK_NOFOLLOW) < 0)
+        return vt_throw_errno(error, errno, "cannot stat the layer '%s'", file);
     g_hash_table_iter_init(&iter, volumes);
     while (g_hash_table_iter_next(&iter, &volume, NULL)) {
-        if (fstatat(pool->target_fd, volume, &st, AT_SYMLINK_NOFOLLOW) < 0 || !same_file(&st, now))
+        if (fstatat(pool->target_fd, volume, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+            !same_file(&st, &layer))
             continue;
         g_clear_pointer(&reason, g_free);
         if (!vt_pool_seal(pool->target_fd, volume, &seal, &reason, error))
@@ -120,12 +115,12 @@ vt_pool_end_replace(VtPool *pool, const VtDigest *index, GError **error)
     /* Nothing can be linked to an immutable file, or from a mount to elsewhere */
     if (!vt_seal_open(fd, error) ||
         (!same_file(&now, &old) && !rename_versions(pool, index, &old, volumes, error)) ||
-        !sync_dirs(pool, error))
+        !vt_pool_sync(pool, error))
         return false;
     /* Before the seal: it may be a name of the same file */
     if (unlinkat(pool->partial_fd, name, 0) < 0)
         return vt_throw_errno(error, errno, "cannot remove the damaged layer '%s'", name);
-    return seal_layer(pool, index, &now, volumes, error) && sync_dirs(pool, error);
+    return vt_pool_sync(pool, error);
 }
 
 /* The layer's file, if there is one, gets the name <hex>.old */
@@ -152,12 +147,10 @@ keep_old(VtPool *pool, const VtDigest *index, bool *ret_any, GError **error)
 static bool
 replace(VtPool *pool, const VtPoolLayer *layer, GError **error)
 {
-    g_autofree char *reason = NULL;
     char file[VT_POOL_FILE_MAX];
     bool any = false;
-    VtSeal seal;
 
-    if (!vt_fs_replace(pool->layers_fd, vt_pool_file(&layer->index, ".index", file),
+    if (!vt_fs_replace(pool->layers_fd, vt_pool_file(&layer->index, VT_POOL_INDEX, file),
                        layer->index_bytes, 0444, error))
         return false;
     if (*layer->partial_fd < 0)
@@ -165,26 +158,25 @@ replace(VtPool *pool, const VtPoolLayer *layer, GError **error)
     if (!keep_old(pool, &layer->index, &any, error) ||
         !vt_pool_name_layer(pool, layer, true, error))
         return false;
-    if (any)
-        return vt_pool_end_replace(pool, &layer->index, error);
-    return vt_pool_seal(pool->layers_fd, vt_pool_file(&layer->index, VT_VOLUME_SUFFIX, file), &seal,
-                        &reason, error) &&
-           sync_dirs(pool, error);
+    return (any ? vt_pool_end_replace(pool, &layer->index, error) : vt_pool_sync(pool, error)) &&
+           seal_layer(pool, &layer->index, error);
 }
 
 bool
 vt_pool_replace(VtPool *pool, const VtPoolLayer *layers, guint count, GError **error)
 {
     vt_autofd lock = -1;
+    bool ok = true;
 
     if (!vt_pool_dirs(pool, true, error) || !vt_pool_lock(pool, true, &lock, error))
         return false;
     vt_pool_end_repairs(pool);
-    for (guint i = 0; i < count; i++) {
-        if (!replace(pool, &layers[i], error)) {
-            vt_pool_tidy(pool);
-            return false;
-        }
-    }
-    return true;
+    for (guint i = 0; ok && i < count; i++)
+        ok = replace(pool, &layers[i], error);
+    if (!ok)
+        vt_pool_tidy(pool);
+    close(vt_steal_fd(&lock));
+    if (!ok)
+        vt_pool_reseal(pool);
+    return ok;
 }

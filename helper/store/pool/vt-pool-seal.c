@@ -23,10 +23,22 @@ bool
 vt_pool_seal(int dir_fd, const char *name, VtSeal *ret_seal, char **ret_reason, GError **error)
 {
     vt_autofd fd = open_name(dir_fd, name);
+    g_autofree char *reason = NULL;
+    struct stat before, after;
+    VtSeal seal;
 
-    if (fd < 0)
+    if (fd < 0 || fstat(fd, &before) < 0)
         return vt_throw_errno(error, errno, "cannot open '%s' to seal it", name);
-    vt_seal_apply(fd, ret_seal, ret_reason);
+    vt_seal_apply(fd, &seal, &reason);
+    if (fstat(fd, &after) < 0)
+        return vt_throw_errno(error, errno, "cannot stat '%s'", name);
+    if (!vt_pool_is_committed(&after))
+        return vt_throw(error, VT_ERROR_FAILED, "cannot complete '%s': %s", name,
+                        reason ? reason : "it is sealed with another mode than 0444");
+    if (!vt_pool_is_committed(&before) && fsync(fd) < 0)
+        return vt_throw_errno(error, errno, "cannot make the mode of '%s' durable", name);
+    *ret_seal = seal;
+    *ret_reason = g_steal_pointer(&reason);
     return true;
 }
 
@@ -44,14 +56,17 @@ static bool
 is_sealed(int dir_fd, const char *name)
 {
     vt_autofd fd = open_name(dir_fd, name);
+    struct stat st;
 
-    return fd < 0 || vt_seal_is_right(vt_seal_query(fd));
+    return fd < 0 || (vt_seal_is_right(vt_seal_query(fd)) && fstat(fd, &st) == 0 &&
+                      vt_pool_is_committed(&st));
 }
 
 /* The lock is for the few that are not: who finds it taken is told to come again */
 static void
 reseal(VtPool *pool, int dir_fd, const char *name)
 {
+    g_autoptr(GError) error = NULL;
     g_autofree char *reason = NULL;
     vt_autofd lock = -1;
     VtSeal seal;
@@ -59,7 +74,11 @@ reseal(VtPool *pool, int dir_fd, const char *name)
     if (is_sealed(dir_fd, name) || !vt_pool_lock(pool, true, &lock, NULL) ||
         is_sealed(dir_fd, name))
         return;
-    if (vt_pool_seal(dir_fd, name, &seal, &reason, NULL) && !vt_seal_holds(seal))
+    /* A seal of somebody else's may hold another mode */
+    if (!vt_pool_unseal(dir_fd, name, &error) ||
+        !vt_pool_seal(dir_fd, name, &seal, &reason, &error))
+        g_warning("in '%s': %s", pool->target, error->message);
+    else if (!vt_seal_holds(seal))
         g_info("'%s' in '%s' is not sealed: %s", name, pool->target, reason);
 }
 
@@ -105,4 +124,34 @@ vt_pool_reseal(VtPool *pool)
         if (g_hash_table_contains(inodes, &inode))
             reseal(pool, pool->target_fd, volume);
     }
+}
+
+/* ---- one version ---- */
+
+bool
+vt_pool_is_sealed(VtPool *pool, const char *volume, const GArray *layers)
+{
+    bool sealed = vt_pool_dirs(pool, false, NULL) && is_sealed(pool->target_fd, volume);
+
+    for (guint i = 0; sealed && i < layers->len; i++) {
+        char file[VT_POOL_FILE_MAX];
+
+        vt_pool_file(&g_array_index(layers, VtDigest, i), VT_VOLUME_SUFFIX, file);
+        sealed = is_sealed(pool->layers_fd, file);
+    }
+    return sealed;
+}
+
+void
+vt_pool_reseal_version(VtPool *pool, const char *volume, const GArray *layers)
+{
+    if (!vt_pool_dirs(pool, false, NULL))
+        return;
+    for (guint i = 0; i < layers->len; i++) {
+        char file[VT_POOL_FILE_MAX];
+
+        vt_pool_file(&g_array_index(layers, VtDigest, i), VT_VOLUME_SUFFIX, file);
+        reseal(pool, pool->layers_fd, file);
+    }
+    reseal(pool, pool->target_fd, volume);
 }

@@ -8,13 +8,14 @@
  *
  *     .X.tmp                             a document that was being written: removed
  *     .partial/<hex>.gone                an eviction: is brought to its end
- *     layer below no version, no seal    did not get a version: is a partial download again, of
+ *     layer below no version, no mode    did not get a version: is a partial download again, of
  *                                        which nothing is fetched twice
- *     layer below a version, no seal     is sealed
+ *     layer below a version, no mode     stays: it gets its mode and its seal with all that have
+ *                                        lost theirs (vt_pool_reseal())
  *     index without layer, manifest without version: removed
  *
- * A layer that is below no version and is sealed had one, which somebody has removed by hand: it
- * stays.
+ * A layer that is below no version and has its mode had one, which somebody has removed by hand: it
+ * stays. Whether it is sealed says nothing: mounts go with a reboot, and not all can be sealed.
  */
 #include "vt-pool-dirs.h"
 
@@ -23,10 +24,8 @@
 #include "vt-name.h"
 #include "vt-seed-file.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/file.h>
 
 /* ---- names that tell by themselves ---- */
@@ -79,6 +78,7 @@ typedef struct {
     bool has_parent;
     bool known; /* its kept index could be read */
     bool needed;
+    bool committed;
 } Layer;
 
 /* @layers: (element-type utf8 Layer): gets all that are here, by their digests */
@@ -100,6 +100,7 @@ find_layers(VtPool *pool, GHashTable *layers)
         layer.known =
             vt_pool_read_parent(pool, &layer.index, &layer.has_parent, &layer.parent, NULL);
         layer.needed = st.st_nlink > 1;
+        layer.committed = vt_pool_is_committed(&st);
         found = g_memdup2(&layer, sizeof(layer));
         g_hash_table_replace(layers, g_strdup(vt_digest_format(&layer.index, text)), found);
     }
@@ -134,13 +135,15 @@ mark_needed(GHashTable *layers)
 }
 
 static void
-make_partial(VtPool *pool, const Layer *layer, int fd)
+make_partial(VtPool *pool, const Layer *layer)
 {
     char partial[VT_POOL_FILE_MAX], file[VT_POOL_FILE_MAX];
+    vt_autofd fd = -1;
 
     vt_pool_file(&layer->index, "", partial);
     vt_pool_file(&layer->index, VT_VOLUME_SUFFIX, file);
-    if (fchmod(fd, 0600) == 0 && vt_fs_rename_new(pool->layers_fd, file, pool->partial_fd, partial))
+    if (vt_pool_open_layer(pool, &layer->index, &fd, NULL) && fchmod(fd, 0600) == 0 &&
+        vt_fs_rename_new(pool->layers_fd, file, pool->partial_fd, partial))
         g_info("'%s' of '%s' has no version: a download that was cut off", file, pool->target);
 }
 
@@ -157,17 +160,9 @@ settle_layers(VtPool *pool)
     g_hash_table_iter_init(&iter, layers);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const Layer *layer = value;
-        g_autofree char *reason = NULL;
-        vt_autofd fd = -1;
-        VtSeal seal;
 
-        if (!vt_pool_open_layer(pool, &layer->index, &fd, NULL) ||
-            vt_seal_query(fd) != VT_SEAL_NONE)
-            continue;
-        if (layer->needed)
-            vt_seal_apply(fd, &seal, &reason);
-        else if (known)
-            make_partial(pool, layer, fd);
+        if (known && !layer->needed && !layer->committed)
+            make_partial(pool, layer);
     }
 }
 
@@ -181,23 +176,28 @@ remove_indexes(VtPool *pool)
     VtDigest index;
 
     while (dir && (entry = readdir(dir))) {
-        if (vt_pool_parse_file(entry->d_name, ".index", &index) && !vt_pool_has_layer(pool, &index))
+        if (vt_pool_parse_file(entry->d_name, VT_POOL_INDEX, &index) &&
+            !vt_pool_has_layer(pool, &index))
             unlinkat(pool->layers_fd, entry->d_name, 0);
     }
     if (dir)
         closedir(dir);
 }
 
-/* Whether the version that the kept config is of is here. One that cannot be read tells nothing. */
+/* Whether the version that the kept config is of is here, committed or not. One that cannot be read
+ * tells nothing. */
 static bool
 has_version(VtPool *pool, const VtDigest *manifest)
 {
     g_autoptr(VtTemplateConfig) config = NULL;
     g_autoptr(GBytes) bytes = NULL;
+    g_autofree char *volume = NULL;
 
-    return !vt_pool_read_config(pool, manifest, &bytes, NULL) ||
-           !vt_template_config_parse(bytes, &config, NULL) ||
-           vt_pool_stat_version(pool, config->name, config->version, NULL);
+    if (!vt_pool_read_config(pool, manifest, &bytes, NULL) ||
+        !vt_template_config_parse(bytes, &config, NULL))
+        return true;
+    volume = vt_volume_name(config->name, config->version);
+    return faccessat(pool->target_fd, volume, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 static bool

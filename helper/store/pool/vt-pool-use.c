@@ -3,13 +3,14 @@
 #include "vt-pool-dirs.h"
 
 #include "vt-fs.h"
+#include "vt-name.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/statvfs.h>
 
-/* Regular files in @dir_fd; -1: there is no such directory yet */
+/* Regular files in @dir_fd; -1: there is no such directory yet. @count: (nullable) */
 static bool
 add_files(int dir_fd, const char *suffix, uint64_t *bytes, uint64_t *count, GError **error)
 {
@@ -25,7 +26,8 @@ add_files(int dir_fd, const char *suffix, uint64_t *bytes, uint64_t *count, GErr
             fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
             continue;
         *bytes += (uint64_t)st.st_blocks * 512;
-        *count += 1;
+        if (count)
+            *count += 1;
     }
     closedir(dir);
     return true;
@@ -41,8 +43,8 @@ vt_pool_measure(VtPool *pool, VtPoolUse *ret_use, GError **error)
     /* Those that are not there yet have nothing in them */
     (void)vt_pool_dirs(pool, false, NULL);
     if (!vt_pool_scan(pool, &volumes, error) ||
-        !add_files(pool->layers_fd, ".qcow2", &use.layer_bytes, &use.layers, error) ||
-        !add_files(pool->partial_fd, "", &use.partial_bytes, &use.partials, error))
+        !add_files(pool->layers_fd, VT_VOLUME_SUFFIX, &use.layer_bytes, &use.layers, error) ||
+        !add_files(pool->partial_fd, "", &use.partial_bytes, NULL, error))
         return false;
     if (fstatvfs(pool->target_fd, &fs) < 0)
         return vt_throw_errno(error, errno, "cannot tell the space in '%s'", pool->target);

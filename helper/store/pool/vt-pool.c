@@ -26,6 +26,11 @@
 #define DOCUMENT_MAX (64u << 20)
 #define INDEX_MAX    (1u << 30)
 
+/* Of a layer without a seal, which is no more than a download that is complete */
+#define NAMED_MODE ((mode_t)0400)
+/* Of all others; vt_seal_apply() sets it, too */
+#define COMMITTED_MODE ((mode_t)0444)
+
 bool
 vt_pool_open(const char *target, VtPool **ret_pool, GError **error)
 {
@@ -158,6 +163,12 @@ vt_pool_scan(VtPool *pool, GHashTable **ret_volumes, GError **error)
 }
 
 bool
+vt_pool_is_committed(const struct stat *layer)
+{
+    return layer->st_mode & S_IROTH;
+}
+
+bool
 vt_pool_stat_version(VtPool *pool, const char *name, const char *version, struct stat *ret_stat)
 {
     g_autofree char *volume = vt_volume_name(name, version);
@@ -165,7 +176,7 @@ vt_pool_stat_version(VtPool *pool, const char *name, const char *version, struct
 
     if (fstatat(pool->target_fd, volume, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return false;
-    if (!S_ISREG(st.st_mode) || st.st_nlink < 2)
+    if (!S_ISREG(st.st_mode) || st.st_nlink < 2 || !vt_pool_is_committed(&st))
         return false;
     if (ret_stat)
         *ret_stat = st;
@@ -302,7 +313,7 @@ write_documents(VtPool *pool, const VtPoolCommit *commit, GError **error)
     for (guint i = 0; i < commit->layer_count; i++) {
         const VtPoolLayer *layer = &commit->layers[i];
 
-        if (!vt_fs_replace(pool->layers_fd, vt_pool_file(&layer->index, ".index", file),
+        if (!vt_fs_replace(pool->layers_fd, vt_pool_file(&layer->index, VT_POOL_INDEX, file),
                            layer->index_bytes, 0444, error))
             return false;
     }
@@ -342,8 +353,6 @@ vt_pool_name_layer(VtPool *pool, const VtPoolLayer *layer, bool replace, GError 
         return true;
     if (geteuid() == 0 && fchown(fd, 0, 0) < 0)
         return vt_throw_errno(error, errno, "cannot give the layer to root");
-    if (fchmod(fd, 0444) < 0)
-        return vt_throw_errno(error, errno, "cannot set the mode of the layer");
     if (fdatasync(fd) < 0)
         return vt_throw_errno(error, errno, "cannot make the layer durable");
     vt_pool_file(&layer->index, "", partial);
@@ -354,6 +363,10 @@ vt_pool_name_layer(VtPool *pool, const VtPoolLayer *layer, bool replace, GError 
         named = vt_fs_rename_new(pool->partial_fd, partial, pool->layers_fd, file);
     if (!named && errno != EEXIST)
         return vt_throw_errno(error, errno, "cannot name the layer '%s'", file);
+    /* Afterwards: a partial file that its owner cannot write could not be gone on with. A layer
+     * that takes the place of another one has readers, who may start at any time. */
+    if (named && fchmod(fd, replace ? COMMITTED_MODE : NAMED_MODE) < 0)
+        return vt_throw_errno(error, errno, "cannot set the mode of the layer");
     close(vt_steal_fd(layer->partial_fd));
     return true;
 }
@@ -392,8 +405,8 @@ name_version(VtPool *pool, const char *file, const char *volume, GError **error)
     return true;
 }
 
-static bool
-sync_names(VtPool *pool, GError **error)
+bool
+vt_pool_sync(VtPool *pool, GError **error)
 {
     if (fsync(pool->layers_fd) < 0 || fsync(pool->partial_fd) < 0 || fsync(pool->target_fd) < 0)
         return vt_throw_errno(error, errno, "cannot make the names in '%s' durable", pool->target);
@@ -429,13 +442,16 @@ vt_pool_commit(VtPool *pool, const VtPoolCommit *commit, VtSeal *ret_seal, char 
         !check_layers(pool, commit, error))
         return false;
     vt_pool_file(&top->index, VT_VOLUME_SUFFIX, file);
-    /* Sealed last: what is not sealed and has no version is known to be the rest of an attempt */
+    /* Sealed last, and readable by others from then on: what is not committed and has no version is
+     * known to be the rest of an attempt */
     if (write_documents(pool, commit, error) && name_layers(pool, commit, error) &&
-        name_version(pool, file, volume, error) && sync_names(pool, error) &&
+        name_version(pool, file, volume, error) && vt_pool_sync(pool, error) &&
         seal_layers(pool, commit, error) &&
         vt_pool_seal(pool->target_fd, volume, ret_seal, ret_reason, error))
         return true;
     vt_pool_tidy(pool);
+    close(vt_steal_fd(&lock));
+    vt_pool_reseal(pool);
     return false;
 }
 
@@ -445,8 +461,8 @@ vt_pool_read_index(VtPool *pool, const VtDigest *index, GBytes **ret_bytes, GErr
     char file[VT_POOL_FILE_MAX];
 
     return vt_pool_dirs(pool, false, error) &&
-           vt_fs_read(pool->layers_fd, vt_pool_file(index, ".index", file), INDEX_MAX, ret_bytes,
-                      error);
+           vt_fs_read(pool->layers_fd, vt_pool_file(index, VT_POOL_INDEX, file), INDEX_MAX,
+                      ret_bytes, error);
 }
 
 bool
@@ -516,15 +532,23 @@ vt_pool_find_layer(VtPool *pool, const char *name, const char *version, VtDigest
 bool
 vt_pool_end_evict(VtPool *pool, const VtDigest *index, GError **error)
 {
-    char gone[VT_POOL_FILE_MAX], file[VT_POOL_FILE_MAX];
-    g_autofree char *reason = NULL;
-    VtSeal seal;
+    char gone[VT_POOL_FILE_MAX];
 
     if (!vt_pool_drop_layers(pool, index, 1, error))
         return false;
     if (unlinkat(pool->partial_fd, vt_pool_file(index, VT_POOL_GONE, gone), 0) < 0)
         return vt_throw_errno(error, errno, "cannot remove '%s'", gone);
-    /* Others need it: sealed again, as a flag is the file's and not the name's */
+    return true;
+}
+
+/* A layer that others need: a flag is the file's and not the name's */
+static bool
+seal_rest(VtPool *pool, const VtDigest *index, GError **error)
+{
+    g_autofree char *reason = NULL;
+    char file[VT_POOL_FILE_MAX];
+    VtSeal seal;
+
     return !vt_pool_has_layer(pool, index) ||
            vt_pool_seal(pool->layers_fd, vt_pool_file(index, VT_VOLUME_SUFFIX, file), &seal,
                         &reason, error);
@@ -557,11 +581,12 @@ vt_pool_evict(VtPool *pool, const char *name, const char *version, const VtDiges
     if (!vt_pool_dirs(pool, true, error) || !vt_pool_lock(pool, false, &lock, error) ||
         !vt_pool_unseal(pool->target_fd, volume, error))
         return false;
-    if (!move_version(pool, volume, index, error) || !vt_pool_end_evict(pool, index, error)) {
+    if (!move_version(pool, volume, index, error) || !vt_pool_end_evict(pool, index, error) ||
+        !seal_rest(pool, index, error)) {
         vt_pool_tidy(pool);
         return false;
     }
     if (manifest)
         vt_pool_drop_manifest(pool, manifest);
-    return sync_names(pool, error);
+    return vt_pool_sync(pool, error);
 }

@@ -11,7 +11,8 @@
 /*
  * TARGET/
  *   debian-12@1.2.0.qcow2               hard link to its layer: 0444, root, sealed
- *   .layers/<index hex>.qcow2           the layer; 0711 directory, guests pass through it
+ *   .layers/<index hex>.qcow2           the layer; 0711 directory, guests pass through it. With
+ *                                       another mode it is not committed, and nobody's
  *   .layers/<index hex>.index           what `verify` compares it with
  *   .layers/.partial/<index hex>        download in progress, or cut off; 0700
  *   .layers/.partial/<index hex>.old    a damaged layer, while another file takes its names
@@ -57,7 +58,7 @@ bool vt_pool_scan(VtPool *pool, GHashTable **ret_volumes, GError **error);
 /**
  * vt_pool_stat_version:
  * @ret_stat: (out) (nullable)
- * Returns: whether `NAME@VERSION.qcow2` is here as a regular file with a second link
+ * Returns: whether `NAME@VERSION.qcow2` is here as a regular file with a second link, and committed
  */
 bool vt_pool_stat_version(VtPool *pool, const char *name, const char *version,
                           struct stat *ret_stat);
@@ -146,8 +147,8 @@ bool vt_pool_replace(VtPool *pool, const VtPoolLayer *layers, guint count, GErro
 /**
  * vt_pool_recover: Makes of a directory in which somebody was interrupted one of which nothing
  * tells that: repairs and evictions are brought to their end, a layer that did not get its version
- * is a partial download again, one that was not sealed is sealed, and documents of what is not here
- * are removed. Does not wait for a lock.
+ * is a partial download again, and documents of what is not here are removed. Seals nothing, which
+ * may take long: vt_pool_reseal() has to follow. Does not wait for a lock.
  *
  * Returns: how many repairs and evictions that were
  */
@@ -157,14 +158,13 @@ guint vt_pool_recover(VtPool *pool);
  * VtPoolUse: of the disk that a pool is on
  * @versions: that are here
  * @layers: and what they take, allocated
- * @partials: downloads that run or were cut off
+ * @partial_bytes: of downloads that run or were cut off
  * @free_bytes: left for root's and other's files
  */
 typedef struct {
     uint64_t versions;
     uint64_t layers;
     uint64_t layer_bytes;
-    uint64_t partials;
     uint64_t partial_bytes;
     uint64_t free_bytes;
 } VtPoolUse;
@@ -177,6 +177,13 @@ bool vt_pool_measure(VtPool *pool, VtPoolUse *ret_use, GError **error);
  * before. May take seconds
  */
 void vt_pool_reseal(VtPool *pool);
+/**
+ * vt_pool_reseal_version: The same for a version alone
+ * @layers: (element-type VtDigest): of its chain
+ */
+void vt_pool_reseal_version(VtPool *pool, const char *volume, const GArray *layers);
+/** vt_pool_is_sealed: Returns: whether that would leave it as it is */
+bool vt_pool_is_sealed(VtPool *pool, const char *volume, const GArray *layers);
 
 /**
  * vt_pool_chain:
@@ -215,7 +222,7 @@ bool vt_pool_write_proofs(VtPool *pool, const VtDigest *manifest, GBytes *proofs
  * @manifest: (nullable): its manifest if known
  *
  * Removes the version. The caller has made sure that no clone needs it. When it was interrupted,
- * vt_pool_recover() brings it to its end.
+ * vt_pool_recover() brings it to its end. When it fails, vt_pool_reseal() has to follow.
  */
 bool vt_pool_evict(VtPool *pool, const char *name, const char *version, const VtDigest *index,
                    const VtDigest *manifest, GError **error);
