@@ -172,7 +172,6 @@ prepare_repair(RepairRun *run, GError **error)
     if (g_cancellable_set_error_if_cancelled(run->job->cancellable, error) ||
         !vt_pool_open(settings->target, &files, error))
         return false;
-    vtd_pool_end_repair(run->pool);
     if (!vtd_pool_kept(run->pool, files, row->name, row->version, &local, error))
         return false;
     spec.version = local.entry->version;

@@ -2,8 +2,6 @@
 /* vtd-pool-damage.c: layers that verification found damaged */
 #include "vtd-pool.h"
 
-#include "vtd-event.h"
-
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -83,36 +81,6 @@ vtd_pool_throw_damage(const char *name, const char *version, const char *reason,
                     "the copy of %s@%s on this host is damaged: 'virt-template verify --repair "
                     "%s@%s' mends it; clones that need it read the damaged data until then (%s)",
                     name, version, name, version, reason);
-}
-
-static gpointer
-reseal_in_thread(gpointer data)
-{
-    VtPool *files = data;
-
-    vt_pool_reseal(files);
-    vt_pool_free(files);
-    return NULL;
-}
-
-void
-vtd_pool_end_repair(const VtdPool *pool)
-{
-    const VtdEventFields fields = {.pool = pool->settings->target};
-    VtPool *files = NULL;
-    guint count;
-
-    if (!vt_pool_open(pool->settings->target, &files, NULL))
-        return;
-    count = vt_pool_recover(files);
-    /* systemd makes about a hundred mounts in a second */
-    g_thread_unref(g_thread_new("reseal", reseal_in_thread, files));
-    if (count == 0)
-        return;
-    vtd_monitor_add(pool->config->workers.monitor, VTD_COUNT_RECOVERIES, 0, count);
-    vtd_event_log(VTD_EVENT_RECOVERED, &fields,
-                  "what was interrupted in '%s' was brought to its end: %u repairs and evictions",
-                  pool->settings->target, count);
 }
 
 void

@@ -120,7 +120,7 @@ vtd_pool_new(const VtdConfig *config, VtDb *db, VtPoolSettings *settings)
     pool->cancellable = g_cancellable_new();
     load_catalog(pool);
     vtd_pool_load_damage(pool);
-    vtd_pool_end_repair(pool);
+    vtd_pool_recover(pool);
     return pool;
 }
 

@@ -26,6 +26,7 @@ typedef enum {
  * @recorded: clones since records were last tidied
  * @clones: how many there were then, of the version that was looked at
  * @expiry_told: the worst that was told of @catalog
+ * @resealing: threads that look for layers without a seal
  * @cancellable: ends a refresh
  * @failure: (nullable): why the last refresh failed; @failure_code: its #VtError
  */
@@ -46,6 +47,7 @@ typedef struct {
     GHashTable *pending;
     guint recorded;
     guint clones;
+    guint resealing;
     gint64 checked;
     gint64 failed;
     char *failure;
@@ -173,11 +175,28 @@ GHashTable *vtd_pool_damaged_files(const VtdPool *pool, VtPool *files);
 /** vtd_pool_throw_damage: %VT_ERROR_CORRUPT that says what to do */
 bool vtd_pool_throw_damage(const char *name, const char *version, const char *reason,
                            GError **error);
-/** vtd_pool_end_repair: Ends one that was interrupted; see vt_pool_recover(). Seals, in a thread,
- *  what is not; see vt_pool_reseal() */
-void vtd_pool_end_repair(const VtdPool *pool);
 /** vtd_pool_prune_damage: Forgets the damage of layers that were removed */
 void vtd_pool_prune_damage(VtdPool *pool, VtPool *files);
+
+/* vtd-pool-seal.c */
+
+/** vtd_pool_recover: Ends what was interrupted; see vt_pool_recover(). Then vtd_pool_reseal() */
+void vtd_pool_recover(VtdPool *pool);
+/** vtd_pool_reseal: Seals, in a thread, what is not; see vt_pool_reseal() */
+void vtd_pool_reseal(VtdPool *pool);
+/** vtd_pool_is_sealed: Returns: whether no seal of a version is missing that may still come */
+bool vtd_pool_is_sealed(const VtdPool *pool, VtPool *files, const char *name,
+                        const VtdLocal *local);
+/**
+ * vtd_pool_seal_first:
+ * @files: (transfer full)
+ * @done: called in the main thread when the version is sealed as well as it can be
+ *
+ * Seals the layers of a version before all others.
+ */
+typedef void (*VtdSealDone)(void *user);
+void vtd_pool_seal_first(VtPool *files, const char *name, const VtdLocal *local, VtdSealDone done,
+                         void *user);
 
 /** vtd_pool_forget_verdict: A job has brought new signatures */
 void vtd_pool_forget_verdict(VtdPool *pool, const VtDigest *manifest);

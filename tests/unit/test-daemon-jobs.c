@@ -5,8 +5,10 @@
 
 #include "vt-db.h"
 
+#include <gio/gunixfdlist.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 
 static void
 test_single_flight(DaemonFixture *f, gconstpointer data)
@@ -75,6 +77,81 @@ test_verify(DaemonFixture *f, gconstpointer data)
     g_variant_get(answer, "(t)", &job);
     state = wait_state(f, job);
     g_assert_cmpstr(state, ==, "done");
+}
+
+/* MakeOverlay that is not waited for */
+typedef struct {
+    GError *error;
+    bool answered;
+} Overlay;
+
+static void
+overlay_answered(GObject *source, GAsyncResult *result, gpointer data)
+{
+    Overlay *overlay = data;
+    GVariant *answer = g_dbus_connection_call_with_unix_fd_list_finish(
+        G_DBUS_CONNECTION(source), NULL, result, &overlay->error);
+
+    g_clear_pointer(&answer, g_variant_unref);
+    overlay->answered = true;
+}
+
+static void
+begin_overlay(DaemonFixture *f, const char *version, const char *path, Overlay *overlay)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    g_autoptr(GUnixFDList) fds = g_unix_fd_list_new_from_array(&fd, 1);
+
+    g_dbus_connection_call_with_unix_fd_list(
+        f->rw, NULL, "/virttemplate/Helper1", "virttemplate.Helper1", "MakeOverlay",
+        g_variant_new("(ssshts@a{sv})", f->pool, "debian-12", version, 0, (guint64)0, path,
+                      g_variant_new_array(G_VARIANT_TYPE("{sv}"), NULL, 0)),
+        NULL, G_DBUS_CALL_FLAGS_NONE, G_MAXINT, fds, NULL, overlay_answered, overlay);
+}
+
+static VtSeal
+query_seal(const char *path)
+{
+    vt_autofd fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    g_assert_cmpint(fd, >=, 0);
+    return vt_seal_query(fd);
+}
+
+/* The seal of a layer that was lost comes before a clone, and nobody else waits for it */
+static void
+test_sealed_first(DaemonFixture *f, gconstpointer data)
+{
+    g_autofree char *version = clone_path(f, "debian-12@1.0.1.qcow2");
+    g_autofree char *path = clone_path(f, "clone.qcow2");
+    g_autofree char *layers = clone_path(f, ".layers");
+    g_autoptr(GVariant) hello = NULL;
+    g_autoptr(GError) error = NULL;
+    Overlay overlay = {0};
+    vt_autofd lock = -1;
+    VtSeal seal;
+
+    daemon_make_store(f);
+    assert_fetched(f, "1.0.1");
+    daemon_stop(f, SIGTERM);
+    seal = query_seal(version);
+    unseal(version);
+    /* As long as this is held, nothing can be sealed */
+    lock = open(layers, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    g_assert_cmpint(flock(lock, LOCK_EX), ==, 0);
+    daemon_start(f);
+    begin_overlay(f, "1.0.1", path, &overlay);
+    hello = daemon_call(f->rw, "Hello", NULL, &error);
+    g_assert_no_error(error);
+    while (g_main_context_iteration(NULL, FALSE))
+        ;
+    g_assert_false(overlay.answered);
+    g_assert_cmpint(query_seal(version), ==, seal & VT_SEAL_VERITY);
+    close(vt_steal_fd(&lock));
+    while (!overlay.answered)
+        g_main_context_iteration(NULL, TRUE);
+    g_assert_no_error(overlay.error);
+    g_assert_cmpint(query_seal(version), ==, seal);
 }
 
 /* What verification found damaged is refused, also after a restart, until it is evicted */
@@ -296,6 +373,7 @@ main(int argc, char **argv)
     ADD("/daemon/cancel", test_cancel);
     ADD("/daemon/killed", test_killed);
     ADD("/daemon/verify", test_verify);
+    ADD("/daemon/sealed-first", test_sealed_first);
     ADD("/daemon/damaged-layer", test_damaged_layer);
     ADD("/daemon/repair", test_repair);
     ADD("/daemon/lost", test_lost);

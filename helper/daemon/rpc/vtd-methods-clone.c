@@ -196,6 +196,33 @@ tidy_records(VtdTarget target, VtPool *files, const char *version)
         g_info("records of clones in '%s' stay: %s", target.target, error->message);
 }
 
+/* The call begins anew: whatever it depends on may have changed */
+static void
+sealed_first(void *user)
+{
+    VtdCall *call = user;
+    GError *error = NULL;
+
+    call->sealed = true;
+    vtd_call_waited(call);
+    if (!vtd_method_make_overlay(call, &error))
+        vtd_call_throw(call, error);
+}
+
+/* @files: (transfer full) */
+static bool
+seal_first(VtdCall *call, VtPool *files, const VtdTarget *target, const VtdLocal *local,
+           GError **error)
+{
+    g_autoptr(VtPool) owned = files;
+
+    if (!vtd_call_may_wait(call))
+        return vt_throw(error, VT_ERROR_BUSY, "%s@%s is being sealed: try again", target->name,
+                        local->entry->version);
+    vtd_pool_seal_first(g_steal_pointer(&owned), target->name, local, sealed_first, call);
+    return true;
+}
+
 bool
 vtd_method_make_overlay(VtdCall *call, GError **error)
 {
@@ -221,6 +248,8 @@ vtd_method_make_overlay(VtdCall *call, GError **error)
         !vtd_pool_use(target.pool, files, target.name, target.version, &local, error) ||
         !check_capacity(local.entry, capacity, error))
         return false;
+    if (!call->sealed && !vtd_pool_is_sealed(target.pool, files, target.name, &local))
+        return seal_first(call, g_steal_pointer(&files), &target, &local, error);
     backing = vt_pool_version_path(files, target.name, local.entry->version);
     overlay.capacity = capacity ? capacity : local.entry->capacity;
     overlay.subclusters = subclusters;
@@ -420,9 +449,14 @@ vtd_method_evict(VtdCall *call, GError **error)
         return false;
     if (*paths)
         return throw_in_use(&target, paths, error);
-    if (!check_pending(&target, error) || !vt_pool_evict(files, target.name, target.version, &index,
-                                                         entry ? &entry->manifest : NULL, error))
+    if (!check_pending(&target, error))
         return false;
+    if (!vt_pool_evict(files, target.name, target.version, &index, entry ? &entry->manifest : NULL,
+                       error)) {
+        if (!g_error_matches(*error, VT_ERROR, VT_ERROR_BUSY))
+            vtd_pool_reseal(target.pool);
+        return false;
+    }
     if (entry)
         vtd_pool_forget_verdict(target.pool, &entry->manifest);
     log_evicted(call, &target, entry);

@@ -18,6 +18,7 @@ typedef struct {
  * VtdCall: one call; freed by vtd_call_return() or vtd_call_throw()
  * @peer_uid: from the kernel
  * @read_only: it came over the read-only socket
+ * @sealed: the layers that it needs were sealed for it, as well as they can be
  * @peer_calls: of its connection, a reference
  */
 typedef struct {
@@ -26,6 +27,7 @@ typedef struct {
     GVariant *arguments;
     uint32_t peer_uid;
     bool read_only;
+    bool sealed;
     VtdPeerCalls *peer_calls;
 } VtdCall;
 
