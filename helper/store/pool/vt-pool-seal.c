@@ -13,6 +13,9 @@
 #include <errno.h>
 #include <fcntl.h>
 
+/* Who waits for the lock, for a clone or a fetch, would find it taken again before he wakes up */
+#define PAUSE_US 200
+
 static int
 open_name(int dir_fd, const char *name)
 {
@@ -62,17 +65,15 @@ is_sealed(int dir_fd, const char *name)
                       vt_pool_is_committed(&st));
 }
 
-/* The lock is for the few that are not: who finds it taken is told to come again */
+/* Under the lock */
 static void
-reseal(VtPool *pool, int dir_fd, const char *name)
+seal_again(VtPool *pool, int dir_fd, const char *name)
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *reason = NULL;
-    vt_autofd lock = -1;
     VtSeal seal;
 
-    if (is_sealed(dir_fd, name) || !vt_pool_lock(pool, true, &lock, NULL) ||
-        is_sealed(dir_fd, name))
+    if (is_sealed(dir_fd, name))
         return;
     /* A seal of somebody else's may hold another mode */
     if (!vt_pool_unseal(dir_fd, name, &error) ||
@@ -80,6 +81,19 @@ reseal(VtPool *pool, int dir_fd, const char *name)
         g_warning("in '%s': %s", pool->target, error->message);
     else if (!vt_seal_holds(seal))
         g_info("'%s' in '%s' is not sealed: %s", name, pool->target, reason);
+}
+
+/* The lock is for the few that are not: who finds it taken is told to come again */
+static void
+reseal(VtPool *pool, int dir_fd, const char *name)
+{
+    vt_autofd lock = -1;
+
+    if (is_sealed(dir_fd, name) || !vt_pool_lock(pool, true, &lock, NULL))
+        return;
+    seal_again(pool, dir_fd, name);
+    close(vt_steal_fd(&lock));
+    g_usleep(PAUSE_US);
 }
 
 /* @inodes: a set that gets those of the layers */
@@ -145,13 +159,15 @@ vt_pool_is_sealed(VtPool *pool, const char *volume, const GArray *layers)
 void
 vt_pool_reseal_version(VtPool *pool, const char *volume, const GArray *layers)
 {
-    if (!vt_pool_dirs(pool, false, NULL))
+    vt_autofd lock = -1;
+
+    if (!vt_pool_dirs(pool, false, NULL) || !vt_pool_lock(pool, true, &lock, NULL))
         return;
     for (guint i = 0; i < layers->len; i++) {
         char file[VT_POOL_FILE_MAX];
 
         vt_pool_file(&g_array_index(layers, VtDigest, i), VT_VOLUME_SUFFIX, file);
-        reseal(pool, pool->layers_fd, file);
+        seal_again(pool, pool->layers_fd, file);
     }
-    reseal(pool, pool->target_fd, volume);
+    seal_again(pool, pool->target_fd, volume);
 }
