@@ -158,6 +158,10 @@ class World:
             time.sleep(0.01)
         took = time.monotonic() - began
         require(took < START_LIMIT_S, f'the start took {took:.1f} s')
+        # The injector cannot take hold of a thread that is about to end
+        while self.seals():
+            require(time.monotonic() - began < COMMAND_LIMIT_S, 'the sealing does not end')
+            time.sleep(0.002)
         return took
 
     def down(self, number=signal.SIGTERM):
