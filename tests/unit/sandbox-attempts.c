@@ -34,12 +34,6 @@
 /* ---- attempts: 0 if it worked, or an errno ---- */
 
 static int
-result(long value)
-{
-    return value < 0 ? errno : 0;
-}
-
-static int
 tries_open(const char *path, int flags)
 {
     return result(open(path, flags | O_CLOEXEC, 0600));
@@ -501,12 +495,6 @@ exceed_file_size(const World *world)
 }
 
 /* ---- the table ---- */
-
-#define ALL(outcome)                                                                               \
-    {                                                                                              \
-        outcome, outcome, outcome, outcome, outcome, outcome                                       \
-    }
-#define NONE ALL(KILLED)
 
 const Attempt sandbox_attacks[] = {
     {"read-shadow", read_shadow, ALL(REFUSED)},

@@ -4,6 +4,8 @@
 
 #include "vtd-sandbox.h"
 
+#include <errno.h>
+
 typedef enum {
     DONE,
     REFUSED,
@@ -36,8 +38,23 @@ typedef struct {
     bool by_landlock;
 } Attempt;
 
+/* Of each kind */
+#define ALL(outcome)                                                                               \
+    {                                                                                              \
+        outcome, outcome, outcome, outcome, outcome, outcome                                       \
+    }
+#define NONE ALL(KILLED)
+
+/** result: @value: of a system call. Returns: what an attempt returns */
+static inline int
+result(long value)
+{
+    return value < 0 ? errno : 0;
+}
+
 /* All end with one without a name */
 extern const Attempt sandbox_attacks[];
+extern const Attempt sandbox_options[];
 extern const Attempt sandbox_needs[];
 /* Of the daemon; only the first column of @expected counts */
 extern const Attempt sandbox_daemon[];

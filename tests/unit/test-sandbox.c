@@ -317,6 +317,7 @@ main(int argc, char **argv)
     }
     make_world();
     add_all("attack", sandbox_attacks, test_attempt);
+    add_all("option", sandbox_options, test_attempt);
     add_all("need", sandbox_needs, test_attempt);
     add_all("daemon", sandbox_daemon, test_daemon);
     g_test_add_func("/sandbox/power", test_power);

@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
@@ -56,8 +57,6 @@ static const Row rows[] = {
     {BASE, SCMP_SYS(dup)},
     {BASE, SCMP_SYS(dup2)},
     {BASE, SCMP_SYS(dup3)},
-    {BASE, SCMP_SYS(fcntl)},
-    {BASE, SCMP_SYS(fcntl64)},
     {BASE, SCMP_SYS(fadvise64)},
     {BASE, SCMP_SYS(fadvise64_64)},
     {BASE, SCMP_SYS(ftruncate)},
@@ -246,11 +245,18 @@ typedef struct {
             IS(0, domain)                                                                          \
         }                                                                                          \
     }
-#define SOCKET_OPTION(level)                                                                       \
+#define SOCKET_OPTION(level, name)                                                                 \
     {                                                                                              \
-        INTERNET, 0, SCMP_SYS(setsockopt), 0, 1,                                                   \
+        INTERNET, 0, SCMP_SYS(setsockopt), 0, 2,                                                   \
         {                                                                                          \
-            IS(1, level)                                                                           \
+            IS(1, level), IS(2, name)                                                              \
+        }                                                                                          \
+    }
+#define FILE_COMMAND(classes, call, command)                                                       \
+    {                                                                                              \
+        classes, 0, SCMP_SYS(call), 0, 1,                                                          \
+        {                                                                                          \
+            IS(1, command)                                                                         \
         }                                                                                          \
     }
 
@@ -323,10 +329,42 @@ static const ArgumentRow argument_rows[] = {
      0,
      2,
      {IS(0, AF_UNIX), MASKED(1, SOCKET_TYPE, SOCK_STREAM)}},
-    SOCKET_OPTION(SOL_SOCKET),
-    SOCKET_OPTION(IPPROTO_TCP),
-    SOCKET_OPTION(IPPROTO_IP),
-    SOCKET_OPTION(IPPROTO_IPV6),
+    /* What libcurl and the resolver set, and what other versions of them may. Not: filters, which
+     * are programs in the kernel, and protocols on top of TCP, which are modules of it */
+    SOCKET_OPTION(SOL_SOCKET, SO_KEEPALIVE),
+    SOCKET_OPTION(SOL_SOCKET, SO_LINGER),
+    SOCKET_OPTION(SOL_SOCKET, SO_RCVBUF),
+    SOCKET_OPTION(SOL_SOCKET, SO_SNDBUF),
+    SOCKET_OPTION(SOL_SOCKET, SO_RCVTIMEO),
+    SOCKET_OPTION(SOL_SOCKET, SO_SNDTIMEO),
+    SOCKET_OPTION(IPPROTO_TCP, TCP_NODELAY),
+    SOCKET_OPTION(IPPROTO_TCP, TCP_KEEPIDLE),
+    SOCKET_OPTION(IPPROTO_TCP, TCP_KEEPINTVL),
+    SOCKET_OPTION(IPPROTO_TCP, TCP_KEEPCNT),
+    SOCKET_OPTION(IPPROTO_TCP, TCP_QUICKACK),
+    SOCKET_OPTION(IPPROTO_TCP, TCP_USER_TIMEOUT),
+    SOCKET_OPTION(IPPROTO_IP, IP_TOS),
+    SOCKET_OPTION(IPPROTO_IP, IP_MTU_DISCOVER),
+    SOCKET_OPTION(IPPROTO_IP, IP_RECVERR),
+    SOCKET_OPTION(IPPROTO_IPV6, IPV6_V6ONLY),
+    SOCKET_OPTION(IPPROTO_IPV6, IPV6_TCLASS),
+    SOCKET_OPTION(IPPROTO_IPV6, IPV6_MTU_DISCOVER),
+    SOCKET_OPTION(IPPROTO_IPV6, IPV6_RECVERR),
+
+    /* Not: F_SETOWN and F_SETSIG, by which the kernel sends any signal, SIGKILL too, to any process
+     * of the same user; leases and F_NOTIFY */
+    FILE_COMMAND(BASE, fcntl, F_DUPFD),
+    FILE_COMMAND(BASE, fcntl, F_DUPFD_CLOEXEC),
+    FILE_COMMAND(BASE, fcntl, F_GETFD),
+    FILE_COMMAND(BASE, fcntl, F_SETFD),
+    FILE_COMMAND(BASE, fcntl, F_GETFL),
+    FILE_COMMAND(BASE, fcntl, F_SETFL),
+    FILE_COMMAND(BASE, fcntl64, F_DUPFD),
+    FILE_COMMAND(BASE, fcntl64, F_DUPFD_CLOEXEC),
+    FILE_COMMAND(BASE, fcntl64, F_GETFD),
+    FILE_COMMAND(BASE, fcntl64, F_SETFD),
+    FILE_COMMAND(BASE, fcntl64, F_GETFL),
+    FILE_COMMAND(BASE, fcntl64, F_SETFL),
 };
 
 /* What opens the kernel to who took over the daemon, and no part of it does. clone() and unshare()
