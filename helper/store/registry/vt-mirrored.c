@@ -40,7 +40,7 @@ typedef struct {
     char *ca_file, *auth_file;
     VtStoreOptions options;
     VtHosts *hosts;
-    GHashTable *children; /* char *: Child */
+    GHashTable *children; /* char *: Child, see child_key() */
     unsigned connections;
     uint64_t rate;
 } VtMirrored;
@@ -124,11 +124,20 @@ child_free(void *user)
     g_free(child);
 }
 
+/* Rules for other repositories may name the same host: what one allows holds for no other */
+static char *
+child_key(const Place *place)
+{
+    return g_strconcat(place->host, place->insecure ? " insecure" : "",
+                       place->is_mirror ? " mirror" : "", NULL);
+}
+
 static bool
 find_child(VtMirrored *mirrored, const Place *place, Child **ret_child, GError **error)
 {
     const VtStoreUrl url = {VT_TRANSPORT_DOCKER, NULL, place->host, (char *)""};
-    Child *child = g_hash_table_lookup(mirrored->children, place->host);
+    g_autofree char *key = child_key(place);
+    Child *child = g_hash_table_lookup(mirrored->children, key);
     VtStoreOptions options = mirrored->options;
     VtStore *store = NULL;
 
@@ -141,7 +150,7 @@ find_child(VtMirrored *mirrored, const Place *place, Child **ret_child, GError *
         vt_store_limit(store, mirrored->connections, mirrored->rate);
         child = g_new0(Child, 1);
         child->store = store;
-        g_hash_table_insert(mirrored->children, g_strdup(place->host), child);
+        g_hash_table_insert(mirrored->children, g_steal_pointer(&key), child);
     }
     *ret_child = child;
     return true;
@@ -191,7 +200,7 @@ read_from(VtMirrored *mirrored, const Place *place, const Document *document, GB
 
     if (!find_child(mirrored, place, &child, error))
         return false;
-    if (place->is_mirror && child->failed)
+    if (child->failed)
         return vt_throw(error, VT_ERROR_NETWORK, "mirror '%s' failed before", place->host);
     source = vt_store_source(child->store);
     if (document->is_blob)
@@ -208,7 +217,8 @@ read_from(VtMirrored *mirrored, const Place *place, const Document *document, GB
 static void
 note_failure(VtMirrored *mirrored, const Place *place, const GError *error)
 {
-    Child *child = g_hash_table_lookup(mirrored->children, place->host);
+    g_autofree char *key = child_key(place);
+    Child *child = g_hash_table_lookup(mirrored->children, key);
 
     if (child && place->is_mirror && !g_error_matches(error, VT_ERROR, VT_ERROR_NOT_FOUND))
         child->failed = true;
