@@ -75,21 +75,28 @@ compare_names(gconstpointer a, gconstpointer b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Returns: (transfer full): paths of the files in order; none if there is no such directory */
-static char **
-list_directory(const char *path, const char *suffix)
+/* A directory that is not there has no files. One that cannot be read is an error: it may have the
+ * rule that blocks what is about to be asked for.
+ * @ret_paths: (out) (transfer full): of the files, in order */
+static bool
+list_directory(const char *path, const char *suffix, char ***ret_paths, GError **error)
 {
-    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    g_autoptr(GError) local = NULL;
+    g_autoptr(GDir) dir = g_dir_open(path, 0, &local);
     g_autoptr(GPtrArray) names = g_ptr_array_new();
     const char *name;
 
+    if (!dir && !g_error_matches(local, G_FILE_ERROR, G_FILE_ERROR_NOENT))
+        return vt_throw(error, VT_ERROR_FAILED, "cannot read settings for registries: %s",
+                        local->message);
     while (dir && (name = g_dir_read_name(dir))) {
         if (g_str_has_suffix(name, suffix))
             g_ptr_array_add(names, g_build_filename(path, name, NULL));
     }
     g_ptr_array_sort(names, compare_names);
     g_ptr_array_add(names, NULL);
-    return (char **)g_ptr_array_free(g_steal_pointer(&names), FALSE);
+    *ret_paths = (char **)g_ptr_array_free(g_steal_pointer(&names), FALSE);
+    return true;
 }
 
 /* An administrator's file, which may be a symbolic link.
@@ -124,9 +131,10 @@ add_rules(VtHosts *hosts, const char *path, bool needed, GError **error)
 static bool
 read_rules(VtHosts *hosts, GError **error)
 {
-    g_auto(GStrv) paths = list_directory(REGISTRIES_DIR, ".conf");
+    g_auto(GStrv) paths = NULL;
 
-    if (!add_rules(hosts, REGISTRIES_FILE, false, error))
+    if (!list_directory(REGISTRIES_DIR, ".conf", &paths, error) ||
+        !add_rules(hosts, REGISTRIES_FILE, false, error))
         return false;
     for (gsize i = 0; paths[i]; i++) {
         if (!add_rules(hosts, paths[i], true, error))
@@ -154,9 +162,11 @@ read_pem(const char *path, char **ret_text, GError **error)
 static bool
 read_cas(const char *dir, VtHostTls *tls, GError **error)
 {
-    g_auto(GStrv) paths = list_directory(dir, ".crt");
     g_autoptr(GString) all = g_string_new(NULL);
+    g_auto(GStrv) paths = NULL;
 
+    if (!list_directory(dir, ".crt", &paths, error))
+        return false;
     for (gsize i = 0; paths[i]; i++) {
         g_autofree char *text = NULL;
 
@@ -173,9 +183,11 @@ read_cas(const char *dir, VtHostTls *tls, GError **error)
 static bool
 read_client(const char *dir, VtHostTls *tls, GError **error)
 {
-    g_auto(GStrv) certs = list_directory(dir, ".cert"), keys = list_directory(dir, ".key");
+    g_auto(GStrv) certs = NULL, keys = NULL;
     g_autofree char *key = NULL;
 
+    if (!list_directory(dir, ".cert", &certs, error) || !list_directory(dir, ".key", &keys, error))
+        return false;
     if (!certs[0]) {
         return !keys[0] || vt_throw(error, VT_ERROR_INVALID,
                                     "the key '%s' has no certificate of its name, *.cert", keys[0]);
