@@ -237,6 +237,9 @@ class Handler(BaseHTTPRequestHandler):
         locations = {
             'upload': f'http://127.0.0.1:{PORTS[0]}/v2/upload/put?state=1',
             'uploadcut': 'put',
+            'uploadcutalways': 'put',
+            'uploadshrinks': 'put',
+            'uploadtiny': 'put',
             'uploadresume': 'put?state=1',
             'uploadrefused': 'put',
             'uploadplain': 'http://elsewhere.invalid/put',
@@ -256,6 +259,7 @@ class Handler(BaseHTTPRequestHandler):
         self.whole(204, b'', [('Range', '0-599999'), ('Location', 'put?state=2')])
 
     blob_uploadrefused = blob_uploadresume
+    blob_uploadtiny = blob_uploadresume
 
     def do_PATCH(self):
         self.log()
@@ -282,8 +286,18 @@ class Handler(BaseHTTPRequestHandler):
             self.rfile.read(1000)
             self.close_connection = True
             return
+        if name == 'uploadcutalways':
+            self.rfile.read(1000)
+            self.close_connection = True
+            return
         length = int(self.headers['Content-Length'])
         body = self.rfile.read(length)
+        if name == 'uploadtiny' and count(f'PUT {name} {length}') == 1:
+            self.close_connection = True
+            return
+        if name == 'uploadtiny':
+            self.whole(201, b'')
+            return
         key = self.path.split('/')[-1]
         if '/manifests/' in self.path:
             with LOCK:

@@ -383,6 +383,7 @@ test_uploads(Fixture *f, gconstpointer data)
         {"uploadother", NULL},
         {"uploadnowhere", "where to upload to"},
         {"uploadplain", "not HTTPS"},
+        {"uploadcutalways", "put: the connection was closed in the middle of the upload"},
     };
     vt_autofd fd = -1;
 
@@ -406,6 +407,50 @@ test_uploads(Fixture *f, gconstpointer data)
     g_assert_cmpuint(log_count(f, "PATCH /v2/uploadresume/"), ==, 1);
     g_assert_cmpuint(log_count(f, "POST /v2/uploadrefused/"), ==, 2);
     g_assert_cmpuint(log_count(f, "POST /v2/uploadcut/"), ==, 2);
+}
+
+static void
+shrink(void *user, uint64_t done)
+{
+    g_assert_cmpint(ftruncate(*(int *)user, BLOB_SIZE / 4), ==, 0);
+}
+
+/* What is sent is somebody's file: the error says that this is the fault, and no attempt follows */
+static void
+test_upload_shrinks(Fixture *f, gconstpointer data)
+{
+    vt_autofd fd = -1;
+    VtStoreBlob blob = {.repository = "uploadshrinks",
+                        .digest = DIGEST,
+                        .size = BLOB_SIZE,
+                        .progress = shrink,
+                        .user = &fd};
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(vt_store_blob_begin(f->store, &fd, NULL));
+    fill(fd);
+    blob.fd = fd;
+    g_assert_false(vt_store_put_blob(f->store, &blob, &error));
+    g_test_message("%s", error->message);
+    g_assert_nonnull(strstr(error->message, "put: cannot read what to send: the file became"));
+    g_assert_cmpuint(log_count(f, "PUT /v2/uploadshrinks/"), <=, 1);
+}
+
+/* "Range: 0-0" means a byte, or nothing: of so little, all is sent again */
+static void
+test_upload_tiny(Fixture *f, gconstpointer data)
+{
+    for (uint64_t size = 0; size < 3; size++) {
+        vt_autofd fd = -1;
+        g_autoptr(GError) error = NULL;
+        VtStoreBlob blob = {.repository = "uploadtiny", .digest = DIGEST, .size = size};
+
+        g_assert_true(vt_store_blob_begin(f->store, &fd, NULL));
+        g_assert_true(vt_fs_write_all(fd, "ab", size, "x", NULL));
+        blob.fd = fd;
+        vt_store_put_blob(f->store, &blob, &error);
+        g_assert_no_error(error);
+    }
 }
 
 /* OCI-Subject in the answer: the registry lists it, and the fallback tag is left alone */
@@ -442,6 +487,8 @@ static const struct {
     {"manifests", test_manifests},
     {"referrers", test_referrers},
     {"uploads", test_uploads},
+    {"upload-shrinks", test_upload_shrinks},
+    {"upload-tiny", test_upload_tiny},
     {"subject-header", test_subject_header},
 };
 

@@ -21,6 +21,8 @@ vt_http_reply_free(VtHttpReply *reply)
 
 /* All fields that are kept; curl limits a single one to 100 KiB */
 #define HEADERS_MAX 64
+/* A registry's error document; the rest of a longer one is not read */
+#define ERROR_BODY_MAX 65536
 
 static bool
 is_kept(const char *name)
@@ -52,6 +54,22 @@ vt_http_reply_take_line(VtHttpReply *reply, char *line)
     name = g_ascii_strdown(line, -1);
     if (is_kept(name))
         g_ptr_array_add(reply->headers, g_strconcat(name, ":", g_strstrip(colon + 1), NULL));
+}
+
+gsize
+vt_http_reply_take_error(VtHttpReply *reply, const void *data, gsize length)
+{
+    gsize room = ERROR_BODY_MAX - MIN(reply->body->len, ERROR_BODY_MAX);
+
+    g_byte_array_append(reply->body, data, (guint)MIN(length, room));
+    return length <= room ? length : 0;
+}
+
+void
+vt_http_reply_take_problem(VtHttpReply *reply, const char *what, const char *detail)
+{
+    if (!reply->problem)
+        reply->problem = g_strconcat(what, detail ? ": " : NULL, detail, NULL);
 }
 
 static const char *

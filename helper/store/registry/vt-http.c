@@ -22,8 +22,6 @@
 /* After an upload registries check its digest, and may copy it, before they say a word */
 #define LOW_SPEED_UPLOAD_S 120L
 #define REDIRECTS_MAX      5L
-/* A registry's error document; the rest of a longer one is not read */
-#define ERROR_BODY_MAX 65536
 /* Stays in the second level cache on its way to the caller */
 #define READ_BUFFER  (64L << 10)
 #define WRITE_BUFFER (512L << 10)
@@ -84,16 +82,6 @@ on_header(char *data, size_t size, size_t count, void *user)
     return size * count;
 }
 
-/* Only the beginning of an error is of interest; curl is told to stop by a short count */
-static size_t
-take_error_body(VtHttpReply *reply, const char *data, size_t length)
-{
-    size_t room = ERROR_BODY_MAX - MIN(reply->body->len, ERROR_BODY_MAX);
-
-    g_byte_array_append(reply->body, (const guint8 *)data, (guint)MIN(length, room));
-    return length <= room ? length : 0;
-}
-
 static size_t
 give_to_sink(Transfer *transfer, const char *data, size_t length)
 {
@@ -117,7 +105,7 @@ on_data(char *data, size_t size, size_t count, void *user)
     size_t length = size * count;
 
     if (reply->status < 200 || reply->status > 299)
-        return take_error_body(reply, data, length);
+        return vt_http_reply_take_error(reply, data, length);
     if (transfer->request.sink)
         return give_to_sink(transfer, data, length);
     if (length > transfer->request.limit - MIN(reply->body->len, transfer->request.limit)) {
@@ -143,8 +131,8 @@ on_send(char *buffer, size_t size, size_t count, void *user)
     else
         n = pread(request->body_fd, buffer, want, (off_t)(request->body_offset + transfer->sent));
     if (n <= 0) {
-        g_snprintf(transfer->problem, sizeof(transfer->problem), "cannot read what to send: %s",
-                   n < 0 ? g_strerror(errno) : "the file became shorter");
+        vt_http_reply_take_problem(transfer->reply, "cannot read what to send",
+                                   n < 0 ? g_strerror(errno) : "the file became shorter");
         return CURL_READFUNC_ABORT;
     }
     transfer->sent += (uint64_t)n;
@@ -159,8 +147,13 @@ on_rewind(void *user, curl_off_t offset, int origin)
     Transfer *transfer = user;
 
     /* libcurl would send a file again by itself; vt-registry-push.c goes on where it was cut */
-    if (origin != SEEK_SET || offset != 0 || !transfer->body)
+    if (origin != SEEK_SET || offset != 0 || !transfer->body) {
+        vt_http_reply_take_problem(transfer->reply,
+                                   "the connection was closed in the middle of "
+                                   "the upload",
+                                   "the registry did, or what is before it");
         return CURL_SEEKFUNC_FAIL;
+    }
     transfer->sent = 0;
     return CURL_SEEKFUNC_OK;
 }
@@ -390,8 +383,8 @@ settle_reply(Transfer *transfer, CURLcode code)
         reply->outcome =
             vt_http_tls_wants_client(transfer->problem) ? VT_HTTP_UNKNOWN : vt_http_outcome(code);
     if (reply->outcome != VT_HTTP_ANSWERED)
-        reply->problem =
-            g_strdup(*transfer->problem ? transfer->problem : curl_easy_strerror(code));
+        vt_http_reply_take_problem(
+            reply, *transfer->problem ? transfer->problem : curl_easy_strerror(code), NULL);
     curl_easy_getinfo(transfer->easy, CURLINFO_EFFECTIVE_URL, &url);
     reply->effective_url = g_strdup(url);
 }

@@ -112,6 +112,15 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtHttpReply, vt_http_reply_free)
  *  "Name: value\r\n"; changed */
 void vt_http_reply_take_line(VtHttpReply *reply, char *line);
 
+/** vt_http_reply_take_error: Takes the beginning of the body of an error. Returns: bytes that are
+ *  of interest: @length, or 0 when it is enough */
+gsize vt_http_reply_take_error(VtHttpReply *reply, const void *data, gsize length);
+
+/** vt_http_reply_take_problem: The first one stands: who comes later knows less. @detail:
+ * (nullable)
+ */
+void vt_http_reply_take_problem(VtHttpReply *reply, const char *what, const char *detail);
+
 /** vt_http_reply_header: Returns: (nullable) (transfer none): value of the first field @name */
 const char *vt_http_reply_header(const VtHttpReply *reply, const char *name);
 

@@ -78,6 +78,9 @@ ask_progress(VtRegistry *registry, const VtStoreBlob *blob, char **url)
     uint64_t last = 0;
     char *next = NULL;
 
+    /* "Range: 0-0" is said of nothing, too */
+    if (blob->size < 2)
+        return 0;
     if (!vt_registry_ask(registry, blob->repository, &request, &reply, NULL) ||
         reply->status != HTTP_NO_CONTENT)
         return 0;
