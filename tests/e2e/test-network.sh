@@ -4,31 +4,13 @@
 # errors say what is missing
 # shellcheck source=tests/e2e/functions.sh
 . "$(dirname "$0")/functions.sh"
+# shellcheck source=tests/e2e/network.sh
+. "$VT_E2E_DIR/network.sh"
 requires virsh docker-registry jq dd python3 virt-template
 
 LAYERS=/var/lib/libvirt/images/templates/.layers
 FRAME=$((128 * 1024))
 CONNECTIONS=8
-PROXY=127.0.0.1:5100
-
-# network PLAN: from now on it is like that. Prints what was seen until now
-network() {
-    echo "$1" >network/plan
-    rm -f network/loaded
-    kill -HUP $PROXY_PID
-    wait_until 5 test -s network/loaded || fail 'the proxy does not answer'
-    cat network/loaded
-}
-
-seen() {
-    jq ".$1" network/last
-}
-
-# finish: the network is a good one; what was seen is kept for seen()
-finish() {
-    network '{}' >network/last
-    cat network/last
-}
 
 # no_more_than BYTES WHAT
 no_more_than() {
@@ -44,9 +26,7 @@ is_right() {
 }
 
 has_received() {
-    kill -USR1 $PROXY_PID
-    sleep 0.05
-    [ "$(jq .bytes network/report)" -gt "$1" ]
+    [ "$(seen_now bytes)" -gt "$1" ]
 }
 
 # half_way [WHOLE]: until 40 percent of the layers came
@@ -84,11 +64,7 @@ worker_pid() {
 make_key golden
 make_policy "$PWD/golden.pub"
 start_registry
-mkdir network
-echo '{}' >network/plan
-python3 "$VT_E2E_DIR/../tools/cut-proxy.py" 5100 "${REGISTRY##*:}" network 3>&- >>"$LOGS/proxy.log" 2>&1 &
-PROXY_PID=$!
-wait_daemon proxy $PROXY_PID curl -s -o ping "http://$PROXY/v2/"
+start_network
 STORE=docker://$PROXY/golden
 make_store "$STORE" golden.key
 head -c 40M /dev/urandom >one.img

@@ -3,9 +3,10 @@
 """cut-proxy.py PORT TARGET_PORT DIR: a bad network between 127.0.0.1:PORT and 127.0.0.1:TARGET_PORT.
 
 On SIGUSR1 what was seen goes to DIR/report. On SIGHUP it goes to DIR/loaded, and DIR/plan says what comes:
-{"cuts": [bytes, ...], "rate": bytes per second, "down": bool}. A connection is cut when that many
-bytes in all have come back from the target; while the network is down, none is accepted and all are
-cut. The report: {"bytes": to clients, "requests": GETs, "peak": connections at once, "cuts": made}.
+{"cuts": [bytes, ...], "upcuts": [bytes, ...], "rate": bytes per second, "down": bool}. A connection
+is cut when that many bytes in all have come back from the target, or went there; while the network is
+down, none is accepted and all are cut. The report: {"bytes": to clients, "sent": from clients,
+"requests": GETs, "peak": connections at once, "cuts": made}.
 """
 import json
 import os
@@ -26,18 +27,18 @@ class Network:
     """What was planned, and what was seen"""
 
     def __init__(self, plan):
-        self.cuts = sorted(plan.get('cuts', []))
+        self.cuts = {'bytes': sorted(plan.get('cuts', [])), 'sent': sorted(plan.get('upcuts', []))}
         self.rate = plan.get('rate', 0)
         self.down = plan.get('down', False)
-        self.seen = {'bytes': 0, 'requests': 0, 'peak': 0, 'cuts': 0}
+        self.seen = {'bytes': 0, 'sent': 0, 'requests': 0, 'peak': 0, 'cuts': 0}
         self.free_at = time.monotonic()
 
-    def count(self, length):
+    def count(self, way, length):
         """Returns how long to wait first, and whether to cut then"""
-        self.seen['bytes'] += length
-        cut = bool(self.cuts) and self.seen['bytes'] >= self.cuts[0]
+        self.seen[way] += length
+        cut = bool(self.cuts[way]) and self.seen[way] >= self.cuts[way][0]
         if cut:
-            self.cuts.pop(0)
+            self.cuts[way].pop(0)
             self.seen['cuts'] += 1
         now = time.monotonic()
         self.free_at = max(self.free_at, now) + (length / self.rate if self.rate else 0)
@@ -68,7 +69,7 @@ def back(pair):
     try:
         while not cut and (data := target.recv(CHUNK)):
             with LOCK:
-                wait, cut = NET.count(len(data))
+                wait, cut = NET.count('bytes', len(data))
             if wait > 0:
                 time.sleep(wait)
             client.sendall(data)
@@ -79,14 +80,18 @@ def back(pair):
 
 def forth(pair):
     client, target = pair
+    cut = False
     try:
-        while data := client.recv(CHUNK):
+        while not cut and (data := client.recv(CHUNK)):
             with LOCK:
                 NET.seen['requests'] += data.count(b'GET /v2/')
+                wait, cut = NET.count('sent', len(data))
+            if wait > 0:
+                time.sleep(wait)
             target.sendall(data)
     except OSError:
         pass
-    end(pair, False)
+    end(pair, cut and NET.seen['cuts'] % 2 == 0)
 
 
 def connect(client):
