@@ -170,6 +170,24 @@ write_line(GLogLevelFlags level, const GLogField *fields, gsize count)
     }
 }
 
+/* GDBus warns of each message that it does not understand, and prints all of it: anybody who may
+ * connect could fill the journal. That he is cut off is enough. */
+static bool
+is_of_strangers(const GLogField *fields, gsize count)
+{
+    bool by_gdbus = false, undecoded = false;
+
+    for (gsize i = 0; i < count; i++) {
+        if (fields[i].length >= 0)
+            continue;
+        by_gdbus |=
+            g_str_equal(fields[i].key, "GLIB_DOMAIN") && g_str_equal(fields[i].value, "GLib-GIO");
+        undecoded |= g_str_equal(fields[i].key, "MESSAGE") &&
+                     g_str_has_prefix(fields[i].value, "Error decoding D-Bus message");
+    }
+    return by_gdbus && undecoded;
+}
+
 GLogWriterOutput
 vtd_event_write(GLogLevelFlags level, const GLogField *fields, gsize count, gpointer user)
 {
@@ -177,7 +195,7 @@ vtd_event_write(GLogLevelFlags level, const GLogField *fields, gsize count, gpoi
     g_autofree GLogField *escaped = NULL;
 
     /* G_MESSAGES_DEBUG, as everywhere with GLib */
-    if (g_log_writer_default_would_drop(level, G_LOG_DOMAIN))
+    if (g_log_writer_default_would_drop(level, G_LOG_DOMAIN) || is_of_strangers(fields, count))
         return G_LOG_WRITER_HANDLED;
     texts = g_ptr_array_new_with_free_func(g_free);
     escaped = g_memdup2(fields, count * sizeof(*fields));

@@ -17,13 +17,18 @@ test_line(void)
                       "no\nvirttemplated: all is well\x1b[2J\r\t\x7f\xff ümlaut");
         g_message("a pool\nwith a line");
         g_debug("nobody asked for this");
+        /* What GDBus says, with all of the message in hexadecimal */
+        g_log_structured("GLib-GIO", G_LOG_LEVEL_WARNING, "MESSAGE",
+                         "Error decoding D-Bus message of %d bytes: nobody asked", 33554532);
+        g_log_structured("GLib-GIO", G_LOG_LEVEL_WARNING, "MESSAGE", "something else");
         return;
     }
     g_test_trap_subprocess(NULL, 0, 0);
     g_test_trap_assert_passed();
     g_test_trap_assert_stderr("* virttemplated: warning: the store says: no\\x0avirttemplated: "
                               "all is well\\x1b[2J\\x0d\\x09\\x7f* ümlaut\n"
-                              "* virttemplated: a pool\\x0awith a line\n");
+                              "* virttemplated: a pool\\x0awith a line\n"
+                              "* virttemplated: warning: something else\n");
     g_test_trap_assert_stderr_unmatched("*nobody asked*");
 }
 

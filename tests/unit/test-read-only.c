@@ -113,23 +113,6 @@ arguments_for(const DaemonFixture *f, const Method *method, guint64 job)
     return g_variant_builder_end(&tuple);
 }
 
-/* With an empty file along, as some want it. Returns: (transfer full) (nullable) */
-static GVariant *
-call(GDBusConnection *connection, const char *method, GVariant *arguments, GError **error)
-{
-    g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
-    g_autofree char *path = NULL;
-    g_autoptr(GError) local = NULL;
-    int fd = g_file_open_tmp("test-read-only-XXXXXX", &path, &local);
-
-    g_assert_no_error(local);
-    g_assert_cmpint(g_unlink(path), ==, 0);
-    g_unix_fd_list_append(fds, fd, &local);
-    g_assert_no_error(local);
-    close(fd);
-    return daemon_call_with(connection, method, arguments, fds, error);
-}
-
 /* ---- what must not change ---- */
 
 /* nftw() passes nothing on */
@@ -201,7 +184,7 @@ test_writing(DaemonFixture *f, gconstpointer data)
             continue;
         writing++;
         g_test_message("%s", method->name);
-        g_assert_null(call(connection, method->name, arguments_for(f, method, job), &error));
+        g_assert_null(daemon_call(connection, method->name, arguments_for(f, method, job), &error));
         g_assert_error(error, VT_ERROR, VT_ERROR_DENIED);
         g_assert_nonnull(strstr(error->message, method->name));
         g_assert_nonnull(strstr(error->message, "read-only socket"));
@@ -228,7 +211,7 @@ test_reading(DaemonFixture *f, gconstpointer data)
         if (!method->reads)
             continue;
         g_test_message("%s", method->name);
-        answer = call(connection, method->name, arguments_for(f, method, job), &error);
+        answer = daemon_call(connection, method->name, arguments_for(f, method, job), &error);
         if (g_str_equal(method->name, "JobWait"))
             g_assert_error(error, VT_ERROR, VT_ERROR_NOT_FOUND);
         else
@@ -269,6 +252,52 @@ test_jobs_of_others(DaemonFixture *f, gconstpointer data)
     g_assert_cmpstr(error->message, ==, said->str);
 }
 
+static void
+ask_with(GDBusConnection *connection, gsize bytes, GError **error)
+{
+    g_autofree char *target = g_strnfill(bytes, 'x');
+
+    g_assert_null(
+        daemon_call(connection, "ListTemplates", g_variant_new("(su)", target, 0u), error));
+}
+
+/* GDBus would take 128 MiB, and 4 GiB for a message of empty strings */
+static void
+test_large(DaemonFixture *f, gconstpointer data)
+{
+    g_autoptr(GDBusConnection) connection = NULL, next = NULL;
+    g_autoptr(GError) small = NULL, large = NULL, of_root = NULL;
+    g_autofree char *run = daemon_path(f, "run");
+
+    g_assert_cmpint(chmod(run, 0755), ==, 0);
+    connection = daemon_connect_as(f, NOBODY);
+    ask_with(connection, 60000, &small);
+    g_assert_error(small, VT_ERROR, VT_ERROR_INVALID);
+    ask_with(connection, 70000, &large);
+    g_assert_error(large, VT_ERROR, VT_ERROR_FAILED);
+    g_test_message("%s", large->message);
+    g_assert_true(g_dbus_connection_is_closed(connection));
+    /* Others, and the next one of his, are served */
+    ask_with(f->ro, 70000, &of_root);
+    g_assert_error(of_root, VT_ERROR, VT_ERROR_INVALID);
+    next = daemon_connect_as(f, NOBODY);
+    g_assert_cmpuint(count_jobs(next), ==, 0);
+}
+
+/* They would stay open until the message is complete, and use up what the daemon may have */
+static void
+test_descriptors(DaemonFixture *f, gconstpointer data)
+{
+    const GDBusCapabilityFlags passing = G_DBUS_CAPABILITY_FLAGS_UNIX_FD_PASSING;
+    g_autoptr(GDBusConnection) connection = NULL;
+    g_autofree char *run = daemon_path(f, "run");
+
+    g_assert_cmpint(chmod(run, 0755), ==, 0);
+    connection = daemon_connect_as(f, NOBODY);
+    g_assert_cmpint(g_dbus_connection_get_capabilities(connection) & passing, ==, 0);
+    g_assert_cmpint(g_dbus_connection_get_capabilities(f->ro) & passing, ==, passing);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -282,5 +311,7 @@ main(int argc, char **argv)
     ADD("/read-only/writing", test_writing);
     ADD("/read-only/reading", test_reading);
     ADD("/read-only/jobs-of-others", test_jobs_of_others);
+    ADD("/read-only/large", test_large);
+    ADD("/read-only/descriptors", test_descriptors);
     return g_test_run();
 }

@@ -5,6 +5,7 @@
 #include "vt-fs.h"
 #include "vtd-interface.h"
 #include "vtd-methods.h"
+#include "vtd-peer-stream.h"
 
 #include <errno.h>
 #include <gio/gunixconnection.h>
@@ -143,17 +144,22 @@ count_calls(GDBusConnection *connection, GDBusMessage *message, gboolean incomin
 
 /* ---- connections ---- */
 
+/* Who somebody is, the kernel has said: a peer that has nothing to prove says nothing about it */
 static gboolean
 allow_mechanism(GDBusAuthObserver *observer, const char *mechanism, gpointer data)
 {
-    return g_strcmp0(mechanism, "EXTERNAL") == 0;
+    const Peer *peer = data;
+
+    return g_strcmp0(mechanism, vtd_daemon_is_owner(peer->uid) ? "EXTERNAL" : "ANONYMOUS") == 0;
 }
 
 static gboolean
 authorize_peer(GDBusAuthObserver *observer, GIOStream *stream, GCredentials *credentials,
                gpointer data)
 {
-    return credentials != NULL;
+    const Peer *peer = data;
+
+    return credentials != NULL || !vtd_daemon_is_owner(peer->uid);
 }
 
 static gboolean
@@ -221,14 +227,31 @@ may_connect(const VtdServer *server, uint32_t uid)
            handshakes < HANDSHAKES_PER_UID_MAX && handshakes_of_all < HANDSHAKES_MAX;
 }
 
+/* Begins the handshake */
+static void
+greet(Peer *peer, GIOStream *socket)
+{
+    const bool trusted = vtd_daemon_is_owner(peer->uid);
+    g_autoptr(GIOStream) stream = trusted ? g_object_ref(socket) : vtd_peer_stream_new(socket);
+    g_autoptr(GDBusAuthObserver) observer = g_dbus_auth_observer_new();
+    g_autofree char *guid = g_dbus_generate_guid();
+
+    g_signal_connect(observer, "allow-mechanism", G_CALLBACK(allow_mechanism), peer);
+    g_signal_connect(observer, "authorize-authenticated-peer", G_CALLBACK(authorize_peer), peer);
+    g_dbus_connection_new(
+        stream, guid,
+        G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_SERVER |
+            G_DBUS_CONNECTION_FLAGS_DELAY_MESSAGE_PROCESSING |
+            (trusted ? 0 : G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_ALLOW_ANONYMOUS),
+        observer, peer->handshake, connected, peer);
+}
+
 static gboolean
 incoming(GSocketService *service, GSocketConnection *stream, GObject *source, gpointer data)
 {
     VtdServer *server = data;
     g_autoptr(GCredentials) credentials =
         g_socket_get_credentials(g_socket_connection_get_socket(stream), NULL);
-    g_autoptr(GDBusAuthObserver) observer = NULL;
-    g_autofree char *guid = NULL;
     uid_t uid = credentials ? g_credentials_get_unix_user(credentials, NULL) : (uid_t)-1;
     Peer *peer;
 
@@ -238,10 +261,6 @@ incoming(GSocketService *service, GSocketConnection *stream, GObject *source, gp
         vtd_log_peer_refused(server->daemon, VTD_PEER_TOO_MANY, uid, NULL);
         return TRUE;
     }
-    guid = g_dbus_generate_guid();
-    observer = g_dbus_auth_observer_new();
-    g_signal_connect(observer, "allow-mechanism", G_CALLBACK(allow_mechanism), NULL);
-    g_signal_connect(observer, "authorize-authenticated-peer", G_CALLBACK(authorize_peer), NULL);
     peer = g_new0(Peer, 1);
     peer->server = server;
     peer->uid = uid;
@@ -250,10 +269,7 @@ incoming(GSocketService *service, GSocketConnection *stream, GObject *source, gp
     peer->timer = g_timeout_add_seconds(HANDSHAKE_S, handshake_timed_out, peer);
     server->daemon->clients++;
     g_ptr_array_add(server->peers, peer);
-    g_dbus_connection_new(G_IO_STREAM(stream), guid,
-                          G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_SERVER |
-                              G_DBUS_CONNECTION_FLAGS_DELAY_MESSAGE_PROCESSING,
-                          observer, peer->handshake, connected, peer);
+    greet(peer, G_IO_STREAM(stream));
     return TRUE;
 }
 
