@@ -42,10 +42,10 @@ virStorageTemplateAddAll(virStorageTemplatePool *pool, GVariant *templates)
 
 /* From the helper, which asks the store */
 static bool
-virStorageTemplateListNew(virStoragePoolDef *def, virStorageTemplatePool *pool, GError **error)
+virStorageTemplateListNew(virStoragePoolDef *def, virStorageTemplatePool *pool, gint64 deadline,
+                          GError **error)
 {
     virStorageTemplateClient *client = virStorageTemplateDriverGet()->client;
-    gint64 deadline = virStorageTemplateDeadline();
     virStorageTemplateCall call = {
         .method = "ListTemplates",
         .reply_type = "(a(ssttus)s)",
@@ -217,13 +217,13 @@ virStorageTemplateMeasure(virStoragePoolDef *def)
 /* What was uploaded into a volume NAME-seed.iso becomes a seed; libvirt refreshes the pool when an
  * upload ends */
 static void
-virStorageTemplateTakeUploads(virStoragePoolDef *def)
+virStorageTemplateTakeUploads(virStoragePoolDef *def, gint64 deadline)
 {
     virStorageTemplateCall call = {
         .method = "TakeUploads",
         .arguments = g_variant_new("(s)", def->target.path),
         .reply_type = "(a(ss))",
-        .deadline = virStorageTemplateDeadline(),
+        .deadline = deadline,
     };
     g_autoptr(GVariant) reply = NULL;
     g_autoptr(GVariantIter) iter = NULL;
@@ -246,17 +246,18 @@ virStorageTemplateRefreshPool(virStoragePoolObj *obj)
 {
     virStoragePoolDef *def = virStoragePoolObjGetDef(obj);
     g_autoptr(virStorageTemplatePool) pool = virStorageTemplatePoolNew(def);
+    const gint64 deadline = virStorageTemplateDeadline();
     g_autoptr(GError) error = NULL;
 
     /* A folder that is not there costs no time */
     if (virStorageTemplateMeasure(def) < 0)
         return -1;
-    if (!virStorageTemplateListNew(def, pool, &error)) {
+    if (!virStorageTemplateListNew(def, pool, deadline, &error)) {
         g_dbus_error_strip_remote_error(error);
         VIR_WARN("pool '%s' shows what is on disk: %s", def->name, error->message);
         virStorageTemplateListOld(pool);
     } else {
-        virStorageTemplateTakeUploads(def);
+        virStorageTemplateTakeUploads(def, deadline);
     }
     if (virStorageTemplateReadFolder(obj, pool) < 0)
         return -1;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """rubbish.py SOCKET SEED COUNTS: a virttemplated that speaks D-Bus, and answers what it must not
+rubbish.py SOCKET SEED COUNTS slow: one that answers right, but late, and for uploads never
 
 Writes into the file COUNTS how many calls it has answered, by the kind of rubbish.
 """
@@ -17,10 +18,13 @@ RETURN, ERROR, SIGNAL = 2, 3, 4
 REPLY_SERIAL, ERROR_NAME, SIGNATURE = 5, 4, 8
 # GDBus takes 128 MiB, and needs 20 times as much for an array of strings; so this is rather small
 HUGE_BYTES = 1 << 20
+# Within the time that the driver waits for an answer; but not twice
+SLOW_S = 3.5
 # What the driver expects
 TYPES = {
     "Hello": "s", "ListTemplates": "a(ssttus)s", "GetTemplate": "a{sv}", "JobWait": "a{sv}",
     "ListJobs": "aa{sv}", "Fetch": "t", "MakeOverlay": "s", "MakeCopy": "t", "ListClones": "as",
+    "RegisterPool": "", "TakeUploads": "a(ss)",
 }
 
 random_source = random.Random(int(sys.argv[2]))
@@ -205,13 +209,29 @@ def serve(peer, seed):
         os.rename(sys.argv[3] + ".part", sys.argv[3])
 
 
+def serve_late(peer, _):
+    read_exactly(peer, 1)
+    greet(peer)
+    while True:
+        serial, method = read_call(peer)
+        if method == "TakeUploads":
+            continue
+        body = b""
+        if method == "ListTemplates":
+            time.sleep(SLOW_S)
+            body = string(array(b"", 8, []), "")
+        peer.sendall(message(RETURN, serial, TYPES[method] if body else "", body))
+
+
 def main():
+    late = sys.argv[4:] == ["slow"]
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(sys.argv[1])
     listener.listen(64)
     while True:
         peer = listener.accept()[0]
-        threading.Thread(target=serve, args=(peer, random_source.random()), daemon=True).start()
+        threading.Thread(target=serve_late if late else serve, args=(peer, random_source.random()),
+                         daemon=True).start()
 
 
 main()

@@ -3,7 +3,7 @@
 # The helper is away or hangs: listing goes on, what needs it fails in time, nothing is deleted
 # shellcheck source=tests/e2e/functions.sh
 . "$(dirname "$0")/functions.sh"
-requires virsh qemu-img virt-template
+requires virsh qemu-img python3 virt-template
 
 STORE=oci:$PWD/golden
 TEMPLATES=/var/lib/libvirt/images/templates
@@ -143,3 +143,14 @@ while True: c.append(s.accept()); c[-1][0].send(b'NONSENSE\r\n' * 10)
 wait_until 5 test -e listening
 queries debian@1.0.0.qcow2 debian@1.1.0.qcow2 debian.qcow2
 needs_helper 'virttemplated does not answer'
+
+step "a helper that takes its time for each answer: a refresh has one bound for all of them"
+rm -f $SOCKET
+python3 "$VT_E2E_DIR/rubbish.py" $SOCKET 1 counts slow &
+late=$!
+wait_until 5 test -S $SOCKET
+start=$SECONDS
+in_time virsh pool-refresh templates
+[ $((SECONDS - start)) -ge 3 ] || fail 'it was not asked'
+assert_libvirtd_alive
+kill $late
