@@ -154,6 +154,50 @@ test_whole(Fixture *f, gconstpointer data)
     g_assert_cmpuint(log_count(f, "/v2/norange/"), <=, 9);
 }
 
+static unsigned
+count_spools(void)
+{
+    g_autoptr(GDir) dir = g_dir_open("/proc/self/fd", 0, NULL);
+    unsigned count = 0;
+    const char *name;
+
+    while ((name = g_dir_read_name(dir))) {
+        g_autofree char *path = g_build_filename("/proc/self/fd", name, NULL);
+        g_autofree char *target = g_file_read_link(path, NULL);
+
+        count += target && strstr(target, "memfd:vt-spool");
+    }
+    return count;
+}
+
+/* A server that knows no ranges, and ranges of many blobs: what is kept of them is in memory */
+static void
+test_spools(Fixture *f, gconstpointer data)
+{
+    const unsigned blobs = 8;
+    unsigned most = 0;
+    RangeEnd end = {0};
+
+    vt_store_limit(f->store, 8, 8u << 20);
+    for (unsigned i = 0; i < blobs; i++) {
+        g_autofree char *text = g_strdup_printf("%u", i);
+        char digest[VT_DIGEST_STRING_MAX];
+
+        digest_for(text, digest);
+        vt_store_read_range(f->store, "norange", digest, BLOB_SIZE, i * RANGE_SIZE, RANGE_SIZE,
+                            f->buffer + i * RANGE_SIZE, on_range_end, &end);
+    }
+    while (end.ended < blobs) {
+        vt_store_dispatch(f->store, -1, 5);
+        most = MAX(most, count_spools());
+    }
+    g_assert_no_error(end.error);
+    assert_content(f, blobs * RANGE_SIZE);
+    g_assert_cmpuint(most, ==, 2);
+    /* Once each, and once more when there was room */
+    g_assert_cmpuint(log_count(f, "/v2/norange/"), <=, 2 * blobs);
+}
+
 static void
 test_redirect_drops_credentials(Fixture *f, gconstpointer data)
 {
@@ -478,6 +522,7 @@ static const struct {
     {"survived", test_survived},
     {"resume", test_resume},
     {"whole", test_whole},
+    {"spools", test_spools},
     {"redirect-drops-credentials", test_redirect_drops_credentials},
     {"fatal", test_fatal},
     {"progress", test_progress},

@@ -87,6 +87,9 @@ give_to_sink(Transfer *transfer, const char *data, size_t length)
 {
     const VtHttpRequest *request = &transfer->request;
 
+    /* When the sink says so after a pause, libcurl does not end the transfer */
+    if (transfer->reply->outcome == VT_HTTP_STOPPED)
+        return 0;
     if (!vt_http_rate_take(&transfer->http->rate, length)) {
         g_queue_push_tail(&transfer->http->paused, transfer);
         return CURL_WRITEFUNC_PAUSE;

@@ -23,7 +23,7 @@
 
 /* Less than this is not progress: a server that gives a byte and hangs up will not get better */
 #define PROGRESS_BYTES (64u << 10)
-/* Each may be as large as a blob */
+/* Each may be as large as a blob. Of more blobs at once, some are waited for */
 #define SPOOLS_MAX 2
 /* 401 in a row: the token had ended, and so had the one that another job brought meanwhile */
 #define REFUSALS_MAX 2
@@ -40,7 +40,8 @@ typedef struct {
  * @have: bytes of the range that are in its buffer; @asked_from: and when the request was sent
  * @begun: the head of the present answer was checked
  * @spool: (nullable): what the job is filling
- * @wants_spool: the answer was the whole blob, which another job is filling
+ * @wants_spool: the answer was the whole blob, which another job is filling, or for which there is
+ *   no room now
  * @refusals: how often the registry said 401 since there was progress
  * @used: (nullable): the authorization it was sent with
  * @error: (nullable): what the sink found wrong
@@ -96,6 +97,17 @@ find_spool(VtRangeQueue *queue, const char *digest)
             return spool;
     }
     return NULL;
+}
+
+/* Whether another blob may be spooled; those that are complete make room */
+static bool
+has_room(const VtRangeQueue *queue)
+{
+    guint incomplete = 0;
+
+    for (guint i = 0; i < queue->spools->len; i++)
+        incomplete += !((const Spool *)g_ptr_array_index(queue->spools, i))->complete;
+    return incomplete < SPOOLS_MAX;
 }
 
 static Spool *
@@ -209,7 +221,7 @@ begin_whole(Job *job)
         job->have = 0;
         return true;
     }
-    if (!job->spool && find_spool(queue, job->range->digest)) {
+    if (!job->spool && (find_spool(queue, job->range->digest) || !has_room(queue))) {
         job->wants_spool = true;
         return false;
     }
@@ -385,12 +397,19 @@ start_job(Job *job)
     vt_http_start(job->registry->http, &request, on_done, job);
 }
 
-/* Whether @job has to wait for a spool file, or was served from it */
+/* Whether @job has to wait for a spool file, or for room for it, or was served from it */
 static bool
 is_spooled(Job *job, bool *ret_served)
 {
-    const Spool *spool = find_spool(job->registry->ranges, job->range->digest);
+    VtRangeQueue *queue = job->registry->ranges;
+    const Spool *spool = find_spool(queue, job->range->digest);
 
+    if (!spool && job->wants_spool) {
+        if (!has_room(queue))
+            return true;
+        /* before the others that wait ask, too */
+        spool = job->spool = spool_new(queue, job->range->digest, &job->error);
+    }
     *ret_served = spool && spool != job->spool && spool->complete;
     if (*ret_served)
         serve_from_spool(job, spool);
