@@ -315,6 +315,11 @@ class Handler(BaseHTTPRequestHandler):
                   self.headers.get('Range', '-'), self.headers.get('Authorization', '-'),
                   file=log)
 
+    def do_CONNECT(self):
+        """As a proxy that has rules"""
+        self.log()
+        self.error(403, 'DENIED')
+
     def do_HEAD(self):
         self.log()
         self.whole(404, b'')

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* test-mirrored.c: several rules of registries.conf, one host */
+/* test-mirrored.c: several rules of registries.conf, one host; and a proxy that has rules, too */
 #include "server-fixture.h"
 #include "vt-hosts.h"
 
@@ -41,7 +41,7 @@ open_with(Fixture *f, const char *rules)
     g_autoptr(VtHosts) hosts = NULL;
     g_autoptr(VtStoreUrl) url = NULL;
     g_autoptr(GError) error = NULL;
-    VtStoreOptions options = {.layout_fd = -1, .tries = 1};
+    VtStoreOptions options = {.layout_fd = -1, .tries = 3};
     VtStore *store = NULL;
 
     vt_hosts_from_bytes(bytes, &hosts, &error);
@@ -86,10 +86,25 @@ test_insecure(Fixture *f, gconstpointer data)
     }
 }
 
+/* Asking it again would take half a minute, and get the same answer */
+static void
+test_proxy_refuses(Fixture *f, gconstpointer data)
+{
+    g_autoptr(VtStore) store =
+        open_with(f, "{\"registry\":[],\"https_proxy\":\"http://127.0.0.1:PORT\"}");
+    g_autofree char *log = NULL;
+
+    assert_manifest(store, "good", "the proxy refuses to connect, by HTTP 403");
+    log = read_file(&f->servers, "log");
+    g_assert_nonnull(strstr(log, " CONNECT registry.test:443 "));
+    g_assert_true(strstr(log, " CONNECT ") == g_strrstr(log, " CONNECT "));
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add("/mirrored/insecure", Fixture, NULL, setup, test_insecure, teardown);
+    g_test_add("/mirrored/proxy-refuses", Fixture, NULL, setup, test_proxy_refuses, teardown);
     return g_test_run();
 }

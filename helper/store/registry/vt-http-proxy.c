@@ -14,4 +14,23 @@ vt_http_proxy_set(CURL *easy, const VtHosts *hosts, const char *host, const char
     /* An empty one keeps libcurl from looking into the environment by itself */
     curl_easy_setopt(easy, CURLOPT_PROXY, proxy ? proxy : "");
     curl_easy_setopt(easy, CURLOPT_NOPROXY, proxy && hosts->no_proxy ? hosts->no_proxy : "");
+    /* its answers are not the registry's */
+    curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+}
+
+void
+vt_http_proxy_judge(CURL *easy, VtHttpReply *reply)
+{
+    g_autofree char *what = NULL;
+    long status = 0;
+
+    curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &status);
+    if (reply->status != 0 || status < 400 || status > 499)
+        return;
+    what =
+        g_strdup_printf("the proxy refuses to connect, by HTTP %ld; check what the proxy allows, "
+                        "or name the host in no_proxy",
+                        status);
+    reply->outcome = VT_HTTP_REFUSED;
+    vt_http_reply_take_problem(reply, what, NULL);
 }

@@ -2,7 +2,7 @@
 /* vt-http-proxy.h: which proxy a request goes through */
 #pragma once
 
-#include "vt-hosts.h"
+#include "vt-http.h"
 
 #include <curl/curl.h>
 
@@ -13,3 +13,7 @@
  * @url: of the request
  */
 void vt_http_proxy_set(CURL *easy, const VtHosts *hosts, const char *host, const char *url);
+
+/** vt_http_proxy_judge: Notes in @reply that the proxy refuses to connect, if that is why @easy has
+ *  failed; a proxy that cannot connect may be able to later */
+void vt_http_proxy_judge(CURL *easy, VtHttpReply *reply);

@@ -381,6 +381,8 @@ settle_reply(Transfer *transfer, CURLcode code)
     VtHttpReply *reply = transfer->reply;
     const char *url = NULL;
 
+    if (code != CURLE_OK)
+        vt_http_proxy_judge(transfer->easy, reply);
     /* What a callback found out stands; of an error answer, the beginning is all we want */
     if (reply->outcome == VT_HTTP_ANSWERED && !(code == CURLE_WRITE_ERROR && reply->status >= 300))
         reply->outcome =
