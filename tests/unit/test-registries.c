@@ -28,6 +28,8 @@ static const struct {
     {"r.example", "golden", "r.example/golden", "new.example/a/b"},
     {"r.example", "golden/debian", "r.example/golden", "new.example/a/b/debian"},
     {"r.example", "goldens/debian", "r.example", "r.example/goldens/debian"},
+    {"R.Example", "golden/debian", "r.example/golden", "new.example/a/b/debian"},
+    {"a.BAD.example", "x", "*.bad.example", "a.BAD.example/x"},
     {"r.example:5000", "golden", NULL, NULL},
     {"x.r.example", "golden", NULL, NULL},
     {"a.bad.example", "x", "*.bad.example", "a.bad.example/x"},

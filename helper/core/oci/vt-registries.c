@@ -176,7 +176,7 @@ take_rule(VtRegistries *registries, VtRegistryRule *rule)
     for (guint i = 0; i < registries->rules->len; i++) {
         const VtRegistryRule *old = g_ptr_array_index(registries->rules, i);
 
-        if (g_str_equal(old->prefix, rule->prefix)) {
+        if (g_ascii_strcasecmp(old->prefix, rule->prefix) == 0) {
             g_ptr_array_remove_index(registries->rules, i);
             break;
         }
@@ -231,7 +231,8 @@ vt_registries_is_empty(const VtRegistries *registries)
     return registries->rules->len == 0;
 }
 
-/* Length of the part of "host/repository" that @prefix stands for; 0: it does not */
+/* Length of the part of "host/repository" that @prefix stands for; 0: it does not. Whoever writes a
+ * host in capitals, which is the same host, does not get around a block; repositories have none. */
 static size_t
 match(const char *prefix, const char *host, const char *name)
 {
@@ -240,11 +241,13 @@ match(const char *prefix, const char *host, const char *name)
     if (g_str_has_prefix(prefix, "*.")) {
         const size_t bare = strcspn(host, ":");
 
-        return bare + 1 > length && strncmp(host + bare - (length - 1), prefix + 1, length - 1) == 0
+        return bare + 1 > length &&
+                       g_ascii_strncasecmp(host + bare - (length - 1), prefix + 1, length - 1) == 0
                    ? strlen(host)
                    : 0;
     }
-    return strncmp(name, prefix, length) == 0 && (name[length] == '/' || name[length] == '\0')
+    return g_ascii_strncasecmp(name, prefix, length) == 0 &&
+                   (name[length] == '/' || name[length] == '\0')
                ? length
                : 0;
 }
