@@ -420,8 +420,8 @@ seize_all(Injector *injector, pid_t pid)
 
         if (g_hash_table_contains(injector->threads, GINT_TO_POINTER(tid)))
             continue;
-        tracee_seize(tid);
-        find_thread(injector, tid);
+        if (tracee_seize(tid))
+            find_thread(injector, tid);
     }
 }
 
@@ -479,7 +479,8 @@ main(int argc, char **argv)
     injector.waits = strcmp(argv[5], "run") == 0;
     if (injector.waits) {
         pid = tracee_start(argv + 6);
-        tracee_seize(pid);
+        if (!tracee_seize(pid))
+            tracee_die(argv[6]);
         find_thread(&injector, pid);
         kill(pid, SIGCONT);
     } else {

@@ -2,6 +2,7 @@
 /* tracee.c: a thread of another process, as its tracer sees it */
 #include "tracee.h"
 
+#include <errno.h>
 #include <glib.h>
 #include <signal.h>
 #include <stdio.h>
@@ -41,16 +42,20 @@ tracee_start(char **command)
     return pid;
 }
 
-void
+bool
 tracee_seize(pid_t tid)
 {
     const unsigned long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK |
                                   PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC;
 
-    if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)options) < 0)
+    if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)options) < 0) {
+        if (errno == ESRCH)
+            return false;
         tracee_die("PTRACE_SEIZE");
-    if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0)
+    }
+    if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0 && errno != ESRCH)
         tracee_die("PTRACE_INTERRUPT");
+    return true;
 }
 
 /* ---- what it has open ---- */
