@@ -2,6 +2,7 @@
 /* vtd-fetcher.c: the fetch worker seen from the daemon */
 #include "vtd-fetcher.h"
 
+#include "vt-auth-file.h"
 #include "vt-fs.h"
 #include "vt-hosts.h"
 #include "vtd-worker-protocol.h"
@@ -144,35 +145,61 @@ source_referrers(VtSource *source, const char *repository, const char *digest, G
     return read_document((VtdFetcher *)source, &request, ret_bytes, error);
 }
 
-/* A copy, because the worker may not read the file itself; a file that is not there is no file */
+/* @ret_bytes: (out) (nullable): of a file that is not there, NULL */
 static bool
-pass_file(const char *path, uint32_t flag, VtdFetchRequest *request, VtdFds *fds, GError **error)
+read_if_there(const char *path, GBytes **ret_bytes, GError **error)
 {
-    g_autoptr(GBytes) bytes = NULL;
     g_autoptr(GError) local = NULL;
 
-    if (!path)
+    *ret_bytes = NULL;
+    if (!path || vt_fs_read(AT_FDCWD, path, SMALL_FILE_MAX, ret_bytes, &local) ||
+        g_error_matches(local, VT_ERROR, VT_ERROR_NOT_FOUND))
         return true;
-    if (!vt_fs_read(AT_FDCWD, path, SMALL_FILE_MAX, &bytes, &local)) {
-        if (g_error_matches(local, VT_ERROR, VT_ERROR_NOT_FOUND))
-            return true;
-        g_propagate_error(error, g_steal_pointer(&local));
+    g_propagate_error(error, g_steal_pointer(&local));
+    return false;
+}
+
+/* A copy, because the worker may not read the file itself */
+static bool
+pass_ca(const char *path, VtdFetchRequest *request, VtdFds *fds, GError **error)
+{
+    g_autoptr(GBytes) bytes = NULL;
+
+    if (!read_if_there(path, &bytes, error))
         return false;
-    }
-    request->flags |= flag;
-    return vtd_memfd("file", bytes, &fds->fd[fds->count++], error);
+    if (!bytes)
+        return true;
+    request->flags |= VTD_FETCH_HAS_CA;
+    return vtd_memfd("CA", bytes, &fds->fd[fds->count++], error);
+}
+
+/* Of the registry and of those that rules name: a worker that another one took over has no more */
+static bool
+pass_auth(const VtdFetcher *fetcher, const VtHosts *hosts, VtdFetchRequest *request, VtdFds *fds,
+          GError **error)
+{
+    g_autoptr(GBytes) bytes = NULL, reduced = NULL;
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    g_auto(GStrv) others = vt_registries_hosts(hosts->registries);
+
+    if (fetcher->host && !read_if_there(fetcher->config->auth_file, &bytes, error))
+        return false;
+    if (!bytes)
+        return true;
+    g_ptr_array_add(names, fetcher->host);
+    for (gsize i = 0; i == 0 || others[i - 1]; i++)
+        g_ptr_array_add(names, others[i]);
+    reduced = vt_auth_file_for(bytes, (const char *const *)names->pdata);
+    request->flags |= VTD_FETCH_HAS_AUTH;
+    return vtd_memfd("credentials", reduced, &fds->fd[fds->count++], error);
 }
 
 /* Keys of client certificates are root's, and the worker reads no configuration */
 static bool
-pass_hosts(const VtStoreUrl *url, VtdFetchRequest *request, VtdFds *fds, GError **error)
+pass_hosts(const VtHosts *hosts, VtdFetchRequest *request, VtdFds *fds, GError **error)
 {
-    g_autoptr(VtHosts) hosts = NULL;
-    g_autoptr(GBytes) bytes = NULL;
+    g_autoptr(GBytes) bytes = vt_hosts_to_bytes(hosts);
 
-    if (!vt_hosts_read(url, &hosts, error))
-        return false;
-    bytes = vt_hosts_to_bytes(hosts);
     request->flags |= VTD_FETCH_HAS_HOSTS;
     return vtd_memfd("hosts", bytes, &fds->fd[fds->count++], error);
 }
@@ -199,16 +226,17 @@ set_up(VtdFetcher *fetcher, const VtStoreUrl *url, GError **error)
     g_autofree char *text = vt_store_url_format(url);
     VtdFetchRequest request = new_request(VTD_FETCH_SETUP, text, "", 0);
     g_auto(VtdFds) fds = VTD_FDS_NONE;
+    g_autoptr(VtHosts) hosts = NULL;
 
     request.uid = fetcher->config->fetch_uid;
     request.gid = fetcher->config->fetch_gid;
     request.flags = fetcher->config->insecure ? VTD_FETCH_INSECURE : 0;
     request.tries = fetcher->config->tries;
     request.count = fetcher->config->patience_s;
-    return pass_layout(url, &request, &fds, error) &&
-           pass_file(fetcher->config->auth_file, VTD_FETCH_HAS_AUTH, &request, &fds, error) &&
-           pass_file(fetcher->config->ca_file, VTD_FETCH_HAS_CA, &request, &fds, error) &&
-           pass_hosts(url, &request, &fds, error) &&
+    return vt_hosts_read(url, &hosts, error) && pass_layout(url, &request, &fds, error) &&
+           pass_auth(fetcher, hosts, &request, &fds, error) &&
+           pass_ca(fetcher->config->ca_file, &request, &fds, error) &&
+           pass_hosts(hosts, &request, &fds, error) &&
            vtd_channel_send(fetcher->process.socket_fd, &request, sizeof(request), &fds, error);
 }
 

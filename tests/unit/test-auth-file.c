@@ -114,6 +114,29 @@ test_helpers(void)
     }
 }
 
+/* What a process gets that asks one registry */
+static void
+test_for(void)
+{
+    static const char *const hosts[] = {"H.example", "url.example", NULL};
+    static const char text[] =
+        "{\"auths\":{\"h.example\":{\"auth\":\"YTpi\"},\"h.example/golden\":{\"auth\":\"YTpj\"},"
+        "\"https://url.example/v1/\":{\"auth\":\"YTpk\"},\"other.example\":{\"auth\":\"YTpl\"},"
+        "\"h.example.other\":{\"auth\":\"YTpl\"},\"https://other.example/h.example\":{\"auth\":"
+        "\"YTpl\"}},\"credHelpers\":{\"h.example\":\"x\",\"other.example\":\"secret\"}}";
+    static const char expected[] =
+        "{\"auths\":{\"h.example\":{\"auth\":\"YTpi\"},\"h.example/golden\":{\"auth\":\"YTpj\"},"
+        "\"https://url.example/v1/\":{\"auth\":\"YTpk\"}},\"credHelpers\":{\"h.example\":\"x\"}}";
+    g_autoptr(GBytes) bytes = g_bytes_new_static(text, strlen(text));
+    g_autoptr(GBytes) bad = g_bytes_new_static("{", 1);
+    g_autoptr(GBytes) reduced = vt_auth_file_for(bytes, hosts);
+    g_autoptr(GBytes) same = vt_auth_file_for(bad, hosts);
+    g_autofree char *got = g_strndup(g_bytes_get_data(reduced, NULL), g_bytes_get_size(reduced));
+
+    g_assert_cmpstr(got, ==, expected);
+    g_assert_true(g_bytes_equal(same, bad));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -122,5 +145,6 @@ main(int argc, char **argv)
     g_test_add_func("/auth-file/none", test_none);
     g_test_add_func("/auth-file/bad", test_bad);
     g_test_add_func("/auth-file/helpers", test_helpers);
+    g_test_add_func("/auth-file/for", test_for);
     return g_test_run();
 }

@@ -132,3 +132,47 @@ vt_auth_file_find(GBytes *bytes, const char *host, const char *repository,
     json_decref(root);
     return ok;
 }
+
+/* "host/golden", "https://host/v1/" */
+static bool
+is_for(const char *key, const char *const *hosts)
+{
+    const char *scheme = strstr(key, "://");
+    const char *start = scheme ? scheme + strlen("://") : key;
+    g_autofree char *host = g_strndup(start, strcspn(start, "/"));
+
+    for (gsize i = 0; hosts[i]; i++) {
+        if (g_ascii_strcasecmp(host, hosts[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void
+drop_others(json_t *object, const char *const *hosts)
+{
+    const char *key;
+    json_t *value;
+    void *next;
+
+    json_object_foreach_safe(object, next, key, value)
+    {
+        if (!is_for(key, hosts))
+            json_object_del(object, key);
+    }
+}
+
+GBytes *
+vt_auth_file_for(GBytes *bytes, const char *const *hosts)
+{
+    json_t *root = NULL;
+    GBytes *reduced;
+
+    if (!vt_json_parse(bytes, "auth file", VT_AUTH_FILE_MAX, &root, NULL))
+        return g_bytes_ref(bytes);
+    drop_others(json_object_get(root, "auths"), hosts);
+    drop_others(json_object_get(root, "credHelpers"), hosts);
+    reduced = vt_json_format(root);
+    json_decref(root);
+    return reduced;
+}

@@ -33,3 +33,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtCredentials, vt_credentials_free)
  */
 bool vt_auth_file_find(GBytes *bytes, const char *host, const char *repository,
                        VtCredentials **ret_credentials, GError **error);
+
+/**
+ * vt_auth_file_for:
+ * @hosts: `host[:port]`
+ *
+ * Returns: (transfer full): a document in which vt_auth_file_find() finds the same for @hosts, and
+ *   nothing for others; @bytes itself if it is none, for whoever needs a password to say so
+ */
+GBytes *vt_auth_file_for(GBytes *bytes, const char *const *hosts);
