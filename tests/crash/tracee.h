@@ -16,8 +16,8 @@ _Noreturn void tracee_die(const char *what);
 
 /** tracee_start: Returns: a child that will run @command when it gets SIGCONT */
 pid_t tracee_start(char **command);
-/** tracee_seize: Stops it, and whatever it starts from now on, at each system call. Returns: false if it
- *  has ended meanwhile */
+/** tracee_seize: Stops it, and whatever it starts from now on, at each system call. Returns: false
+ *  if it has ended meanwhile */
 bool tracee_seize(pid_t tid);
 
 /** tracee_program: @name: gets the base name of its program, or stays as it is if there is none */
