@@ -21,9 +21,12 @@ watch_volume() {
     done
 }
 
-# grew FILE: the values never fall, and at least one lies between nothing and the last one
+# What a file system itself needs for a file counts, too, and ext4 gives a block of that back at times
+METADATA=65536
+
+# grew FILE LAST: the values never fall, and at least one lies between nothing and the last one
 grew() {
-    sort -nc "$1" || fail "the allocation went down: $(tr '\n' ' ' <"$1")"
+    awk -v spare=$METADATA '$1 + spare < most {exit 1} $1 > most {most = $1}' "$1" || fail "the allocation went down: $(tr '\n' ' ' <"$1")"
     awk -v last="$2" '$1 > 0 && $1 < last {seen = 1} END {exit !seen}' "$1" ||
         fail "no growth was seen: $(tr '\n' ' ' <"$1")"
 }
