@@ -13,7 +13,7 @@ vt_packages[debian_demo]='mmdebstrap zstd grub-pc-bin fdisk openssh-client'
 vt_packages[debian_test]='clang clang-format libclang-rt-dev shellcheck codespell pmccabe git
     docker-registry apache2-utils skopeo curl jq sqlite3 xxd xfsprogs btrfs-progs busybox-static dnsmasq-base strace libxml2-utils genisoimage mtools virtinst ovmf swtpm
     swtpm-tools procps python3 python3-prometheus-client nginx-light tinyproxy fuse3 libfuse3-dev
-    glusterfs-server debhelper systemd-container'
+    glusterfs-server build-essential debhelper systemd-container'
 vt_packages[debian_bench]='casync xdelta3 zstd curl docker-registry genisoimage cloud-image-utils virtinst jq time'
 
 vt_packages[fedora_build]='gcc meson ninja-build pkgconf-pkg-config dnf-plugins-core rpm-build cpio
