@@ -262,8 +262,9 @@ class Harness:
         """Saves the world in which the operation was killed before a call"""
         points = [point for point in self.measure(operation)
                   if point.role == DAEMON and 'k' in point.groups]
-        number = next(number for number, point in enumerate(points, 1)
-                      if point.call == call and point.path.endswith(path))
+        number = next((number for number, point in enumerate(points, 1)
+                       if point.call == call and point.path.endswith(path)), None)
+        require(number, f'{operation.name} comes by no {call} of {path}: {points}')
         self.perform(operation, DAEMON, 'kill', number)
         self.world.daemon.wait(COMMAND_LIMIT_S)
         self.world.reap()

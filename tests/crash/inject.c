@@ -405,24 +405,35 @@ at_stop(Injector *injector, Thread *thread, int status)
     return 0;
 }
 
-/* All threads; they may start others meanwhile, which are traced from their beginning */
-static void
-seize_all(Injector *injector, pid_t pid)
+/* Returns: how many threads were found that were not traced yet */
+static guint
+seize_new(Injector *injector, pid_t pid)
 {
     g_autofree char *path = g_strdup_printf("/proc/%d/task", pid);
     g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
     const char *name;
+    guint found = 0;
 
     if (!dir)
         tracee_die(path);
     while ((name = g_dir_read_name(dir))) {
         const pid_t tid = (pid_t)atoi(name);
 
-        if (g_hash_table_contains(injector->threads, GINT_TO_POINTER(tid)))
+        if (g_hash_table_contains(injector->threads, GINT_TO_POINTER(tid)) || !tracee_seize(tid))
             continue;
-        if (tracee_seize(tid))
-            find_thread(injector, tid);
+        find_thread(injector, tid);
+        found++;
     }
+    return found;
+}
+
+/* What a thread starts is traced from its beginning, but one that was not traced yet may have
+ * started another meanwhile */
+static void
+seize_all(Injector *injector, pid_t pid)
+{
+    while (seize_new(injector, pid) > 0)
+        continue;
 }
 
 /* Returns: the exit status of @pid, or 0 if that was not its child */
