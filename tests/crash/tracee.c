@@ -103,8 +103,12 @@ tracee_read(pid_t tid, uint64_t address, void *buffer, size_t size)
 void
 tracee_read_path(pid_t tid, uint64_t address, char path[TRACEE_PATH])
 {
-    const size_t left = PAGE_BYTES - address % PAGE_BYTES;
-    const ssize_t n = tracee_read(tid, address, path, MIN(TRACEE_PATH - 1, left));
+    const size_t size = TRACEE_PATH - 1, left = MIN(size, PAGE_BYTES - address % PAGE_BYTES);
+    const struct iovec ours = {path, size};
+    /* A part that cannot be read whole is left out, so there is one up to the end of the page */
+    const struct iovec theirs[] = {{(void *)(uintptr_t)address, left},
+                                   {(void *)(uintptr_t)(address + left), size - left}};
+    const ssize_t n = process_vm_readv(tid, &ours, 1, theirs, G_N_ELEMENTS(theirs), 0);
 
     path[MAX(n, 0)] = '\0';
 }
