@@ -2,6 +2,7 @@
 /* vtd-daemon.c: all that one running virttemplated has */
 #include "vtd-daemon.h"
 
+#include "vt-name.h"
 #include "vtd-event.h"
 #include "vtd-fetch.h"
 
@@ -80,6 +81,14 @@ typedef struct {
     VtdJob *job;
 } FetchRun;
 
+static char *
+version_path(const char *target, const char *name, const char *version)
+{
+    g_autofree char *volume = vt_volume_name(name, version);
+
+    return g_build_filename(target, volume, NULL);
+}
+
 static void
 fetch_run_free(gpointer data)
 {
@@ -112,8 +121,7 @@ fetch_ended(void *user, const GError *error)
     run->job->done_event = VTD_EVENT_PULLED;
     vtd_pool_forget_verdict(run->pool, &fetch->manifest);
     g_free(run->job->row->path);
-    run->job->row->path =
-        g_strdup_printf("%s/%s@%s.qcow2", fetch->target, fetch->name, fetch->version);
+    run->job->row->path = version_path(fetch->target, fetch->name, fetch->version);
     if (!vt_seal_holds(fetch->seal))
         g_warning("'%s' is not sealed (%s), libvirt may change its owner: %s", run->job->row->path,
                   vt_seal_name(fetch->seal), fetch->seal_reason);
@@ -189,8 +197,7 @@ begin_fetch(VtdDaemon *daemon, VtdPool *pool, VtdJob *job, const VtCatalogEntry 
         vtd_job_finish(job, error);
         return;
     }
-    job->row->path =
-        g_strdup_printf("%s/%s@%s.qcow2", pool->settings->target, job->row->name, entry->version);
+    job->row->path = version_path(pool->settings->target, job->row->name, entry->version);
     job->row->done = job->row->total = entry->capacity;
     vtd_job_report(job, &(const VtdProgress){.phase = "complete",
                                              .done = entry->capacity,

@@ -112,9 +112,12 @@ sealed(GObject *source, GAsyncResult *result, gpointer data)
 bool
 vtd_pool_is_sealed(const VtdPool *pool, VtPool *files, const char *name, const VtdLocal *local)
 {
-    g_autofree char *volume = vt_volume_name(name, local->entry->version);
+    g_autofree char *volume = NULL;
 
-    return pool->resealing == 0 || vt_pool_is_sealed(files, volume, local->layers);
+    if (pool->resealing == 0)
+        return true;
+    volume = vt_volume_name(name, local->entry->version);
+    return vt_pool_is_sealed(files, volume, local->layers);
 }
 
 void
