@@ -211,6 +211,33 @@ refuse_entry(VtCatalog *catalog, const char *name, VtCatalogEntry *entry)
     g_assert_cmpuint(catalog->templates->len, ==, 0);
 }
 
+/* Two that were made from the same one: each has what the other one has not */
+static void
+test_merge(void)
+{
+    g_autoptr(VtCatalog) ours = catalog_of(8), theirs = catalog_of(9), empty = catalog_of(1);
+    VtCatalogEntry *other = entry_of("1.0.0");
+
+    other->capacity = 8192;
+    g_assert_true(vt_catalog_add(ours, "web", entry_of("1.0.0"), true, NULL));
+    g_assert_true(vt_catalog_add(ours, "web", entry_of("1.2.0"), true, NULL));
+    g_assert_true(vt_catalog_add(theirs, "web", other, true, NULL));
+    g_assert_true(vt_catalog_add(theirs, "web", entry_of("1.3.0"), true, NULL));
+    g_assert_true(vt_catalog_add(theirs, "web", entry_of("1.4.0-rc.1"), false, NULL));
+    g_assert_true(vt_catalog_add(theirs, "db", entry_of("2.0.0"), true, NULL));
+    g_assert_true(vt_catalog_add(theirs, "db", entry_of("1.0.0"), false, NULL));
+    g_assert_cmpuint(vt_catalog_merge(ours, theirs), ==, 4);
+    g_assert_cmpuint(ours->serial, ==, 8);
+    g_assert_cmpuint(vt_catalog_find(ours, "web", "1.0.0")->capacity, !=, 8192);
+    g_assert_cmpstr(vt_catalog_find_template(ours, "web")->current, ==, "1.3.0");
+    g_assert_cmpstr(vt_catalog_find_template(ours, "db")->current, ==, "2.0.0");
+    g_assert_cmpuint(vt_catalog_merge(ours, theirs), ==, 0);
+    g_assert_cmpuint(vt_catalog_merge(ours, empty), ==, 0);
+    /* what was current before, and there on both sides, stays so */
+    g_assert_cmpuint(vt_catalog_merge(theirs, ours), ==, 1);
+    g_assert_cmpstr(vt_catalog_find_template(theirs, "web")->current, ==, "1.3.0");
+}
+
 static void
 test_add_refuse(void)
 {
@@ -269,6 +296,7 @@ main(int argc, char **argv)
     g_test_add_func("/catalog/refuse", test_refuse);
     g_test_add_func("/catalog/refuse-fields", test_refuse_fields);
     g_test_add_func("/catalog/add", test_add);
+    g_test_add_func("/catalog/merge", test_merge);
     g_test_add_func("/catalog/add-refuse", test_add_refuse);
     g_test_add_func("/catalog/many", test_many);
     return g_test_run();

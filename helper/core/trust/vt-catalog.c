@@ -17,6 +17,20 @@
 /* Integers that every JSON reader holds exactly */
 #define SERIAL_MAX ((UINT64_C(1) << 53) - 1)
 
+VtCatalogEntry *
+vt_catalog_entry_copy(const VtCatalogEntry *entry)
+{
+    VtCatalogEntry *copy = g_new0(VtCatalogEntry, 1);
+
+    *copy = *entry;
+    copy->version = g_strdup(entry->version);
+    copy->format = g_strdup(entry->format);
+    copy->os = g_strdup(entry->os);
+    copy->architecture = g_strdup(entry->architecture);
+    copy->created = g_strdup(entry->created);
+    return copy;
+}
+
 void
 vt_catalog_entry_free(VtCatalogEntry *entry)
 {
@@ -420,4 +434,38 @@ vt_catalog_add(VtCatalog *catalog, const char *name, VtCatalogEntry *entry, bool
     find_place(template->versions, order_entry, entry->version, &place);
     g_ptr_array_insert(template->versions, (int)place, g_steal_pointer(&owned));
     return true;
+}
+
+static guint
+merge_template(VtCatalogTemplate *template, const VtCatalogTemplate *other)
+{
+    guint added = 0;
+
+    for (guint i = 0; i < other->versions->len; i++) {
+        const VtCatalogEntry *entry = g_ptr_array_index(other->versions, i);
+        guint place;
+
+        if (find_place(template->versions, order_entry, entry->version, &place))
+            continue;
+        g_ptr_array_insert(template->versions, (int)place, vt_catalog_entry_copy(entry));
+        added++;
+        if (!template->current || strcmp(entry->version, other->current) == 0) {
+            g_free(template->current);
+            template->current = g_strdup(entry->version);
+        }
+    }
+    return added;
+}
+
+guint
+vt_catalog_merge(VtCatalog *catalog, const VtCatalog *other)
+{
+    guint added = 0;
+
+    for (guint i = 0; i < other->templates->len; i++) {
+        const VtCatalogTemplate *template = g_ptr_array_index(other->templates, i);
+
+        added += merge_template(ensure_template(catalog, template->name), template);
+    }
+    return added;
 }

@@ -98,5 +98,16 @@ const VtCatalogTemplate *vt_catalog_find_template(const VtCatalog *catalog, cons
 bool vt_catalog_add(VtCatalog *catalog, const char *name, VtCatalogEntry *entry, bool make_current,
                     GError **error);
 
+/**
+ * vt_catalog_merge: Adds the versions that @other has and @catalog has not; where both have one,
+ *   that of @catalog stays. What is the current version of a name in @other and new in @catalog
+ *   becomes its current one
+ *
+ * Returns: how many versions were added
+ */
+guint vt_catalog_merge(VtCatalog *catalog, const VtCatalog *other);
+
+/** vt_catalog_entry_copy: Returns: (transfer full) */
+VtCatalogEntry *vt_catalog_entry_copy(const VtCatalogEntry *entry);
 void vt_catalog_entry_free(VtCatalogEntry *entry);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtCatalogEntry, vt_catalog_entry_free)

@@ -47,6 +47,8 @@ typedef struct {
                      GError **error);
     /** mount_blob: (nullable): Returns: whether the store made @copy all by itself */
     bool (*mount_blob)(VtStore *store, const VtBlobCopy *copy);
+    /** list_tags: (nullable): of a kind of store that has a lock */
+    bool (*list_tags)(VtStore *store, const char *repository, GPtrArray **ret_tags, GError **error);
     bool (*put_manifest)(VtStore *store, const VtStoreManifest *manifest, GError **error);
 } VtStoreOps;
 

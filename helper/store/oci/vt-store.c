@@ -225,3 +225,13 @@ vt_store_put_manifest(VtStore *store, const char *repository, const char *tag,
                         repository, g_bytes_get_size(bytes), VT_MANIFEST_MAX);
     return store->ops->put_manifest(store, &manifest, error);
 }
+
+bool
+vt_store_list_tags(VtStore *store, const char *repository, GPtrArray **ret_tags, GError **error)
+{
+    if (!vt_oci_repository_check(repository, error))
+        return false;
+    if (!store->ops->list_tags)
+        return vt_throw(error, VT_ERROR_UNSUPPORTED, "this kind of store lists no tags");
+    return store->ops->list_tags(store, repository, ret_tags, error);
+}

@@ -200,3 +200,11 @@ bool vt_store_put_bytes(VtStore *store, const char *repository, const char *dige
  */
 bool vt_store_put_manifest(VtStore *store, const char *repository, const char *tag,
                            const char *media_type, GBytes *bytes, GError **error);
+
+/**
+ * vt_store_list_tags: The tags of a repository; of one without a tag, or that is not there, none
+ * @ret_tags: (out) (transfer full) (element-type utf8)
+ * @error: %VT_ERROR_UNSUPPORTED by a layout, which has a lock instead
+ */
+bool vt_store_list_tags(VtStore *store, const char *repository, GPtrArray **ret_tags,
+                        GError **error);

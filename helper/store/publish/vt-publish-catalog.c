@@ -72,6 +72,28 @@ vt_publish_catalog_read(const VtPublisher *publisher, VtCatalog **ret_catalog, V
 }
 
 bool
+vt_publish_catalog_read_announced(const VtPublisher *publisher, const VtDigest *digest,
+                                  VtCatalog **ret_catalog, GError **error)
+{
+    g_autofree char *repository = vt_store_url_repository(publisher->url, VT_CATALOG_NAME);
+    VtSource *source = vt_store_source(publisher->store);
+    g_auto(VtCatalogFile) file = {.manifest = *digest};
+    char text[VT_DIGEST_STRING_MAX];
+    VtDigest found;
+
+    vt_digest_format(digest, text);
+    if (!source->get_manifest(source, repository, text, &file.manifest_bytes, error))
+        return false;
+    vt_sha256_bytes(file.manifest_bytes, found.bytes);
+    if (!vt_digest_equal(&found, digest))
+        return vt_throw(error, VT_ERROR_CORRUPT, "the announced catalog %s has other content",
+                        text);
+    return check_trust(publisher, digest, error) &&
+           vt_catalog_file_read(source, publisher->url, &file, error) &&
+           vt_catalog_parse(file.document, ret_catalog, error);
+}
+
+bool
 vt_publish_put(const VtPublisher *publisher, const char *name, const char *media_type,
                GBytes *bytes, VtDescriptor **ret_descriptor, GError **error)
 {
@@ -103,9 +125,9 @@ put_signed(const VtPublisher *publisher, const char *name, GBytes *manifest, VtD
                                 error);
 }
 
-static bool
-put_tag(const VtPublisher *publisher, const char *name, const char *tag, GBytes *manifest,
-        GError **error)
+bool
+vt_publish_tag(const VtPublisher *publisher, const char *name, const char *tag, GBytes *manifest,
+               GError **error)
 {
     g_autofree char *repository = vt_store_url_repository(publisher->url, name);
 
@@ -120,7 +142,7 @@ vt_publish_manifest(const VtPublisher *publisher, const char *name, const char *
     VtDigest digest;
 
     if (!put_signed(publisher, name, manifest, &digest, error) ||
-        !put_tag(publisher, name, tag, manifest, error))
+        !vt_publish_tag(publisher, name, tag, manifest, error))
         return false;
     *ret_digest = digest;
     return true;
@@ -161,23 +183,31 @@ is_still(const VtPublisher *publisher, const VtDigest *base, bool *ret_is, GErro
 }
 
 bool
-vt_publish_catalog_write(const VtPublisher *publisher, VtCatalog *catalog, const VtDigest *base,
-                         bool *ret_written, GError **error)
+vt_publish_catalog_put(const VtPublisher *publisher, VtCatalog *catalog, GBytes **ret_manifest,
+                       VtDigest *ret_digest, GError **error)
 {
     unsigned days = publisher->expire_days ? publisher->expire_days : VT_PUBLISH_EXPIRE_DAYS;
     g_autoptr(GBytes) manifest = NULL;
-    bool still = true;
-    VtDigest digest;
 
     g_free(catalog->created);
     g_free(catalog->expires);
     catalog->created = vt_publish_now(0);
     catalog->expires = vt_publish_now(days);
-    /* signing takes a while, so the look at what it replaces comes after it */
     if (!put_document(publisher, catalog, &manifest, error) ||
-        !put_signed(publisher, VT_CATALOG_NAME, manifest, &digest, error) ||
-        (base && !is_still(publisher, base, &still, error)) ||
-        (still && !put_tag(publisher, VT_CATALOG_NAME, VT_CATALOG_TAG, manifest, error)))
+        !put_signed(publisher, VT_CATALOG_NAME, manifest, ret_digest, error))
+        return false;
+    *ret_manifest = g_steal_pointer(&manifest);
+    return true;
+}
+
+bool
+vt_publish_catalog_replace(const VtPublisher *publisher, GBytes *manifest, const VtDigest *base,
+                           bool *ret_written, GError **error)
+{
+    bool still = true;
+
+    if ((base && !is_still(publisher, base, &still, error)) ||
+        (still && !vt_publish_tag(publisher, VT_CATALOG_NAME, VT_CATALOG_TAG, manifest, error)))
         return false;
     *ret_written = still;
     return true;

@@ -12,12 +12,31 @@ bool vt_publish_catalog_read(const VtPublisher *publisher, VtCatalog **ret_catal
                              VtDigest *ret_digest, GError **error);
 
 /**
- * vt_publish_catalog_write: Dates, signs and pushes @catalog; increases nothing
+ * vt_publish_catalog_read_announced: One that may never have been the current one, verified
+ * @digest: of its manifest
+ * @error: %VT_ERROR_NETWORK if it cannot be asked for; whatever else makes it useless
+ */
+bool vt_publish_catalog_read_announced(const VtPublisher *publisher, const VtDigest *digest,
+                                       VtCatalog **ret_catalog, GError **error);
+
+/**
+ * vt_publish_catalog_put: Dates, signs and pushes @catalog, by digest: nobody sees it yet
+ * @ret_manifest: (out) (transfer full)
+ */
+bool vt_publish_catalog_put(const VtPublisher *publisher, VtCatalog *catalog, GBytes **ret_manifest,
+                            VtDigest *ret_digest, GError **error);
+
+/**
+ * vt_publish_catalog_replace: Makes what was put the store's catalog
  * @base: (nullable): manifest of the catalog that it was made from; %NULL: there is none
  * @ret_written: (out): false: the store's catalog is not @base any more, and was left as it is
  */
-bool vt_publish_catalog_write(const VtPublisher *publisher, VtCatalog *catalog,
-                              const VtDigest *base, bool *ret_written, GError **error);
+bool vt_publish_catalog_replace(const VtPublisher *publisher, GBytes *manifest,
+                                const VtDigest *base, bool *ret_written, GError **error);
+
+/** vt_publish_tag: Sets a tag to a manifest that is signed, or that says nothing */
+bool vt_publish_tag(const VtPublisher *publisher, const char *name, const char *tag,
+                    GBytes *manifest, GError **error);
 
 /** vt_publish_manifest: Pushes and signs a manifest; @ret_digest: (out) */
 bool vt_publish_manifest(const VtPublisher *publisher, const char *name, const char *tag,

@@ -15,18 +15,11 @@
 #include "vt-name.h"
 #include "vt-publish-bridge.h"
 #include "vt-publish-catalog.h"
+#include "vt-publish-extend.h"
 #include "vt-publish-layer.h"
 #include "vt-sha256.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
-
-/* Each round lost means that another publisher has won */
-#define CATALOG_ROUNDS 32
-/* Longer than a registry takes from a look at a tag until it is set */
-#define SETTLE_US 300000
 
 void
 vt_publish_result_clear(VtPublishResult *result)
@@ -98,126 +91,6 @@ publish_version(const VtPublisher *publisher, const VtPublishRequest *request,
     entry->created = g_steal_pointer(&created);
     *ret_entry = entry;
     return true;
-}
-
-/* Publishers of one layout wait for each other; a registry has no lock to offer */
-static bool
-lock_store(const VtPublisher *publisher, int *ret_fd, GError **error)
-{
-    vt_autofd fd = -1;
-
-    if (publisher->url->transport != VT_TRANSPORT_OCI)
-        return true;
-    fd = open(publisher->url->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || flock(fd, LOCK_EX) < 0)
-        return vt_throw_errno(error, errno, "cannot lock the store '%s'", publisher->url->path);
-    *ret_fd = vt_steal_fd(&fd);
-    return true;
-}
-
-/* ---- the catalog ---- */
-
-static VtCatalogEntry *
-copy_entry(const VtCatalogEntry *entry)
-{
-    VtCatalogEntry *copy = g_new0(VtCatalogEntry, 1);
-
-    *copy = *entry;
-    copy->version = g_strdup(entry->version);
-    copy->format = g_strdup(entry->format);
-    copy->os = g_strdup(entry->os);
-    copy->architecture = g_strdup(entry->architecture);
-    copy->created = g_strdup(entry->created);
-    return copy;
-}
-
-static bool
-add_entry(const VtPublishRequest *request, VtCatalog *catalog, const VtCatalogEntry *entry,
-          GError **error)
-{
-    const VtCatalogEntry *found = vt_catalog_find(catalog, request->name, entry->version);
-
-    return (found && vt_digest_equal(&found->manifest, &entry->manifest)) ||
-           vt_catalog_add(catalog, request->name, copy_entry(entry), !request->keep_current, error);
-}
-
-/* @ret_serial: of the catalog that was written; 0: somebody else was faster */
-static bool
-extend_once(const VtPublisher *publisher, const VtPublishRequest *request,
-            const VtCatalogEntry *entry, uint64_t *ret_serial, GError **error)
-{
-    g_autoptr(VtCatalog) catalog = NULL;
-    bool written = false;
-    VtDigest base;
-
-    if (!vt_publish_catalog_read(publisher, &catalog, &base, error))
-        return false;
-    catalog->serial++;
-    if (!add_entry(request, catalog, entry, error) ||
-        !vt_publish_catalog_write(publisher, catalog, &base, &written, error))
-        return false;
-    *ret_serial = written ? catalog->serial : 0;
-    return true;
-}
-
-static bool
-has_entry(const VtPublisher *publisher, const VtPublishRequest *request,
-          const VtCatalogEntry *entry, bool *ret_has, GError **error)
-{
-    g_autoptr(VtCatalog) catalog = NULL;
-    const VtCatalogEntry *found;
-    VtDigest digest;
-
-    if (!vt_publish_catalog_read(publisher, &catalog, &digest, error))
-        return false;
-    found = vt_catalog_find(catalog, request->name, request->version);
-    *ret_has = found && vt_digest_equal(&found->manifest, &entry->manifest);
-    return true;
-}
-
-/* One try. In a registry, whoever looked at the catalog just before ours was written may still
- * replace it, within the time that takes him; serials do not tell, two may write the same one */
-static bool
-try_extend(const VtPublisher *publisher, const VtPublishRequest *request,
-           const VtCatalogEntry *entry, uint64_t *ret_serial, GError **error)
-{
-    uint64_t serial = 0;
-    bool has = true;
-
-    if (!extend_once(publisher, request, entry, &serial, error))
-        return false;
-    if (serial > 0 && publisher->url->transport != VT_TRANSPORT_OCI) {
-        g_usleep(SETTLE_US);
-        if (!has_entry(publisher, request, entry, &has, error))
-            return false;
-    }
-    *ret_serial = has ? serial : 0;
-    return true;
-}
-
-static bool
-extend_catalog(const VtPublisher *publisher, const VtPublishRequest *request,
-               const VtCatalogEntry *entry, uint64_t *ret_serial, GError **error)
-{
-    vt_autofd lock = -1;
-
-    if (!lock_store(publisher, &lock, error))
-        return false;
-    for (int round = 0; round < CATALOG_ROUNDS; round++) {
-        uint64_t serial = 0;
-
-        if (!try_extend(publisher, request, entry, &serial, error))
-            return false;
-        if (serial > 0) {
-            *ret_serial = serial;
-            return true;
-        }
-        g_usleep((gulong)g_random_int_range(0, SETTLE_US));
-    }
-    return vt_throw(error, VT_ERROR_BUSY,
-                    "others published at the same time and replaced the catalog %d times; publish "
-                    "again when they are done",
-                    CATALOG_ROUNDS);
 }
 
 /* ---- a version that is there already ---- */
@@ -322,7 +195,7 @@ compare_existing(const VtPublisher *publisher, const VtPublishRequest *request,
     ret_result->unchanged = true;
     ret_result->serial = catalog->serial;
     return !has_expired(catalog) ||
-           extend_catalog(publisher, request, entry, &ret_result->serial, error);
+           vt_publish_extend(publisher, request, entry, &ret_result->serial, error);
 }
 
 /* ---- */
@@ -339,7 +212,7 @@ publish_new(const VtPublisher *publisher, const VtPublishRequest *request, const
     if (!vt_publish_parent_choose(publisher, request, catalog, &parent, error) ||
         !vt_publish_layer(publisher, request, &parent, &layer, error) ||
         !publish_version(publisher, request, &parent, &layer, &entry, error) ||
-        !extend_catalog(publisher, request, entry, &serial, error))
+        !vt_publish_extend(publisher, request, entry, &serial, error))
         return false;
     *ret_result = result_of(&parent, &layer, entry);
     ret_result->serial = serial;
@@ -397,10 +270,12 @@ vt_publish_init(const VtPublisher *publisher, char **ret_uuid, GError **error)
     g_autoptr(VtCatalog) catalog = vt_catalog_new(uuid);
     g_auto(VtCatalogFile) existing = {0};
     g_autoptr(GError) missing = NULL;
+    g_autoptr(GBytes) manifest = NULL;
     vt_autofd lock = -1;
+    VtDigest digest;
     bool written;
 
-    if (!lock_store(publisher, &lock, error))
+    if (!vt_publish_lock(publisher, &lock, error))
         return false;
     if (vt_catalog_file_find(vt_store_source(publisher->store), publisher->url, &existing,
                              &missing))
@@ -410,7 +285,8 @@ vt_publish_init(const VtPublisher *publisher, char **ret_uuid, GError **error)
         return false;
     }
     catalog->serial = 1;
-    if (!vt_publish_catalog_write(publisher, catalog, NULL, &written, error))
+    if (!vt_publish_catalog_put(publisher, catalog, &manifest, &digest, error) ||
+        !vt_publish_catalog_replace(publisher, manifest, NULL, &written, error))
         return false;
     *ret_uuid = g_steal_pointer(&uuid);
     return true;

@@ -490,6 +490,16 @@ put_manifest(VtStore *store, const VtStoreManifest *manifest, GError **error)
                                  manifest->bytes, error);
 }
 
+static bool
+list_tags(VtStore *store, const char *repository, GPtrArray **ret_tags, GError **error)
+{
+    g_autofree char *place = NULL;
+    VtStore *registry = NULL;
+
+    return find_registry((VtMirrored *)store, repository, &registry, &place, error) &&
+           vt_store_list_tags(registry, place, ret_tags, error);
+}
+
 /* ---- the store ---- */
 
 static void
@@ -514,6 +524,7 @@ static const VtStoreOps mirrored_ops = {
     .blob_begin = blob_begin,
     .put_blob = put_blob,
     .mount_blob = mount_blob,
+    .list_tags = list_tags,
     .put_manifest = put_manifest,
 };
 

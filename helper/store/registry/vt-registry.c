@@ -215,6 +215,7 @@ static const VtStoreOps registry_ops = {
     .blob_begin = vt_registry_blob_begin,
     .put_blob = vt_registry_put_blob,
     .mount_blob = vt_registry_mount_blob,
+    .list_tags = vt_registry_list_tags,
     .put_manifest = vt_registry_put_manifest,
 };
 

@@ -110,6 +110,11 @@ bool vt_registry_put_blob(VtStore *store, const VtStoreBlob *blob, const VtDiges
 bool vt_registry_mount_blob(VtStore *store, const VtBlobCopy *copy);
 bool vt_registry_put_manifest(VtStore *store, const VtStoreManifest *manifest, GError **error);
 
+/* ---- vt-registry-tags.c ---- */
+
+bool vt_registry_list_tags(VtStore *store, const char *repository, GPtrArray **ret_tags,
+                           GError **error);
+
 /* ---- vt-registry-range.c ---- */
 
 VtRangeQueue *vt_range_queue_new(void);
