@@ -14,6 +14,9 @@
  */
 void vt_http_proxy_set(CURL *easy, const VtHosts *hosts, const char *host, const char *url);
 
-/** vt_http_proxy_judge: Notes in @reply that the proxy refuses to connect, if that is why @easy has
- *  failed; a proxy that cannot connect may be able to later */
-void vt_http_proxy_judge(CURL *easy, VtHttpReply *reply);
+/**
+ * vt_http_proxy_judge: Notes in @reply that the proxy refuses to connect, or is another one than it
+ *   should be, if that is why @easy has failed; a proxy that cannot connect may be able to later
+ * @problem: in libcurl's words
+ */
+void vt_http_proxy_judge(CURL *easy, CURLcode code, const char *problem, VtHttpReply *reply);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vt-http-tls.c: which certificates a registry may have, and which one we show it
  *
- * libcurl's own option for a client certificate holds for all hosts that a transfer is redirected
- * to. Ours is for one host: it goes into the connection to that host only.
+ * libcurl's own option for a client certificate holds for the registry and for all hosts that a
+ * transfer is redirected to, but not for a proxy. Ours is for one host: it is taken out of the
+ * connections to other ones. A proxy has authorities of its own, and is shown nothing.
  */
 #include "vt-http-tls.h"
 
@@ -14,10 +15,11 @@
 
 struct VtHttpTls {
     char *host;
-    GBytes *ca; /* (nullable): PEM; NULL: the system's alone */
-    X509 *certificate;
-    STACK_OF(X509) * chain;
-    EVP_PKEY *key;
+    /* (nullable): PEM; NULL: the system's alone */
+    GBytes *ca;
+    GBytes *proxy_ca;
+    VtHosts *hosts;          /* (nullable): what the next one belongs to */
+    const VtHostTls *client; /* (nullable): with certificate and key, PEM */
 };
 
 void
@@ -27,12 +29,13 @@ vt_http_tls_free(VtHttpTls *tls)
         return;
     g_free(tls->host);
     g_clear_pointer(&tls->ca, g_bytes_unref);
-    X509_free(tls->certificate);
-    sk_X509_pop_free(tls->chain, X509_free);
-    EVP_PKEY_free(tls->key);
+    g_clear_pointer(&tls->proxy_ca, g_bytes_unref);
+    vt_hosts_unref(tls->hosts);
     g_free(tls);
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BIO, BIO_free_all)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(X509, X509_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(EVP_PKEY, EVP_PKEY_free)
 
 /* ---- CAs ---- */
 
@@ -78,33 +81,24 @@ no_password(char *buffer, int size, int writing, void *user)
     return -1;
 }
 
-static void
-read_client(VtHttpTls *tls, const VtHostTls *files)
-{
-    g_autoptr(BIO) cert = BIO_new_mem_buf(files->cert, -1), key = BIO_new_mem_buf(files->key, -1);
-    X509 *next;
-
-    tls->certificate = PEM_read_bio_X509(cert, NULL, no_password, NULL);
-    tls->chain = sk_X509_new_null();
-    while ((next = PEM_read_bio_X509(cert, NULL, no_password, NULL)))
-        sk_X509_push(tls->chain, next);
-    tls->key = PEM_read_bio_PrivateKey(key, NULL, no_password, NULL);
-}
-
+/* libcurl would find out at the first request, and not say which file */
 static bool
-check_client(const VtHttpTls *tls, GError **error)
+check_client(const VtHostTls *files, const char *host, GError **error)
 {
+    g_autoptr(BIO) cert = BIO_new_mem_buf(files->cert, -1), pem = BIO_new_mem_buf(files->key, -1);
+    g_autoptr(X509) certificate = PEM_read_bio_X509(cert, NULL, no_password, NULL);
+    g_autoptr(EVP_PKEY) key = PEM_read_bio_PrivateKey(pem, NULL, no_password, NULL);
     const char *problem = NULL;
 
-    if (!tls->certificate)
+    if (!certificate)
         problem = "the *.cert file has no certificate";
-    else if (!tls->key)
+    else if (!key)
         problem = "the *.key file has no key without a password";
-    else if (X509_check_private_key(tls->certificate, tls->key) != 1)
+    else if (X509_check_private_key(certificate, key) != 1)
         problem = "key and certificate are not a pair";
     return !problem ||
            vt_throw(error, VT_ERROR_INVALID,
-                    "the client certificate in /etc/containers/certs.d/%s: %s", tls->host, problem);
+                    "the client certificate in /etc/containers/certs.d/%s: %s", host, problem);
 }
 
 static bool
@@ -127,6 +121,14 @@ is_own_host(CURL *easy, const char *host)
     return g_ascii_strcasecmp(name, host) == 0;
 }
 
+/* Once the other side has asked for a certificate */
+static int
+show_nothing(SSL *ssl, void *user)
+{
+    SSL_certs_clear(ssl);
+    return 1;
+}
+
 /* libcurl asks this before each connection */
 static CURLcode
 on_connect(CURL *easy, void *context, void *user)
@@ -134,14 +136,7 @@ on_connect(CURL *easy, void *context, void *user)
     const VtHttpTls *tls = user;
 
     if (!is_own_host(easy, tls->host))
-        return CURLE_OK;
-    if (SSL_CTX_use_certificate(context, tls->certificate) != 1 ||
-        SSL_CTX_use_PrivateKey(context, tls->key) != 1)
-        return CURLE_SSL_CERTPROBLEM;
-    for (int i = 0; i < sk_X509_num(tls->chain); i++) {
-        if (SSL_CTX_add1_chain_cert(context, sk_X509_value(tls->chain, i)) != 1)
-            return CURLE_SSL_CERTPROBLEM;
-    }
+        SSL_CTX_set_cert_cb(context, show_nothing, NULL);
     return CURLE_OK;
 }
 
@@ -154,12 +149,15 @@ vt_http_tls_new(const VtHttpOptions *options, VtHttpTls **ret_tls, GError **erro
     const VtHostTls *files = options->hosts ? vt_hosts_tls(options->hosts, options->host) : NULL;
 
     tls->host = g_strdup(options->host);
-    if (!read_cas(files ? files->ca : NULL, options->ca_file, &tls->ca, error))
+    /* what certs.d has is for the registry, not for whatever is between */
+    if (!read_cas(files ? files->ca : NULL, options->ca_file, &tls->ca, error) ||
+        !read_cas(NULL, options->ca_file, &tls->proxy_ca, error))
         return false;
     if (files && files->cert) {
-        read_client(tls, files);
-        if (!check_client(tls, error))
+        if (!check_client(files, tls->host, error))
             return false;
+        tls->hosts = vt_hosts_ref(options->hosts);
+        tls->client = files;
     }
     *ret_tls = g_steal_pointer(&tls);
     return true;
@@ -171,19 +169,33 @@ vt_http_tls_has_ca(const VtHttpTls *tls)
     return tls->ca != NULL;
 }
 
+/* @data: outlives the transfer */
+static void
+set_blob(CURL *easy, CURLoption option, const void *data, size_t size)
+{
+    struct curl_blob blob = {(void *)(uintptr_t)data, size, CURL_BLOB_NOCOPY};
+
+    curl_easy_setopt(easy, option, &blob);
+}
+
+static void
+set_cas(CURL *easy, CURLoption option, GBytes *pem)
+{
+    if (pem)
+        set_blob(easy, option, g_bytes_get_data(pem, NULL), g_bytes_get_size(pem));
+}
+
 void
 vt_http_tls_set(const VtHttpTls *tls, CURL *easy)
 {
     curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (tls->ca) {
-        struct curl_blob ca = {(void *)g_bytes_get_data(tls->ca, NULL), g_bytes_get_size(tls->ca),
-                               CURL_BLOB_NOCOPY};
-
-        curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &ca);
-    }
-    if (tls->certificate) {
-        curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_connect);
+    set_cas(easy, CURLOPT_CAINFO_BLOB, tls->ca);
+    set_cas(easy, CURLOPT_PROXY_CAINFO_BLOB, tls->proxy_ca);
+    /* only where it can be taken out again */
+    if (tls->client && curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_connect) == CURLE_OK) {
         curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, (void *)tls);
+        set_blob(easy, CURLOPT_SSLCERT_BLOB, tls->client->cert, strlen(tls->client->cert));
+        set_blob(easy, CURLOPT_SSLKEY_BLOB, tls->client->key, strlen(tls->client->key));
     }
 }
 

@@ -382,7 +382,7 @@ settle_reply(Transfer *transfer, CURLcode code)
     const char *url = NULL;
 
     if (code != CURLE_OK)
-        vt_http_proxy_judge(transfer->easy, reply);
+        vt_http_proxy_judge(transfer->easy, code, transfer->problem, reply);
     /* What a callback found out stands; of an error answer, the beginning is all we want */
     if (reply->outcome == VT_HTTP_ANSWERED && !(code == CURLE_WRITE_ERROR && reply->status >= 300))
         reply->outcome =
