@@ -39,19 +39,22 @@ static const struct {
 };
 
 static void
+assert_one(const VtRegistries *registries, gsize i)
+{
+    const VtRegistryRule *rule = vt_registries_find(registries, found[i].host, found[i].repository);
+    g_autofree char *place = NULL;
+
+    g_assert_cmpstr(rule ? rule->prefix : NULL, ==, found[i].prefix);
+    if (rule)
+        place = vt_registries_place(rule, rule->location, found[i].host, found[i].repository);
+    g_assert_cmpstr(place, ==, found[i].place);
+}
+
+static void
 assert_found(const VtRegistries *registries)
 {
-    for (gsize i = 0; i < G_N_ELEMENTS(found); i++) {
-        const VtRegistryRule *rule =
-            vt_registries_find(registries, found[i].host, found[i].repository);
-        g_autofree char *place = NULL;
-
-        g_assert_cmpstr(rule ? rule->prefix : NULL, ==, found[i].prefix);
-        if (!rule)
-            continue;
-        place = vt_registries_place(rule, rule->location, found[i].host, found[i].repository);
-        g_assert_cmpstr(place, ==, found[i].place);
-    }
+    for (gsize i = 0; i < G_N_ELEMENTS(found); i++)
+        assert_one(registries, i);
 }
 
 static void
@@ -67,8 +70,49 @@ test_find(void)
     g_assert_false(vt_registries_is_empty(registries));
     assert_found(registries);
     hosts = vt_registries_hosts(registries);
-    g_assert_cmpuint(g_strv_length(hosts), ==, 4);
-    g_assert_true(g_strv_contains((const char *const *)hosts, "[::1]:6000"));
+    g_assert_cmpuint(g_strv_length(hosts), ==, 3);
+    g_assert_true(g_strv_contains((const char *const *)hosts, "m.example:5000"));
+    /* for tags only, which are not asked for there */
+    g_assert_false(g_strv_contains((const char *const *)hosts, "[::1]:6000"));
+}
+
+/* Whatever is asked for at or below a repository, what is found is the same as before */
+static void
+test_keep(void)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(found); i++) {
+        g_autoptr(VtRegistries) registries = vt_registries_new();
+        g_auto(GStrv) hosts = NULL;
+
+        g_assert_true(add(registries, rules, NULL));
+        vt_registries_keep(registries, found[i].host, found[i].repository);
+        assert_one(registries, i);
+        hosts = vt_registries_hosts(registries);
+        g_assert_cmpint(g_strv_contains((const char *const *)hosts, "m.example:5000"), ==,
+                        g_strcmp0(found[i].prefix, "r.example/golden") == 0);
+        g_assert_cmpint(vt_registries_is_empty(registries), ==, found[i].prefix == NULL);
+    }
+}
+
+/* A rule for a part of a store holds for that part, next to one for all of it */
+static void
+test_keep_below(void)
+{
+    static const char *const names[] = {"", "golden", "golden/debian", "other"};
+    static const char *const kept[] = {"golden/debian", "golden/debian", "golden/debian", NULL};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autoptr(VtRegistries) registries = vt_registries_new();
+        const VtRegistryRule *rule;
+
+        g_assert_true(add(registries, rules, NULL));
+        g_assert_true(add(registries, "[[registry]]\nprefix = 'r.example/golden/debian'\n", NULL));
+        vt_registries_keep(registries, "R.example", names[i]);
+        rule = vt_registries_find(registries, "r.example", "golden/debian/x");
+        g_assert_cmpstr(rule->prefix, ==, kept[i] ? "r.example/golden/debian" : "r.example");
+        rule = vt_registries_find(registries, "r.example", "golden/suse");
+        g_assert_cmpint(rule && g_str_equal(rule->prefix, "r.example/golden"), ==, i < 2);
+    }
 }
 
 static void
@@ -169,6 +213,8 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/registries/find", test_find);
+    g_test_add_func("/registries/keep", test_keep);
+    g_test_add_func("/registries/keep-below", test_keep_below);
     g_test_add_func("/registries/members", test_members);
     g_test_add_func("/registries/override", test_override);
     g_test_add_func("/registries/json", test_json);

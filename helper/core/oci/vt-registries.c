@@ -268,6 +268,24 @@ vt_registries_find(const VtRegistries *registries, const char *host, const char 
     return best;
 }
 
+void
+vt_registries_keep(VtRegistries *registries, const char *host, const char *repository)
+{
+    const VtRegistryRule *best = vt_registries_find(registries, host, repository);
+    const size_t length = best ? strlen(best->prefix) : 0;
+    g_autofree char *below = g_strconcat(host, "/", repository, *repository ? "/" : "", NULL);
+
+    for (guint i = registries->rules->len; i > 0; i--) {
+        const VtRegistryRule *rule = g_ptr_array_index(registries->rules, i - 1);
+        /* a shorter one is not found before @best, wherever it holds */
+        const bool is_below = strlen(rule->prefix) > length &&
+                              g_ascii_strncasecmp(rule->prefix, below, strlen(below)) == 0;
+
+        if (rule != best && !is_below)
+            g_ptr_array_remove_index(registries->rules, i - 1);
+    }
+}
+
 char *
 vt_registries_place(const VtRegistryRule *rule, const char *location, const char *host,
                     const char *repository)
@@ -286,6 +304,8 @@ vt_registries_hosts(const VtRegistries *registries)
     for (guint i = 0; i < registries->rules->len; i++) {
         const VtRegistryRule *rule = g_ptr_array_index(registries->rules, i);
 
+        if (rule->blocked)
+            continue;
         if (rule->location) {
             g_autofree char *host = g_strndup(rule->location, strcspn(rule->location, "/"));
 
@@ -295,7 +315,9 @@ vt_registries_hosts(const VtRegistries *registries)
             const VtMirror *mirror = g_ptr_array_index(rule->mirrors, j);
             g_autofree char *host = g_strndup(mirror->location, strcspn(mirror->location, "/"));
 
-            g_strv_builder_add(hosts, host);
+            /* tags are the registry's alone */
+            if (!mirror->by_tag_only)
+                g_strv_builder_add(hosts, host);
         }
     }
     return g_strv_builder_end(hosts);

@@ -69,8 +69,11 @@ const VtRegistryRule *vt_registries_find(const VtRegistries *registries, const c
 char *vt_registries_place(const VtRegistryRule *rule, const char *location, const char *host,
                           const char *repository);
 
+/** vt_registries_keep: Drops the rules that hold neither for @repository nor for any below it */
+void vt_registries_keep(VtRegistries *registries, const char *host, const char *repository);
+
 /** vt_registries_hosts: Returns: (transfer full) (array zero-terminated=1): all hosts in locations
- */
+ *  that may be asked for something */
 char **vt_registries_hosts(const VtRegistries *registries);
 
 /** vt_registries_to_json: Returns: (transfer full): an object that vt_registries_read_json() reads

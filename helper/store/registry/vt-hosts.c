@@ -236,6 +236,9 @@ vt_hosts_read(const VtStoreUrl *url, VtHosts **ret_hosts, GError **error)
     if (url->host) {
         if (!read_rules(hosts, error) || !read_tls(hosts, url->host, error))
             return false;
+        /* a worker that another one took over has keys and credentials of this store's hosts only
+         */
+        vt_registries_keep(hosts->registries, url->host, url->prefix);
         others = vt_registries_hosts(hosts->registries);
         for (gsize i = 0; others[i]; i++) {
             if (!read_tls(hosts, others[i], error))

@@ -22,7 +22,7 @@ typedef struct {
 
 /**
  * VtHosts: never changes
- * @registries: of `/etc/containers/registries.conf` and `registries.conf.d/`
+ * @registries: of `/etc/containers/registries.conf` and `registries.conf.d/`, for one store
  * @https_proxy: (nullable): URL; @http_proxy alike
  * @no_proxy: (nullable): hosts that are asked directly
  */
@@ -37,7 +37,8 @@ typedef struct {
 /**
  * vt_hosts_read: Reads the files, and the environment variables `https_proxy` (or `HTTPS_PROXY`),
  *   `http_proxy` and `no_proxy` (or `NO_PROXY`)
- * @url: certificates are read for its host and for those that rules name
+ * @url: certificates are read for its host and for those that rules for it, or for what is below
+ * it, name; other rules are left out
  * @error: names the file
  */
 bool vt_hosts_read(const VtStoreUrl *url, VtHosts **ret_hosts, GError **error);
