@@ -23,6 +23,14 @@ refused 10 'has a catalog' store init --store "$STORE" --key golden.key
 succeeds publish disk.raw debian@1.0.0 --store "$STORE" --key golden.key
 succeeds publish disk.raw debian@1.0.0 --store "$STORE" --key golden.key
 grep -q 'nothing was uploaded' stdout || not_ok 'it does not say that nothing was uploaded'
+! grep -q renewed stdout || not_ok 'a new catalog was renewed'
+succeeds publish disk.raw short@1.0.0 --store "$STORE" --key golden.key --expires 20
+succeeds publish disk.raw short@1.0.0 --store "$STORE" --key golden.key --expires 30
+! grep -q renewed stdout || not_ok 'a catalog of which more than half is left was renewed'
+succeeds publish disk.raw short@1.0.0 --store "$STORE" --key golden.key
+grep -qE '^  catalog   was valid until [0-9T:-]*Z, renewed: serial 4$' stdout || not_ok 'it does not say that it renewed it'
+succeeds publish disk.raw short@1.0.0 --store "$STORE" --key golden.key --json
+jq -e '.unchanged and (.renewed | not) and .serial == 4' stdout >/dev/null || not_ok 'renewed twice'
 skopeo inspect --tls-verify=false --raw "$STORE/debian:1.0.0" |
     jq -e '.artifactType == "application/vnd.virt-template.v1"' >/dev/null || not_ok 'skopeo'
 ok 'skopeo reads it'

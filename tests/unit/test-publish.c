@@ -70,8 +70,8 @@ publisher_of(const Fixture *fixture)
 }
 
 static bool
-publish_blocks(const VtPublisher *publisher, const char *name, const char *version, guint blocks,
-               GError **error)
+publish_into(const VtPublisher *publisher, const char *name, const char *version, guint blocks,
+             VtPublishResult *ret_result, GError **error)
 {
     vt_autofd image = layer_fixture_image(blocks);
     const VtPublishRequest request = {.name = name,
@@ -79,9 +79,17 @@ publish_blocks(const VtPublisher *publisher, const char *name, const char *versi
                                       .os = "linux",
                                       .architecture = "amd64",
                                       .image_fd = image};
+
+    return vt_publish_image(publisher, &request, ret_result, error);
+}
+
+static bool
+publish_blocks(const VtPublisher *publisher, const char *name, const char *version, guint blocks,
+               GError **error)
+{
     g_auto(VtPublishResult) result = {0};
 
-    if (!vt_publish_image(publisher, &request, &result, error))
+    if (!publish_into(publisher, name, version, blocks, &result, error))
         return false;
     g_assert_cmpuint(result.capacity, ==, blocks * 4096);
     g_assert_cmpuint(result.unique_bytes, <, result.data_bytes);
@@ -103,6 +111,20 @@ read_catalog(const Fixture *fixture, VtCatalog **ret_catalog)
     g_assert_true(vt_catalog_file_find(source, fixture->url, &file, NULL));
     g_assert_true(vt_catalog_file_read(source, fixture->url, &file, NULL));
     g_assert_true(vt_catalog_parse(file.document, ret_catalog, NULL));
+}
+
+static void
+assert_same_templates(VtCatalog *a, VtCatalog *b)
+{
+    g_autoptr(GBytes) first = NULL, second = NULL;
+
+    g_free(a->created);
+    g_free(a->expires);
+    a->created = g_strdup(b->created);
+    a->expires = g_strdup(b->expires);
+    first = vt_catalog_format(a);
+    second = vt_catalog_format(b);
+    g_assert_true(g_bytes_equal(first, second));
 }
 
 /* What a host does: catalog, manifest, index, each by the digest that the one before names */
@@ -170,6 +192,50 @@ test_again(Fixture *fixture, gconstpointer data)
     g_assert_cmpuint(catalog->serial, ==, 2);
 }
 
+/* The same image again, by a publisher whose catalogs are valid for other times than that of the
+ * one before: whether the catalog is renewed */
+static void
+test_renew(Fixture *fixture, gconstpointer data)
+{
+    static const struct {
+        int before, now; /* days */
+        bool renewed;
+    } cases[] = {
+        {-1, 0, true},    /* expired; 0 is a year */
+        {0, 0, false},    /* just signed */
+        {100, 0, true},   /* less than half of a year is left */
+        {300, 0, false},  /* more */
+        {300, 30, false}, /* never shortened */
+        {10, 30, true},   {20, 30, false}, {-1, 1, true}, {1, 1, false},
+    };
+    g_autofree char *uuid = NULL;
+    VtPublisher publisher = publisher_of(fixture);
+    uint64_t serial = 1;
+
+    g_assert_true(vt_publish_init(&publisher, &uuid, NULL));
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *other = g_strdup_printf("0.%zu.0", i);
+        g_autoptr(VtCatalog) before = NULL, after = NULL;
+        g_auto(VtPublishResult) result = {0};
+
+        publisher.expire_days = (unsigned)cases[i].before;
+        g_assert_true(publish_blocks(&publisher, "web", other, 500, NULL));
+        read_catalog(fixture, &before);
+        g_assert_cmpuint(before->serial, ==, ++serial);
+        publisher.expire_days = (unsigned)cases[i].now;
+        g_assert_true(publish_into(&publisher, "web", other, 500, &result, NULL));
+        read_catalog(fixture, &after);
+        g_assert_true(result.unchanged);
+        g_assert_cmpstr(result.renewed, ==, cases[i].renewed ? before->expires : NULL);
+        serial += cases[i].renewed;
+        g_assert_cmpuint(after->serial, ==, serial);
+        g_assert_cmpuint(result.serial, ==, serial);
+        g_assert_cmpint(strcmp(after->expires, before->expires) > 0, ==, cases[i].renewed);
+        before->serial = after->serial;
+        assert_same_templates(before, after);
+    }
+}
+
 static void
 test_refuse(Fixture *fixture, gconstpointer data)
 {
@@ -200,6 +266,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add("/publish/publish", Fixture, NULL, setup, test_publish, teardown);
     g_test_add("/publish/again", Fixture, NULL, setup, test_again, teardown);
+    g_test_add("/publish/renew", Fixture, NULL, setup, test_renew, teardown);
     g_test_add("/publish/refuse", Fixture, NULL, setup, test_refuse, teardown);
     return g_test_run();
 }

@@ -187,6 +187,9 @@ print_summary(const VtPublisher *publisher, const VtPublishRequest *request,
     if (result->unchanged) {
         g_print("%s@%s is in %s already, with the same content; nothing was uploaded\n",
                 request->name, request->version, store);
+        if (result->renewed)
+            g_print("  catalog   was valid until %s, renewed: serial %" G_GUINT64_FORMAT "\n",
+                    result->renewed, result->serial);
         return;
     }
     g_print("%s@%s is published in %s\n"
@@ -210,11 +213,11 @@ static void
 print_json(const VtPublishRequest *request, const VtPublishResult *result)
 {
     char manifest[VT_DIGEST_STRING_MAX];
-    json_t *object =
-        json_pack("{s:s, s:s, s:b, s:s, s:s?, s:s?, s:s?, s:i}", "name", request->name, "version",
-                  request->version, "unchanged", result->unchanged, "manifest",
-                  vt_digest_format(&result->manifest, manifest), "parent", result->parent, "full",
-                  result->why_full, "bridge", result->bridge, "layers", (int)result->layers);
+    json_t *object = json_pack(
+        "{s:s, s:s, s:b, s:b, s:s, s:s?, s:s?, s:s?, s:i}", "name", request->name, "version",
+        request->version, "unchanged", result->unchanged, "renewed", result->renewed != NULL,
+        "manifest", vt_digest_format(&result->manifest, manifest), "parent", result->parent, "full",
+        result->why_full, "bridge", result->bridge, "layers", (int)result->layers);
 
     set_size(object, "serial", result->serial);
     set_size(object, "capacity", result->capacity);

@@ -16,6 +16,12 @@ vt_publish_now(unsigned days)
     return g_date_time_format(then, "%Y-%m-%dT%H:%M:%SZ");
 }
 
+unsigned
+vt_publish_days(const VtPublisher *publisher)
+{
+    return publisher->expire_days ? publisher->expire_days : VT_PUBLISH_EXPIRE_DAYS;
+}
+
 /*
  * A publisher that extended whatever it finds would sign what an attacker put there. Without a
  * policy the catalog must carry the publisher's own signature:
@@ -186,13 +192,12 @@ bool
 vt_publish_catalog_put(const VtPublisher *publisher, VtCatalog *catalog, GBytes **ret_manifest,
                        VtDigest *ret_digest, GError **error)
 {
-    unsigned days = publisher->expire_days ? publisher->expire_days : VT_PUBLISH_EXPIRE_DAYS;
     g_autoptr(GBytes) manifest = NULL;
 
     g_free(catalog->created);
     g_free(catalog->expires);
     catalog->created = vt_publish_now(0);
-    catalog->expires = vt_publish_now(days);
+    catalog->expires = vt_publish_now(vt_publish_days(publisher));
     if (!put_document(publisher, catalog, &manifest, error) ||
         !put_signed(publisher, VT_CATALOG_NAME, manifest, ret_digest, error))
         return false;

@@ -48,3 +48,6 @@ bool vt_publish_put(const VtPublisher *publisher, const char *name, const char *
 
 /** vt_publish_now: Returns: (transfer full): RFC 3339 in UTC, @days from now */
 char *vt_publish_now(unsigned days);
+
+/** vt_publish_days: Returns: for how long a catalog of @publisher is valid */
+unsigned vt_publish_days(const VtPublisher *publisher);

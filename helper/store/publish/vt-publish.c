@@ -24,6 +24,7 @@
 void
 vt_publish_result_clear(VtPublishResult *result)
 {
+    g_clear_pointer(&result->renewed, g_free);
     g_clear_pointer(&result->parent, g_free);
     g_clear_pointer(&result->why_full, g_free);
     g_clear_pointer(&result->bridge, g_free);
@@ -165,15 +166,16 @@ result_of(const VtPublishParent *parent, const VtEncodeResult *layer, const VtCa
     return result;
 }
 
+/* A publisher may come by rarely, and should not have to come after hosts have begun to warn */
 static bool
-has_expired(const VtCatalog *catalog)
+should_renew(const VtPublisher *publisher, const VtCatalog *catalog)
 {
-    g_autofree char *now = vt_publish_now(0);
+    g_autofree char *half = vt_publish_now(vt_publish_days(publisher) / 2);
 
-    return strcmp(catalog->expires, now) <= 0;
+    return strcmp(catalog->expires, half) <= 0;
 }
 
-/* The same image again is fine, and changes nothing but a catalog that has expired; another one is
+/* The same image again is fine, and changes nothing but the validity of the catalog; another one is
  * refused */
 static bool
 compare_existing(const VtPublisher *publisher, const VtPublishRequest *request,
@@ -194,8 +196,10 @@ compare_existing(const VtPublisher *publisher, const VtPublishRequest *request,
     *ret_result = result_of(&parent, &layer, entry);
     ret_result->unchanged = true;
     ret_result->serial = catalog->serial;
-    return !has_expired(catalog) ||
-           vt_publish_extend(publisher, request, entry, &ret_result->serial, error);
+    if (!should_renew(publisher, catalog))
+        return true;
+    ret_result->renewed = g_strdup(catalog->expires);
+    return vt_publish_extend(publisher, request, entry, &ret_result->serial, error);
 }
 
 /* ---- */

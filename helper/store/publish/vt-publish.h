@@ -68,8 +68,9 @@ typedef struct {
 
 /**
  * VtPublishResult: sizes in bytes, as in #VtEncodeResult
- * @unchanged: the version was there already, with the same content; nothing was written but a new
- *   catalog, if that had expired
+ * @unchanged: the version was there already, with the same content; nothing was written but maybe a
+ *   new catalog
+ * @renewed: (nullable): until when the catalog was valid, if a new one was written for that alone
  * @parent: (nullable): `NAME@VERSION`: stored is a delta over that
  * @why_full: (nullable): why there is no @parent, unless it was the request
  * @layers: of its chain, the new one included
@@ -81,6 +82,7 @@ typedef struct {
  */
 typedef struct {
     bool unchanged;
+    char *renewed;
     uint64_t capacity;
     uint64_t data_bytes;
     uint64_t unique_bytes;
@@ -103,6 +105,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtPublishResult, vt_publish_result_clear)
  *
  * Makes a delta layer over the parent if that is worth it. Writes the layer, the manifest and its
  * signatures, and at last the catalog: what fails before leaves nothing that a host can see.
+ * A version that is there already, with the same content, renews a catalog of whose validity less
+ * than half is left.
  *
  * @ret_result: (out caller-allocates)
  * @error: %VT_ERROR_EXISTS when the version is in the catalog with other content: versions are
