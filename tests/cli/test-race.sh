@@ -103,7 +103,7 @@ copy "$EVIL/catalog:latest" "$STORE/catalog:announced-2-$hex"
 copy "$EVIL/catalog:sha256-$hex.sig" "$STORE/catalog:sha256-$hex.sig"
 # ... and what says nothing
 own=$(digest_of "$STORE/catalog:latest")
-for tag in "announced-99-$own" "announced-99-${hex/[0-9]/g}" announced-99 announced-x-y "announced-99-$(head -c 32 /dev/zero | xxd -p -c 32)"; do
+for tag in "announced-99-$own" "announced-99-${hex/[0-9]/g}" announced-99 announced-x-y "announced-99-${hex//?/0}"; do
     copy "$STORE/catalog:latest" "$STORE/catalog:$tag"
 done
 succeeds publish one.raw base@1.0.0 --store "$STORE" --key golden.key
@@ -162,4 +162,13 @@ rm proxy/held-latest
 hidden alive@1.0.0
 succeeds publish two.raw next@1.0.0 --store "$STORE" --key golden.key
 listed base@1.0.0 slow@1.0.0 fast@1.0.0 same@1.0.0 alive@1.0.0 next@1.0.0
+
+# A registry that does not tell what tags it has
+touch proxy/no-list
+succeeds publish two.raw unlisted@1.0.0 --store "$STORE" --key golden.key
+refused 10 'unlisted@1.0.0 exists' publish one.raw unlisted@1.0.0 --store "$STORE" --key golden.key
+listed base@1.0.0 alive@1.0.0 next@1.0.0 unlisted@1.0.0
+rm proxy/no-list
+succeeds publish two.raw last@1.0.0 --store "$STORE" --key golden.key
+listed unlisted@1.0.0 last@1.0.0
 plan

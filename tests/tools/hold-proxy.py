@@ -4,7 +4,7 @@
 
 DIR/port says where it listens on 127.0.0.1. Everything goes to 127.0.0.1:TARGET_PORT. When DIR/hold-latest is
 there, the next "PUT .../manifests/latest" renames it to DIR/held-latest and waits until that is away; likewise
-"announced".
+"announced". While DIR/no-list is there, the registry lists no tags (HTTP 404).
 """
 import os
 import re
@@ -33,6 +33,8 @@ def copy(source, target, is_client):
         tagging = TAGGING.match(data) if is_client else None
         if tagging:
             hold(tagging[1].decode())
+        if is_client and os.path.exists(f'{DIR}/no-list'):
+            data = data.replace(b'/tags/list HTTP/', b'/tags/lost HTTP/')
         target.sendall(data)
     target.shutdown(socket.SHUT_WR)
 
