@@ -356,8 +356,7 @@ check_idle(gpointer data)
     const VtdDaemon *daemon = running->daemon;
     const gint64 idle = g_get_monotonic_time() - daemon->busy_until;
 
-    if (daemon->clients == 0 && vtd_jobs_running(daemon->jobs) == 0 &&
-        idle > (gint64)daemon->config->idle_seconds * G_USEC_PER_SEC)
+    if (!vtd_daemon_is_busy(daemon) && idle > (gint64)daemon->config->idle_seconds * G_USEC_PER_SEC)
         g_main_loop_quit(running->loop);
     return G_SOURCE_CONTINUE;
 }

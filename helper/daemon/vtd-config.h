@@ -15,7 +15,7 @@
  * @session: serves the user that it runs as, and nobody else
  * @workers: users and files of the worker processes
  * @catalog_grace_s: for how long an expired catalog is still good for fetching, in whole hours
- * @idle_seconds: end after this time without client and job; 0 = never
+ * @idle_seconds: end after this time without client, job and sealing; 0 = never
  */
 typedef struct {
     char *run_dir;

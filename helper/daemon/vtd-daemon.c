@@ -404,6 +404,22 @@ vtd_daemon_new(const VtdConfig *config, VtdDaemon **ret_daemon, GError **error)
     return true;
 }
 
+bool
+vtd_daemon_is_busy(const VtdDaemon *daemon)
+{
+    GHashTableIter iter;
+    gpointer pool;
+
+    if (daemon->clients > 0 || vtd_jobs_running(daemon->jobs) > 0)
+        return true;
+    g_hash_table_iter_init(&iter, daemon->pools);
+    while (g_hash_table_iter_next(&iter, NULL, &pool)) {
+        if (((const VtdPool *)pool)->resealing > 0)
+            return true;
+    }
+    return false;
+}
+
 void
 vtd_daemon_stop(VtdDaemon *daemon)
 {

@@ -31,6 +31,8 @@ typedef struct {
 
 /** vtd_daemon_new: Opens the database, knows its pools, resumes jobs that were interrupted */
 bool vtd_daemon_new(const VtdConfig *config, VtdDaemon **ret_daemon, GError **error);
+/** vtd_daemon_is_busy: Returns: whether somebody is connected, a job runs, or layers are sealed */
+bool vtd_daemon_is_busy(const VtdDaemon *daemon);
 /** vtd_daemon_stop: Stops what runs, so that it is resumed the next time */
 void vtd_daemon_stop(VtdDaemon *daemon);
 /** vtd_daemon_free: Stops it, and closes the database */

@@ -90,6 +90,35 @@ daemon_start(DaemonFixture *f)
     f->ro = connect_to(f, "virttemplated-sock-ro");
 }
 
+/* As systemd does it: descriptors from 3 on, and LISTEN_PID of the process itself */
+GSubprocess *
+daemon_activate(const DaemonFixture *f, const char *state_name)
+{
+    g_autofree char *state = daemon_path(f, state_name);
+    g_autofree char *script = g_strdup_printf(
+        "import fcntl, os, socket, sys\n"
+        "high = []\n"
+        "for name in ('rw', 'ro'):\n"
+        "    s = socket.socket(socket.AF_UNIX)\n"
+        "    s.bind('%s/passed-' + name)\n"
+        "    s.listen(8)\n"
+        "    high.append(fcntl.fcntl(s, fcntl.F_DUPFD, 20))\n"
+        "    s.close()\n"
+        "os.dup2(high[0], 3)\n"
+        "os.dup2(high[1], 4)\n"
+        "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='2', LISTEN_FDNAMES='rw:ro')\n"
+        "os.execv(sys.argv[1], sys.argv[1:])\n",
+        f->dir);
+    g_autoptr(GError) error = NULL;
+    GSubprocess *process =
+        g_subprocess_new(G_SUBPROCESS_FLAGS_NONE, &error, "/usr/bin/python3", "-c", script,
+                         g_getenv("VT_DAEMON"), "--state-dir", state, "--idle", "1", "--fetch-user",
+                         "nobody", "--unpack-user", "daemon", NULL);
+
+    g_assert_no_error(error);
+    return process;
+}
+
 void
 daemon_stop(DaemonFixture *f, int signal)
 {

@@ -76,6 +76,10 @@ GVariant *daemon_fetch(DaemonFixture *f, const char *version);
 /** daemon_job_error: Returns: the VtError of a failed job; -1 if it did not fail */
 int daemon_job_error(GVariant *status, const char *contains);
 
+/** daemon_activate: Returns: (transfer full): one more daemon, with sockets `passed-rw` and
+ * `passed-ro` as of systemd; it ends when it was idle for a second */
+GSubprocess *daemon_activate(const DaemonFixture *f, const char *state_name);
+
 /** daemon_overlay: MakeOverlay into a new file. Returns: whether it worked */
 bool daemon_overlay(DaemonFixture *f, const char *version, const char *path, GError **error);
 

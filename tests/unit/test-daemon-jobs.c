@@ -154,6 +154,35 @@ test_sealed_first(DaemonFixture *f, gconstpointer data)
     g_assert_cmpint(query_seal(version), ==, seal);
 }
 
+/* A daemon that nobody uses does not end before all is sealed that can be */
+static void
+test_sealed_idle(DaemonFixture *f, gconstpointer data)
+{
+    g_autofree char *version = clone_path(f, "debian-12@1.0.1.qcow2");
+    g_autofree char *layers = clone_path(f, ".layers");
+    g_autoptr(GSubprocess) process = NULL;
+    g_autoptr(GError) error = NULL;
+    vt_autofd lock = -1;
+    VtSeal seal;
+
+    daemon_make_store(f);
+    assert_fetched(f, "1.0.1");
+    daemon_stop(f, SIGTERM);
+    seal = query_seal(version);
+    unseal(version);
+    lock = open(layers, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    g_assert_cmpint(flock(lock, LOCK_EX), ==, 0);
+    process = daemon_activate(f, "state");
+    g_usleep(3500 * 1000);
+    g_assert_nonnull(g_subprocess_get_identifier(process));
+    g_assert_cmpint(query_seal(version), ==, seal & VT_SEAL_VERITY);
+    close(vt_steal_fd(&lock));
+    g_subprocess_wait(process, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_true(g_subprocess_get_successful(process));
+    g_assert_cmpint(query_seal(version), ==, seal);
+}
+
 /* What verification found damaged is refused, also after a restart, until it is evicted */
 static void
 test_damaged_layer(DaemonFixture *f, gconstpointer data)
@@ -374,6 +403,7 @@ main(int argc, char **argv)
     ADD("/daemon/killed", test_killed);
     ADD("/daemon/verify", test_verify);
     ADD("/daemon/sealed-first", test_sealed_first);
+    ADD("/daemon/sealed-idle", test_sealed_idle);
     ADD("/daemon/damaged-layer", test_damaged_layer);
     ADD("/daemon/repair", test_repair);
     ADD("/daemon/lost", test_lost);

@@ -176,35 +176,15 @@ test_second_daemon(DaemonFixture *f, gconstpointer data)
     g_assert_no_error(error);
 }
 
-/* As systemd does it: descriptors from 3 on, and LISTEN_PID of the process itself */
 static void
 test_activation(DaemonFixture *f, gconstpointer data)
 {
-    g_autofree char *state = daemon_path(f, "state2");
-    g_autofree char *script = g_strdup_printf(
-        "import fcntl, os, socket, sys\n"
-        "high = []\n"
-        "for name in ('rw', 'ro'):\n"
-        "    s = socket.socket(socket.AF_UNIX)\n"
-        "    s.bind('%s/passed-' + name)\n"
-        "    s.listen(8)\n"
-        "    high.append(fcntl.fcntl(s, fcntl.F_DUPFD, 20))\n"
-        "    s.close()\n"
-        "os.dup2(high[0], 3)\n"
-        "os.dup2(high[1], 4)\n"
-        "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='2', LISTEN_FDNAMES='rw:ro')\n"
-        "os.execv(sys.argv[1], sys.argv[1:])\n",
-        f->dir);
     g_autofree char *address = g_strdup_printf("unix:path=%s/passed-ro", f->dir);
+    g_autoptr(GSubprocess) process = daemon_activate(f, "state2");
     g_autoptr(GDBusConnection) connection = NULL;
-    g_autoptr(GSubprocess) process = NULL;
     g_autoptr(GVariant) answer = NULL;
     g_autoptr(GError) error = NULL;
 
-    process = g_subprocess_new(G_SUBPROCESS_FLAGS_NONE, &error, "/usr/bin/python3", "-c", script,
-                               g_getenv("VT_DAEMON"), "--state-dir", state, "--idle", "1",
-                               "--fetch-user", "nobody", "--unpack-user", "daemon", NULL);
-    g_assert_no_error(error);
     for (int i = 0; i < 500 && !connection; i++) {
         g_usleep(20 * 1000);
         connection = g_dbus_connection_new_for_address_sync(
