@@ -10,6 +10,7 @@
  */
 #include "storage_backend_template.h"
 
+#include "template_file.h"
 #include "template_gate.h"
 
 #include <fcntl.h>
@@ -105,6 +106,7 @@ virStorageBackendTemplateRefuse(virStorageVolDef *vol, const char *what)
 static int
 virStorageBackendTemplateRefreshPool(virStoragePoolObj *pool)
 {
+    virStorageTemplateFileSweep(virStoragePoolObjGetDef(pool)->target.path);
     if (virStorageBackendTemplateIsPool(pool)) {
         virStorageTemplateGateInstall();
         return virStorageTemplateRefreshPool(pool);
@@ -158,6 +160,8 @@ virStorageBackendTemplateBuildVol(virStoragePoolObj *pool, virStorageVolDef *vol
     virStorageTemplateRegistrySetBuilding(module.driver.registry, vol->target.path, true);
     ret = virStorageTemplateBuildOver(pool, vol, ref, flags);
     virStorageTemplateRegistrySetBuilding(module.driver.registry, vol->target.path, false);
+    /* libvirt deletes nothing after this one */
+    virStorageTemplateRegistryTakeForeign(module.driver.registry, vol->target.path);
     return ret;
 }
 
@@ -214,26 +218,36 @@ virStorageBackendTemplateCheckUpload(virStoragePoolObj *pool, virStorageVolDef *
     return -1;
 }
 
+/* While a volume is built its file may be absent, empty or half a header. Returns: whether it is */
+static bool
+virStorageBackendTemplateMeasureBuilding(virStorageVolDef *vol)
+{
+    g_autofree char *where =
+        virStorageTemplateRegistryGetBuilding(module.driver.registry, vol->target.path);
+    struct stat sb;
+    bool exists;
+
+    if (!where)
+        return false;
+    /* It may get its name just now */
+    exists = stat(where, &sb) == 0 || stat(vol->target.path, &sb) == 0;
+    vol->target.allocation = exists ? (unsigned long long)sb.st_blocks * 512 : 0;
+    vol->target.physical = exists ? sb.st_size : 0;
+    return true;
+}
+
 /* libvirt asks here with the pool that a clone is made in, also for the template of another pool */
 static int
 virStorageBackendTemplateRefreshVol(virStoragePoolObj *pool, virStorageVolDef *vol)
 {
     g_autoptr(virStorageTemplateRef) ref = virStorageBackendTemplateFind(vol->target.path);
-    struct stat sb;
 
     if (ref) {
         virStorageTemplateVolumeRefresh(ref, vol);
         return 0;
     }
-    /* While it is built its file may be absent, empty or half a header */
-    if (vol->target.path &&
-        virStorageTemplateRegistryIsBuilding(module.driver.registry, vol->target.path)) {
-        bool exists = stat(vol->target.path, &sb) == 0;
-
-        vol->target.allocation = exists ? (unsigned long long)sb.st_blocks * 512 : 0;
-        vol->target.physical = exists ? sb.st_size : 0;
+    if (vol->target.path && virStorageBackendTemplateMeasureBuilding(vol))
         return 0;
-    }
     if (virStorageBackendTemplateCheckUpload(pool, vol) < 0)
         return -1;
     return virStorageBackendTemplateStockOf(pool)->refreshVol(pool, vol);
@@ -258,8 +272,10 @@ virStorageBackendTemplateDeleteVol(virStoragePoolObj *pool, virStorageVolDef *vo
 
     if (ref)
         return virStorageTemplateVolumeEvict(pool, ref, vol, flags);
-    /* libvirt deletes what it could not build; a read-only pool would make that the error, and
-     * keep the volume */
+    /* libvirt deletes what it could not build: not what was there before */
+    if (virStorageTemplateRegistryTakeForeign(module.driver.registry, vol->target.path))
+        return 0;
+    /* A read-only pool would make that the error, and keep the volume */
     if (vol->type == VIR_STORAGE_VOL_FILE && lstat(vol->target.path, &sb) < 0 && errno == ENOENT)
         return 0;
     virStorageBackendTemplateForgetUpload(pool, vol);
@@ -346,10 +362,9 @@ static void
 virStorageBackendTemplateDecorate(virStorageBackend *backend)
 {
     module.stock[backend->type] = *backend;
-    if (backend->type == VIR_STORAGE_POOL_DIR) {
-        backend->refreshPool = virStorageBackendTemplateRefreshPool;
+    if (backend->type == VIR_STORAGE_POOL_DIR)
         backend->stopPool = virStorageBackendTemplateStopPool;
-    }
+    backend->refreshPool = virStorageBackendTemplateRefreshPool;
     backend->createVol = virStorageBackendTemplateCreateVol;
     backend->buildVol = virStorageBackendTemplateBuildVol;
     backend->buildVolFrom = virStorageBackendTemplateBuildVolFrom;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* template_clone.c: new volumes from templates */
-#include "storage_backend_template.h"
+#include "template_file.h"
 
-#include <fcntl.h>
 #include <gio/gunixfdlist.h>
 #include <unistd.h>
 
@@ -34,26 +33,6 @@ virStorageTemplateIsPlainOverlay(const virStorageVolDef *vol, unsigned int flags
            !(flags & ~VIR_TEMPLATE_FLAGS_ALREADY_USED);
 }
 
-/* The file with owner and mode as libvirt would make it */
-static int
-virStorageTemplateCreateFile(virStoragePoolObj *pool, virStorageVolDef *vol)
-{
-    unsigned int openFlags = VIR_FILE_OPEN_FORCE_MODE | VIR_FILE_OPEN_FORCE_OWNER;
-    mode_t mode = VIR_STORAGE_DEFAULT_VOL_PERM_MODE;
-    int fd;
-
-    if (virStoragePoolObjGetDef(pool)->type == VIR_STORAGE_POOL_NETFS)
-        openFlags |= VIR_FILE_OPEN_FORK;
-    if (vol->target.perms->mode != (mode_t)-1 &&
-        vol->target.perms->mode != VIR_STORAGE_TEMPLATE_MODE)
-        mode = vol->target.perms->mode;
-    fd = virFileOpenAs(vol->target.path, O_RDWR | O_CREAT | O_EXCL, mode, vol->target.perms->uid,
-                       vol->target.perms->gid, openFlags);
-    if (fd < 0)
-        virReportSystemError(-fd, "cannot create the file '%s'", vol->target.path);
-    return fd;
-}
-
 static void
 virStorageTemplateRemoveFile(virStorageVolDef *vol)
 {
@@ -78,18 +57,21 @@ virStorageTemplateTell(const virStorageTemplateRef *ref, virStorageTemplateCall 
 
 /* The helper gets a copy of @fd */
 static bool
-virStorageTemplateWriteOverlay(const virStorageTemplateRef *ref, virStorageVolDef *vol, int fd,
+virStorageTemplateWriteOverlay(const virStorageTemplateRef *ref, const virStorageTemplateFile *file,
                                GError **error)
 {
     g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
-    int handle = g_unix_fd_list_append(fds, fd, error);
+    int handle = g_unix_fd_list_append(fds, file->fd, error);
+    const virStorageSource *target = &file->vol->target;
     virStorageTemplateCall call = {.method = "MakeOverlay", .reply_type = "(s)", .fds = fds};
 
     if (handle < 0)
         return false;
-    call.arguments = g_variant_new("(ssshts@a{sv})", ref->pool->target, ref->name, ref->version,
-                                   handle, (guint64)vol->target.capacity, vol->target.path,
-                                   g_variant_new_parsed("@a{sv} {}"));
+    call.arguments =
+        g_variant_new("(ssshts@a{sv})", ref->pool->target, ref->name, ref->version, handle,
+                      (guint64)target->capacity, target->path,
+                      file->hidden ? g_variant_new_parsed("{'hidden': <%s>}", file->path)
+                                   : g_variant_new_parsed("@a{sv} {}"));
     return virStorageTemplateTell(ref, &call, error);
 }
 
@@ -132,9 +114,10 @@ virStorageTemplateStartCopy(const virStorageTemplateRef *ref, virStorageTemplate
 
 /* The helper gets a copy of @fd */
 static bool
-virStorageTemplateWriteCopy(const virStorageTemplateRef *ref, virStorageVolDef *vol, int fd,
+virStorageTemplateWriteCopy(const virStorageTemplateRef *ref, const virStorageTemplateFile *file,
                             unsigned int flags, GError **error)
 {
+    const virStorageVolDef *vol = file->vol;
     const char *format = vol->target.format == VIR_STORAGE_FILE_RAW ? "raw" : "qcow2";
     const char *options =
         flags & VIR_STORAGE_VOL_CREATE_REFLINK ? "{'reflink': <true>}" : "@a{sv} {}";
@@ -150,7 +133,7 @@ virStorageTemplateWriteCopy(const virStorageTemplateRef *ref, virStorageVolDef *
             g_clear_error(error);
             g_usleep(BUSY_WAIT_US);
         }
-        handle = g_unix_fd_list_append(fds, fd, error);
+        handle = g_unix_fd_list_append(fds, file->fd, error);
         if (handle < 0)
             return false;
         call.arguments = g_variant_new("(ssshsts@a{sv})", ref->pool->target, ref->name,
@@ -163,11 +146,11 @@ virStorageTemplateWriteCopy(const virStorageTemplateRef *ref, virStorageVolDef *
 }
 
 static bool
-virStorageTemplateWrite(const virStorageTemplateRef *ref, virStorageVolDef *vol, int fd,
+virStorageTemplateWrite(const virStorageTemplateRef *ref, const virStorageTemplateFile *file,
                         const virStorageTemplateKind *kind, GError **error)
 {
-    return kind->full ? virStorageTemplateWriteCopy(ref, vol, fd, kind->flags, error)
-                      : virStorageTemplateWriteOverlay(ref, vol, fd, error);
+    return kind->full ? virStorageTemplateWriteCopy(ref, file, kind->flags, error)
+                      : virStorageTemplateWriteOverlay(ref, file, error);
 }
 
 /* The helper checks before each clone that the template is complete and trusted, so one that
@@ -178,26 +161,21 @@ virStorageTemplateFetchMissing(const virStorageTemplateRef *ref)
     return access(ref->path, F_OK) == 0 ? 0 : virStorageTemplateFetch(ref);
 }
 
-/* The file with what the helper writes into it, or none. If libvirtd is killed before the helper
- * has the call, an empty one stays: it cannot be without a name until it is whole, as libvirtd's
- * AppArmor profile does not allow a link to a file that has none. */
+/* The file with what the helper writes into it, or none */
 static bool
 virStorageTemplateMakeFile(virStoragePoolObj *pool, virStorageVolDef *vol,
                            const virStorageTemplateRef *ref, const virStorageTemplateKind *kind,
                            GError **error)
 {
-    VIR_AUTOCLOSE fd = virStorageTemplateCreateFile(pool, vol);
-    bool ok = true;
+    g_auto(virStorageTemplateFile) file = {.fd = -1};
 
-    if (fd < 0)
+    if (virStorageTemplateFileCreate(pool, vol, &file) < 0)
         return false;
-    /* As libvirt: only an empty file can be taken out of copy-on-write */
-    if (vol->target.nocow)
-        ok = virFileSetCOW(vol->target.path, VIR_TRISTATE_BOOL_NO) == 0;
-    ok = ok && virStorageTemplateWrite(ref, vol, fd, kind, error);
-    if (!ok)
-        virStorageTemplateRemoveFile(vol);
-    return ok;
+    if (virStorageTemplateWrite(ref, &file, kind, error) &&
+        virStorageTemplateFileFinish(&file) == 0)
+        return true;
+    virStorageTemplateFileRemove(&file);
+    return false;
 }
 
 static bool
@@ -243,6 +221,8 @@ virStorageTemplateBuildOver(virStoragePoolObj *pool, virStorageVolDef *vol,
     virStorageTemplateCall call = {.method = "RecordClone", .reply_type = "()"};
     g_autoptr(GError) error = NULL;
 
+    if (virStorageTemplateFileCheck(vol->target.path) < 0)
+        return -1;
     if (virStorageTemplateIsPlainOverlay(vol, flags))
         return virStorageTemplateMake(pool, vol, ref, &(virStorageTemplateKind){.full = false});
     if (virStorageTemplateFetch(ref) < 0 ||
@@ -311,6 +291,8 @@ virStorageTemplateBuildFrom(virStoragePoolObj *pool, virStorageVolDef *vol,
                        vol->name, ref->path, NULLSTR(vol->target.backingStore->path));
         return -1;
     }
+    if (virStorageTemplateFileCheck(vol->target.path) < 0)
+        return -1;
     if (!ref->pool->full && virStorageTemplateIsPlainOverlay(vol, flags)) {
         if (virStorageTemplateMake(pool, vol, ref, &(virStorageTemplateKind){.full = false}) < 0)
             return -1;

@@ -12,7 +12,8 @@
 struct _virStorageTemplateRegistry {
     GMutex lock;
     GHashTable *pools;    /* target -> virStorageTemplatePool */
-    GHashTable *building; /* set of paths */
+    GHashTable *building; /* path -> where it is until it is whole, or NULL */
+    GHashTable *foreign;  /* set of paths */
 };
 
 static void
@@ -159,7 +160,8 @@ virStorageTemplateRegistryNew(void)
     g_mutex_init(&registry->lock);
     registry->pools =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, virStorageTemplatePoolUnrefVoid);
-    registry->building = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    registry->building = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    registry->foreign = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     return registry;
 }
 
@@ -198,21 +200,66 @@ virStorageTemplateRegistrySetBuilding(virStorageTemplateRegistry *registry, cons
 {
     g_mutex_lock(&registry->lock);
     if (building)
-        g_hash_table_add(registry->building, g_strdup(path));
+        g_hash_table_insert(registry->building, g_strdup(path), NULL);
     else
         g_hash_table_remove(registry->building, path);
     g_mutex_unlock(&registry->lock);
 }
 
-bool
-virStorageTemplateRegistryIsBuilding(virStorageTemplateRegistry *registry, const char *path)
+void
+virStorageTemplateRegistrySetHidden(virStorageTemplateRegistry *registry, const char *path,
+                                    const char *hidden)
 {
-    bool building;
+    g_mutex_lock(&registry->lock);
+    g_hash_table_insert(registry->building, g_strdup(path), g_strdup(hidden));
+    g_mutex_unlock(&registry->lock);
+}
+
+char *
+virStorageTemplateRegistryGetBuilding(virStorageTemplateRegistry *registry, const char *path)
+{
+    void *hidden = NULL;
+    char *where = NULL;
 
     g_mutex_lock(&registry->lock);
-    building = g_hash_table_contains(registry->building, path);
+    if (g_hash_table_lookup_extended(registry->building, path, NULL, &hidden))
+        where = g_strdup(hidden ? hidden : path);
     g_mutex_unlock(&registry->lock);
-    return building;
+    return where;
+}
+
+bool
+virStorageTemplateRegistryIsHidden(virStorageTemplateRegistry *registry, const char *name)
+{
+    GHashTableIter iter;
+    void *hidden;
+    bool found = false;
+
+    g_mutex_lock(&registry->lock);
+    g_hash_table_iter_init(&iter, registry->building);
+    while (!found && g_hash_table_iter_next(&iter, NULL, &hidden))
+        found = hidden && g_str_has_suffix(hidden, name);
+    g_mutex_unlock(&registry->lock);
+    return found;
+}
+
+void
+virStorageTemplateRegistrySetForeign(virStorageTemplateRegistry *registry, const char *path)
+{
+    g_mutex_lock(&registry->lock);
+    g_hash_table_add(registry->foreign, g_strdup(path));
+    g_mutex_unlock(&registry->lock);
+}
+
+bool
+virStorageTemplateRegistryTakeForeign(virStorageTemplateRegistry *registry, const char *path)
+{
+    bool foreign;
+
+    g_mutex_lock(&registry->lock);
+    foreign = g_hash_table_remove(registry->foreign, path);
+    g_mutex_unlock(&registry->lock);
+    return foreign;
 }
 
 /* debian-12@1.2.0-rc.1+b5.qcow2, debian-12.qcow2 */

@@ -77,7 +77,26 @@ virStorageTemplatePool *virStorageTemplateRegistryGet(virStorageTemplateRegistry
 /** virStorageTemplateRegistrySetBuilding: whether this module writes the volume @path now */
 void virStorageTemplateRegistrySetBuilding(virStorageTemplateRegistry *registry, const char *path,
                                            bool building);
-bool virStorageTemplateRegistryIsBuilding(virStorageTemplateRegistry *registry, const char *path);
+
+/** virStorageTemplateRegistrySetHidden: where a volume is until it is whole; it is marked as being
+ * written; @hidden: (nullable): it is at @path */
+void virStorageTemplateRegistrySetHidden(virStorageTemplateRegistry *registry, const char *path,
+                                         const char *hidden);
+
+/** virStorageTemplateRegistryGetBuilding: Returns: (transfer full) (nullable): where the volume
+ * @path is being written now, %NULL if it is not */
+char *virStorageTemplateRegistryGetBuilding(virStorageTemplateRegistry *registry, const char *path);
+
+/** virStorageTemplateRegistryIsHidden: Returns: whether a volume is being written into the file
+ * @name of any folder; its path may lead through links */
+bool virStorageTemplateRegistryIsHidden(virStorageTemplateRegistry *registry, const char *name);
+
+/** virStorageTemplateRegistrySetForeign: there was a file already where the volume @path was to be
+ * made, which is not to be deleted when libvirt deletes that volume */
+void virStorageTemplateRegistrySetForeign(virStorageTemplateRegistry *registry, const char *path);
+
+/** virStorageTemplateRegistryTakeForeign: Returns: whether it is, and forgets it */
+bool virStorageTemplateRegistryTakeForeign(virStorageTemplateRegistry *registry, const char *path);
 
 /**
  * virStorageTemplateRef:

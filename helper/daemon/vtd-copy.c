@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* The worker reports ten times a second, but not while it waits for a disk */
 #define SILENCE_TIMEOUT_MS (300 * 1000)
@@ -63,10 +64,28 @@ start_worker(const VtdCopy *copy, const GArray *layers, VtdProcess *process, GEr
                               layers->len, error);
 }
 
+/* 0 if that cannot be told */
+static nlink_t
+count_names(const VtdCopy *copy)
+{
+    struct stat st;
+
+    return fstat(copy->output_fd, &st) == 0 ? st.st_nlink : 0;
+}
+
+/* What libvirtd removes, after it was killed and has started again, nobody waits for any more */
 static bool
-follow(VtdJob *job, const VtdProcess *process, GError **error)
+check_names(const VtdCopy *copy, nlink_t before, GError **error)
+{
+    return before == 0 || count_names(copy) > 0 ||
+           vt_throw(error, VT_ERROR_FAILED, "the file was deleted while it was made");
+}
+
+static bool
+follow(VtdJob *job, const VtdCopy *copy, const VtdProcess *process, GError **error)
 {
     VtdProgress progress = {.phase = "copy"};
+    const nlink_t names = count_names(copy);
     VtdUnpackReport report;
 
     do {
@@ -78,6 +97,8 @@ follow(VtdJob *job, const VtdProcess *process, GError **error)
         progress.done = report.done;
         progress.total = report.total;
         vtd_job_report(job, &progress);
+        if (!check_names(copy, names, error))
+            return false;
     } while (!report.ended);
     return vtd_channel_check(report.code, report.message, sizeof(report.message), error);
 }
@@ -89,7 +110,7 @@ run(VtdJob *job, const VtdCopy *copy, GError **error)
     g_autoptr(GArray) layers = NULL;
 
     return open_layers(copy, &layers, error) && start_worker(copy, layers, &process, error) &&
-           follow(job, &process, error);
+           follow(job, copy, &process, error);
 }
 
 bool

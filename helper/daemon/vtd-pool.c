@@ -62,6 +62,7 @@ pending_free(gpointer data)
     VtdPending *pending = data;
 
     g_free(pending->reference);
+    g_free(pending->hidden);
     g_free(pending);
 }
 

@@ -62,10 +62,12 @@ typedef struct {
  * VtdPending: a clone that is being made
  * @until: monotonic time; from then on a file that is not there is gone
  * @reference: `NAME@VERSION` of its template
+ * @hidden: (nullable): its path until it has its name; it is made for as long as that is there
  */
 typedef struct {
     gint64 until;
     char *reference;
+    char *hidden;
 } VtdPending;
 
 /** vtd_pool_new: @settings: (transfer full): checked. Loads the catalog that the database has */

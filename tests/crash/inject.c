@@ -56,7 +56,7 @@ static const struct {
 typedef enum {
     ARGUMENT_FILE,   /* descriptor of a regular file; of another one it is no point */
     ARGUMENT_FD,     /* descriptor */
-    ARGUMENT_SOCKET, /* descriptor; a point if the program is a worker */
+    ARGUMENT_SOCKET, /* descriptor; a point if the program is a worker, or libvirtd */
     ARGUMENT_IOCTL,  /* descriptor; a point if the request changes the file */
     ARGUMENT_OPEN,   /* path in the second argument, flags in the third */
     ARGUMENT_PATH0,
@@ -196,6 +196,13 @@ changes_file(uint64_t request)
     return false;
 }
 
+/* Of programs that one of ours waits for at the other end */
+static bool
+talks_to_peer(const char *role)
+{
+    return g_str_has_suffix(role, "-worker") || strcmp(role, "libvirtd") == 0;
+}
+
 /* @path: gets what the call is about. Returns: the groups of points that it belongs to */
 static int
 classify(Thread *thread, size_t call, const uint64_t *arguments, char path[TRACEE_PATH])
@@ -212,7 +219,7 @@ classify(Thread *thread, size_t call, const uint64_t *arguments, char path[TRACE
         tracee_look_at_fd(thread->tid, (int)arguments[0], path, &regular);
         return calls[call].groups;
     case ARGUMENT_SOCKET:
-        return g_str_has_suffix(role_of(thread), "-worker") ? calls[call].groups : 0;
+        return talks_to_peer(role_of(thread)) ? calls[call].groups : 0;
     case ARGUMENT_IOCTL:
         tracee_look_at_fd(thread->tid, (int)arguments[0], path, &regular);
         return changes_file(arguments[1]) ? calls[call].groups : 0;

@@ -183,6 +183,66 @@ test_sealed_idle(DaemonFixture *f, gconstpointer data)
     g_assert_cmpint(query_seal(version), ==, seal);
 }
 
+/* MakeOverlay into a file that is at @hidden until it is whole */
+static bool
+make_hidden(DaemonFixture *f, const char *hidden, const char *path, GVariant *option,
+            GError **error)
+{
+    int fd = open(hidden, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    g_autoptr(GUnixFDList) fds = g_unix_fd_list_new_from_array(&fd, 1);
+    GVariantDict options;
+    g_autoptr(GVariant) answer = NULL;
+
+    g_variant_dict_init(&options, NULL);
+    g_variant_dict_insert_value(&options, "hidden", option);
+    answer = daemon_call_with(f->rw, "MakeOverlay",
+                              g_variant_new("(ssshts@a{sv})", f->pool, "debian-12", "1.0.1", 0,
+                                            (guint64)0, path, g_variant_dict_end(&options)),
+                              fds, error);
+    return answer != NULL;
+}
+
+static void
+assert_busy(DaemonFixture *f, const char *contains)
+{
+    g_autoptr(GError) error = NULL;
+
+    g_assert_false(evict(f, "1.0.1", &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_BUSY);
+    g_assert_nonnull(strstr(error->message, contains));
+}
+
+/* A clone counts while its file is hidden and when it has its name, but not when both are gone */
+static void
+test_hidden(DaemonFixture *f, gconstpointer data)
+{
+    g_autofree char *path = clone_path(f, "clone.qcow2");
+    g_autofree char *hidden = clone_path(f, ".hidden");
+    g_autoptr(GError) error = NULL;
+
+    daemon_make_store(f);
+    assert_fetched(f, "1.0.1");
+    g_assert_false(make_hidden(f, hidden, path, g_variant_new_boolean(TRUE), &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_INVALID);
+    g_assert_nonnull(strstr(error->message, "'hidden' of type b"));
+    g_clear_error(&error);
+    g_assert_false(make_hidden(f, hidden, path, g_variant_new_string(".hidden"), &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_INVALID);
+    g_clear_error(&error);
+    for (int i = 0; i < 2; i++) {
+        g_assert_true(make_hidden(f, hidden, path, g_variant_new_string(hidden), &error));
+        g_assert_no_error(error);
+        assert_busy(f, "a clone is being made at");
+        if (i == 0) {
+            g_assert_cmpint(g_rename(hidden, path), ==, 0);
+            assert_busy(f, "is needed by 1 clone: ");
+        }
+        g_assert_cmpint(g_unlink(i == 0 ? path : hidden), ==, 0);
+    }
+    g_assert_true(evict(f, "1.0.1", &error));
+    g_assert_no_error(error);
+}
+
 /* What verification found damaged is refused, also after a restart, until it is evicted */
 static void
 test_damaged_layer(DaemonFixture *f, gconstpointer data)
@@ -404,6 +464,7 @@ main(int argc, char **argv)
     ADD("/daemon/verify", test_verify);
     ADD("/daemon/sealed-first", test_sealed_first);
     ADD("/daemon/sealed-idle", test_sealed_idle);
+    ADD("/daemon/hidden", test_hidden);
     ADD("/daemon/damaged-layer", test_damaged_layer);
     ADD("/daemon/repair", test_repair);
     ADD("/daemon/lost", test_lost);

@@ -57,26 +57,52 @@ take_empty_file(VtdCall *call, gint handle, int *ret_fd, GError **error)
     return true;
 }
 
-/* The one option that a method has, a boolean */
+/* An option that a method has: one of @ret_boolean, and @ret_path: (transfer full) */
+typedef struct {
+    const char *name;
+    bool *ret_boolean;
+    char **ret_path;
+} VtdOption;
+
 static bool
-take_option(GVariant *options, const char *name, bool *ret_value, GError **error)
+take_option(const VtdOption *option, GVariant *value, GError **error)
+{
+    const GVariantType *type = option->ret_boolean ? G_VARIANT_TYPE_BOOLEAN : G_VARIANT_TYPE_STRING;
+
+    if (!g_variant_is_of_type(value, type))
+        return vt_throw(error, VT_ERROR_INVALID, "unknown option '%s' of type %s", option->name,
+                        g_variant_get_type_string(value));
+    if (option->ret_boolean) {
+        *option->ret_boolean = g_variant_get_boolean(value);
+        return true;
+    }
+    if (!vtd_check_path(g_variant_get_string(value, NULL), error))
+        return false;
+    g_free(*option->ret_path);
+    *option->ret_path = g_variant_dup_string(value, NULL);
+    return true;
+}
+
+/* @known: ends with one without a name */
+static bool
+take_options(GVariant *options, const VtdOption *known, GError **error)
 {
     GVariantIter iter;
-    const char *key;
-    GVariant *value;
+    const char *name;
+    GVariant *child;
 
     g_variant_iter_init(&iter, options);
-    while (g_variant_iter_loop(&iter, "{&sv}", &key, &value)) {
-        const bool known =
-            g_str_equal(key, name) && g_variant_is_of_type(value, G_VARIANT_TYPE_BOOLEAN);
+    while (g_variant_iter_next(&iter, "{&sv}", &name, &child)) {
+        g_autoptr(GVariant) value = child;
+        const VtdOption *option = known;
 
-        if (!known) {
-            vt_throw(error, VT_ERROR_INVALID, "unknown option '%s' of type %s", key,
-                     g_variant_get_type_string(value));
-            g_variant_unref(value);
+        while (option->name && !g_str_equal(option->name, name))
+            option++;
+        if (!option->name)
+            return vt_throw(error, VT_ERROR_INVALID, "unknown option '%s' of type %s", name,
+                            g_variant_get_type_string(value));
+        if (!take_option(option, value, error))
             return false;
-        }
-        *ret_value = g_variant_get_boolean(value);
     }
     return true;
 }
@@ -106,20 +132,26 @@ write_overlay(int fd, const VtQcow2Overlay *overlay, GError **error)
     return true;
 }
 
-/* A clone that is written under another name first is not "gone" until it has its own */
-static void
-remember_pending(const VtdTarget *target, const char *version, const char *path, int fd)
+static bool
+has_name(const char *path, int fd)
 {
-    VtdPending *pending;
     struct stat named;
     struct stat st;
 
-    if (fd >= 0 && stat(path, &named) == 0 && fstat(fd, &st) == 0 && named.st_ino == st.st_ino &&
-        named.st_dev == st.st_dev)
-        return;
-    pending = g_new0(VtdPending, 1);
+    return fd >= 0 && stat(path, &named) == 0 && fstat(fd, &st) == 0 && named.st_ino == st.st_ino &&
+           named.st_dev == st.st_dev;
+}
+
+/* A clone that is written under another name first is not "gone" until it has its own. @hidden:
+ * (transfer full) (nullable) */
+static void
+remember_pending(const VtdTarget *target, const char *version, const char *path, char *hidden)
+{
+    VtdPending *pending = g_new0(VtdPending, 1);
+
     pending->until = g_get_monotonic_time() + PENDING_TIME;
     pending->reference = g_strdup_printf("%s@%s", target->name, version);
+    pending->hidden = hidden;
     g_hash_table_insert(target->pool->pending, g_strdup(path), pending);
 }
 
@@ -152,13 +184,19 @@ check_capacity(const VtCatalogEntry *entry, uint64_t capacity, GError **error)
     return true;
 }
 
-/* Paths of clones that may still get their name; forgets the others */
+/* Paths of clones that may still get their name; forgets the others. A hidden file counts for as
+ * long as it is there: whoever makes it may have been stopped. */
 static gboolean
-is_over(gpointer path, gpointer pending, gpointer now)
+is_over(gpointer path, gpointer data, gpointer now)
 {
+    const VtdPending *pending = data;
     struct stat st;
 
-    return ((VtdPending *)pending)->until < *(gint64 *)now || stat(path, &st) == 0;
+    if (stat(path, &st) == 0)
+        return TRUE;
+    if (pending->hidden && lstat(pending->hidden, &st) == 0)
+        return FALSE;
+    return pending->until < *(gint64 *)now || (pending->hidden && errno == ENOENT);
 }
 
 static bool
@@ -227,6 +265,9 @@ bool
 vtd_method_make_overlay(VtdCall *call, GError **error)
 {
     bool subclusters = true;
+    g_autofree char *hidden = NULL;
+    const VtdOption known[] = {
+        {"subclusters", &subclusters, NULL}, {"hidden", NULL, &hidden}, {NULL, NULL, NULL}};
     g_autoptr(GVariant) options = NULL;
     g_autofree char *backing = NULL;
     g_autoptr(VtPool) files = NULL;
@@ -241,8 +282,7 @@ vtd_method_make_overlay(VtdCall *call, GError **error)
     g_variant_get(call->arguments, "(&s&s&sht&s@a{sv})", NULL, NULL, NULL, &handle, &capacity,
                   &path, &options);
     if (!vtd_call_target(call, &target, error) || !vtd_check_path(path, error) ||
-        !take_option(options, "subclusters", &subclusters, error) ||
-        !take_empty_file(call, handle, &fd, error))
+        !take_options(options, known, error) || !take_empty_file(call, handle, &fd, error))
         return false;
     if (!vt_pool_open(target.target, &files, error) ||
         !vtd_pool_use(target.pool, files, target.name, target.version, &local, error) ||
@@ -257,7 +297,8 @@ vtd_method_make_overlay(VtdCall *call, GError **error)
     if (!vt_clones_record(files, target.name, local.entry->version, path, error) ||
         !write_overlay(fd, &overlay, error))
         return false;
-    remember_pending(&target, local.entry->version, path, fd);
+    if (hidden || !has_name(path, fd))
+        remember_pending(&target, local.entry->version, path, g_steal_pointer(&hidden));
     account(
         call, &target,
         &(const VtdCloned){VTD_CLONE_LINKED, local.entry->version, &local.entry->manifest, path});
@@ -284,6 +325,7 @@ bool
 vtd_method_make_copy(VtdCall *call, GError **error)
 {
     g_autoptr(VtdCopy) copy = g_new0(VtdCopy, 1);
+    const VtdOption known[] = {{"reflink", &copy->must_reflink, NULL}, {NULL, NULL, NULL}};
     g_autoptr(GVariant) options = NULL;
     g_autoptr(VtPool) files = NULL;
     const char *format, *path;
@@ -297,8 +339,7 @@ vtd_method_make_copy(VtdCall *call, GError **error)
     g_variant_get(call->arguments, "(&s&s&sh&st&s@a{sv})", NULL, NULL, NULL, &handle, &format,
                   &copy->capacity, &path, &options);
     if (!vtd_call_target(call, &target, error) || !vtd_check_path(path, error) ||
-        !take_format(format, &copy->format, error) ||
-        !take_option(options, "reflink", &copy->must_reflink, error) ||
+        !take_format(format, &copy->format, error) || !take_options(options, known, error) ||
         !take_empty_file(call, handle, &copy->output_fd, error))
         return false;
     if (!vt_pool_open(target.target, &files, error) ||
@@ -340,7 +381,7 @@ vtd_method_record_clone(VtdCall *call, GError **error)
                         target.version);
     if (!vt_clones_record(files, target.name, target.version, path, error))
         return false;
-    remember_pending(&target, target.version, path, -1);
+    remember_pending(&target, target.version, path, NULL);
     account(call, &target, &(const VtdCloned){VTD_CLONE_RECORDED, target.version, NULL, path});
     vtd_call_return(call, NULL);
     return true;
