@@ -83,9 +83,10 @@ unlink_clone(const DaemonFixture *f, const char *name)
 static inline void
 unseal(const char *path)
 {
+    g_autoptr(VtSealManager) manager = vt_seal_manager_new(VT_SEAL_MANAGER);
     vt_autofd fd = open(path, O_RDONLY | O_CLOEXEC);
 
-    g_assert_true(vt_seal_open(fd, NULL));
+    g_assert_true(vt_seal_open(fd, manager, NULL));
 }
 
 static inline char *

@@ -14,9 +14,10 @@ remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
     if (S_ISREG(st->st_mode)) {
         vt_autofd fd = open(path, O_RDONLY | O_CLOEXEC);
+        g_autoptr(VtSealManager) manager = vt_seal_manager_new(VT_SEAL_MANAGER);
 
         if (fd >= 0)
-            vt_seal_open(fd, NULL);
+            vt_seal_open(fd, manager, NULL);
     }
     return remove(path);
 }

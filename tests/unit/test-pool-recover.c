@@ -20,11 +20,12 @@ layer_file(const PoolFixture *fixture, const char *folder, const VtDigest *index
 static VtSeal
 seal_of(const char *path, bool open_it)
 {
+    g_autoptr(VtSealManager) manager = vt_seal_manager_new(VT_SEAL_MANAGER);
     vt_autofd fd = open(path, O_RDONLY | O_CLOEXEC);
 
     g_assert_cmpint(fd, >=, 0);
     if (open_it)
-        g_assert_true(vt_seal_open(fd, NULL));
+        g_assert_true(vt_seal_open(fd, manager, NULL));
     return vt_seal_query(fd);
 }
 

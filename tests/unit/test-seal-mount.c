@@ -21,20 +21,31 @@ static const char manager_xml[] =
     "<interface name='org.freedesktop.systemd1.Unit'>"
     "<property name='ActiveState' type='s' access='read'/></interface>"
     "<interface name='org.freedesktop.DBus'>"
-    "<method name='Hello'><arg type='s' direction='out'/></method></interface></node>";
+    "<method name='Hello'><arg type='s' direction='out'/></method>"
+    "<method name='AddMatch'><arg type='s' direction='in'/></method></interface></node>";
 
-/* @refuses: answers with an error
- * @fails: begins, and then does not mount
- * @asked: how often for the state of the unit */
+/* What the manager does with a call */
+typedef enum {
+    WELL,
+    REFUSES, /* answers with an error */
+    FAILS,   /* begins, does not mount, and says so */
+    LIES,    /* does not mount, and says that it has */
+    CLOSES,  /* the bus ends after the mount, before the answer */
+    FORGETS, /* the bus ends between the answer and the end of the job */
+} Behaviour;
+
+/* @asked: how often for the state of the unit
+ * @connections, @calls: counted */
 typedef struct {
     char *dir, *file, *socket;
+    VtSealManager *manager;
     GThread *thread;
     GMainContext *context;
     GMainLoop *loop;
     GDBusServer *server;
-    bool refuses;
-    bool fails;
+    Behaviour behaviour;
     guint asked;
+    guint connections, calls;
     char *unit;
     GVariant *properties;
 } Fixture;
@@ -48,8 +59,9 @@ act(Fixture *fixture, const char *method, GVariant *parameters)
         g_assert_cmpint(umount2(fixture->file, MNT_DETACH), ==, 0);
         return;
     }
+    g_clear_pointer(&fixture->properties, g_variant_unref);
     fixture->properties = g_variant_get_child_value(parameters, 2);
-    if (fixture->fails)
+    if (fixture->behaviour == FAILS || fixture->behaviour == LIES)
         return;
     g_assert_cmpint(mount(fixture->file, fixture->file, NULL, MS_BIND, NULL), ==, 0);
     g_assert_cmpint(mount(NULL, fixture->file, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL), ==,
@@ -65,7 +77,7 @@ get_state(GDBusConnection *connection, const char *sender, const char *path, con
 
     if (fixture->asked++ < 2)
         return g_variant_new_string("activating");
-    return g_variant_new_string(fixture->fails ? "failed" : "active");
+    return g_variant_new_string(fixture->behaviour == FAILS ? "failed" : "active");
 }
 
 static void
@@ -80,30 +92,87 @@ add_unit(GDBusConnection *connection, Fixture *fixture)
                                       NULL);
 }
 
+/* Ends of other jobs and units come, too, and one that somebody else has made up */
+static void
+tell_end(const Fixture *fixture, GDBusConnection *connection)
+{
+    const struct {
+        const char *sender, *job, *unit, *result;
+    } ends[] = {
+        {NULL, "/org/freedesktop/systemd1/job/2", fixture->unit, "failed"},
+        {NULL, "/org/freedesktop/systemd1/job/1", "other.mount", "failed"},
+        {":1.66", "/org/freedesktop/systemd1/job/1", fixture->unit, "failed"},
+        {NULL, "/org/freedesktop/systemd1/job/1", fixture->unit,
+         fixture->behaviour == FAILS ? "failed" : "done"},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(ends); i++) {
+        g_autoptr(GDBusMessage) message = g_dbus_message_new_signal(
+            "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", "JobRemoved");
+
+        if (ends[i].sender)
+            g_dbus_message_set_sender(message, ends[i].sender);
+        g_dbus_message_set_body(
+            message, g_variant_new("(uoss)", 1u, ends[i].job, ends[i].unit, ends[i].result));
+        g_assert_true(g_dbus_connection_send_message(connection, message,
+                                                     G_DBUS_SEND_MESSAGE_FLAGS_NONE, NULL, NULL));
+    }
+}
+
+static bool
+is_mounted(const Fixture *fixture)
+{
+    vt_autofd fd = open(fixture->file, O_RDONLY | O_CLOEXEC);
+
+    return vt_seal_is_mount(fd);
+}
+
 static void
 called(GDBusConnection *connection, const char *sender, const char *path, const char *interface,
        const char *method, GVariant *parameters, GDBusMethodInvocation *invocation, gpointer user)
 {
     Fixture *fixture = user;
 
-    if (fixture->refuses) {
+    fixture->calls++;
+    if (fixture->behaviour == REFUSES) {
         g_dbus_method_invocation_return_dbus_error(invocation, "org.freedesktop.systemd1.Refused",
                                                    "there are enough of them");
         return;
     }
+    if (g_str_equal(method, "StartTransientUnit") && is_mounted(fixture)) {
+        g_dbus_method_invocation_return_dbus_error(
+            invocation, "org.freedesktop.systemd1.UnitExists", "it exists");
+        return;
+    }
     act(fixture, method, parameters);
-    add_unit(connection, fixture);
+    if (fixture->behaviour == CLOSES) {
+        fixture->behaviour = WELL;
+        g_object_unref(invocation);
+        g_dbus_connection_close_sync(connection, NULL, NULL);
+        return;
+    }
     g_dbus_method_invocation_return_value(invocation,
                                           g_variant_new("(o)", "/org/freedesktop/systemd1/job/1"));
+    if (fixture->behaviour != FORGETS) {
+        tell_end(fixture, connection);
+        return;
+    }
+    fixture->behaviour = WELL;
+    g_dbus_connection_flush_sync(connection, NULL, NULL);
+    g_dbus_connection_close_sync(connection, NULL, NULL);
 }
 
-/* The one method of the bus that a client cannot do without */
+/* Hello and AddMatch */
 static void
 called_bus(GDBusConnection *connection, const char *sender, const char *path, const char *interface,
            const char *method, GVariant *parameters, GDBusMethodInvocation *invocation,
            gpointer user)
 {
-    g_dbus_method_invocation_return_value(invocation, g_variant_new("(s)", ":1.1"));
+    Fixture *fixture = user;
+
+    fixture->calls++;
+    g_dbus_method_invocation_return_value(
+        invocation, g_str_equal(method, "Hello") ? g_variant_new("(s)", ":1.1") : NULL);
 }
 
 static gboolean
@@ -112,11 +181,15 @@ connected(GDBusServer *server, GDBusConnection *connection, gpointer user)
     static const GDBusInterfaceVTable table = {.method_call = called};
     static const GDBusInterfaceVTable bus_table = {.method_call = called_bus};
     g_autoptr(GDBusNodeInfo) info = g_dbus_node_info_new_for_xml(manager_xml, NULL);
+    Fixture *fixture = user;
 
     g_dbus_connection_register_object(connection, "/org/freedesktop/systemd1", info->interfaces[0],
                                       &table, user, NULL, NULL);
     g_dbus_connection_register_object(connection, "/org/freedesktop/DBus", info->interfaces[2],
                                       &bus_table, user, NULL, NULL);
+    fixture->connections++;
+    if (fixture->unit)
+        add_unit(connection, fixture);
     g_object_ref(connection);
     return TRUE;
 }
@@ -160,12 +233,14 @@ set_up(Fixture *fixture, gconstpointer data)
     g_assert_no_error(error);
     fixture->file = g_build_filename(fixture->dir, "debian@1.qcow2", NULL);
     fixture->socket = g_build_filename(fixture->dir, "manager", NULL);
+    fixture->manager = vt_seal_manager_new(fixture->socket);
     g_assert_true(g_file_set_contents(fixture->file, "content", -1, NULL));
 }
 
 static void
 tear_down(Fixture *fixture, gconstpointer data)
 {
+    vt_seal_manager_free(fixture->manager);
     if (fixture->thread) {
         g_main_loop_quit(fixture->loop);
         g_thread_join(fixture->thread);
@@ -206,14 +281,6 @@ test_unit(void)
 }
 
 static bool
-is_mounted(const Fixture *fixture)
-{
-    vt_autofd fd = open(fixture->file, O_RDONLY | O_CLOEXEC);
-
-    return vt_seal_is_mount(fd);
-}
-
-static bool
 can_mount(void)
 {
     if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
@@ -230,17 +297,17 @@ test_here(Fixture *fixture, gconstpointer data)
 
     if (!can_mount())
         return;
-    g_assert_true(vt_seal_mount(fixture->file, fixture->socket, &error));
+    g_assert_true(vt_seal_mount(fixture->file, fixture->manager, &error));
     g_assert_no_error(error);
     g_assert_true(is_mounted(fixture));
     g_assert_cmpint(chmod(fixture->file, 0600), ==, -1);
     g_assert_cmpint(errno, ==, EROFS);
     open_before = open(fixture->file, O_RDONLY | O_CLOEXEC);
-    g_assert_true(vt_seal_unmount(fixture->file, fixture->socket, &error));
+    g_assert_true(vt_seal_unmount(fixture->file, fixture->manager, &error));
     g_assert_no_error(error);
     g_assert_false(is_mounted(fixture));
     g_assert_cmpint(chmod(fixture->file, 0600), ==, 0);
-    g_assert_false(vt_seal_unmount(fixture->file, fixture->socket, &error));
+    g_assert_false(vt_seal_unmount(fixture->file, fixture->manager, &error));
     g_assert_error(error, VT_ERROR, VT_ERROR_FAILED);
     g_assert_nonnull(strstr(error->message, "debian@1.qcow2"));
 }
@@ -255,21 +322,66 @@ test_manager(Fixture *fixture, gconstpointer data)
     if (!can_mount())
         return;
     start_manager(fixture);
-    g_assert_true(vt_seal_mount(fixture->file, fixture->socket, &error));
+    g_assert_true(vt_seal_mount(fixture->file, fixture->manager, &error));
     g_assert_no_error(error);
     g_assert_true(is_mounted(fixture));
     g_assert_cmpstr(fixture->unit, ==, unit);
-    g_assert_cmpuint(fixture->asked, ==, 3);
     printed = g_variant_print(fixture->properties, FALSE);
     expected = g_strdup_printf("[('Description', <'Template that guests share, read-only'>), "
                                "('What', <'%s'>), ('Options', <'bind,ro,nosuid,nodev,noexec'>), "
                                "('LazyUnmount', <true>)]",
                                fixture->file);
     g_assert_cmpstr(printed, ==, expected);
-    g_assert_true(vt_seal_unmount(fixture->file, fixture->socket, &error));
+    g_assert_true(vt_seal_unmount(fixture->file, fixture->manager, &error));
     g_assert_no_error(error);
     g_assert_false(is_mounted(fixture));
     g_assert_cmpstr(fixture->unit, ==, unit);
+}
+
+/* Two calls for the connection, and one for each mount; nobody asks for a state */
+static void
+test_manager_calls(Fixture *fixture, gconstpointer data)
+{
+    const guint count = 20;
+    g_autoptr(GError) error = NULL;
+
+    if (!can_mount())
+        return;
+    start_manager(fixture);
+    for (guint i = 0; i < count; i++) {
+        g_assert_true(vt_seal_mount(fixture->file, fixture->manager, &error));
+        g_assert_no_error(error);
+        g_assert_true(is_mounted(fixture));
+        g_assert_true(vt_seal_unmount(fixture->file, fixture->manager, &error));
+        g_assert_no_error(error);
+    }
+    g_assert_cmpuint(fixture->connections, ==, 1);
+    g_assert_cmpuint(fixture->calls, ==, 2 + 2 * count);
+    g_assert_cmpuint(fixture->asked, ==, 0);
+}
+
+/* The bus is restarted: before a job, after it has begun, and before it ends */
+static void
+test_manager_restarts(Fixture *fixture, gconstpointer data)
+{
+    static const Behaviour behaviours[] = {CLOSES, FORGETS};
+    g_autoptr(GError) error = NULL;
+
+    if (!can_mount())
+        return;
+    start_manager(fixture);
+    for (guint i = 0; i < G_N_ELEMENTS(behaviours); i++) {
+        fixture->behaviour = behaviours[i];
+        fixture->asked = 0;
+        g_assert_true(vt_seal_mount(fixture->file, fixture->manager, &error));
+        g_assert_no_error(error);
+        g_assert_true(is_mounted(fixture));
+        g_assert_cmpint(fixture->behaviour, ==, WELL);
+        g_assert_cmpuint(fixture->asked, ==, 3);
+        g_assert_true(vt_seal_unmount(fixture->file, fixture->manager, &error));
+        g_assert_no_error(error);
+        g_assert_cmpuint(fixture->connections, ==, 2 + i);
+    }
 }
 
 static void
@@ -277,14 +389,14 @@ test_manager_refuses(Fixture *fixture, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
 
-    fixture->refuses = true;
+    fixture->behaviour = REFUSES;
     start_manager(fixture);
-    g_assert_false(vt_seal_mount(fixture->file, fixture->socket, &error));
+    g_assert_false(vt_seal_mount(fixture->file, fixture->manager, &error));
     g_assert_error(error, VT_ERROR, VT_ERROR_FAILED);
     g_assert_cmpstr(error->message, ==,
                     "systemd refuses StartTransientUnit: there are enough of them");
     g_clear_error(&error);
-    g_assert_false(vt_seal_unmount(fixture->file, fixture->socket, &error));
+    g_assert_false(vt_seal_unmount(fixture->file, fixture->manager, &error));
     g_assert_cmpstr(error->message, ==, "systemd refuses StopUnit: there are enough of them");
 }
 
@@ -293,13 +405,13 @@ test_manager_fails(Fixture *fixture, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
 
-    fixture->fails = true;
+    fixture->behaviour = (Behaviour)GPOINTER_TO_INT(data);
     start_manager(fixture);
-    g_assert_false(vt_seal_mount(fixture->file, fixture->socket, &error));
+    g_assert_false(vt_seal_mount(fixture->file, fixture->manager, &error));
     g_assert_error(error, VT_ERROR, VT_ERROR_FAILED);
     g_assert_nonnull(strstr(error->message, "systemd has not mounted"));
     g_assert_nonnull(strstr(error->message, "systemctl status"));
-    g_assert_cmpuint(fixture->asked, ==, 3);
+    g_assert_cmpuint(fixture->asked, ==, 0);
 }
 
 /* A socket on which nobody listens any more */
@@ -309,7 +421,7 @@ test_manager_away(Fixture *fixture, gconstpointer data)
     g_autoptr(GError) error = NULL;
 
     g_assert_true(g_file_set_contents(fixture->socket, "", 0, NULL));
-    g_assert_false(vt_seal_mount(fixture->file, fixture->socket, &error));
+    g_assert_false(vt_seal_mount(fixture->file, fixture->manager, &error));
     g_assert_error(error, VT_ERROR, VT_ERROR_FAILED);
     g_assert_cmpint(g_unlink(fixture->socket), ==, 0);
 }
@@ -335,7 +447,13 @@ main(int argc, char **argv)
     g_test_add("/seal-mount/manager", Fixture, NULL, set_up, test_manager, tear_down);
     g_test_add("/seal-mount/manager-refuses", Fixture, NULL, set_up, test_manager_refuses,
                tear_down);
-    g_test_add("/seal-mount/manager-fails", Fixture, NULL, set_up, test_manager_fails, tear_down);
+    g_test_add("/seal-mount/manager-calls", Fixture, NULL, set_up, test_manager_calls, tear_down);
+    g_test_add("/seal-mount/manager-restarts", Fixture, NULL, set_up, test_manager_restarts,
+               tear_down);
+    g_test_add("/seal-mount/manager-fails", Fixture, GINT_TO_POINTER(FAILS), set_up,
+               test_manager_fails, tear_down);
+    g_test_add("/seal-mount/manager-lies", Fixture, GINT_TO_POINTER(LIES), set_up,
+               test_manager_fails, tear_down);
     g_test_add("/seal-mount/manager-away", Fixture, NULL, set_up, test_manager_away, tear_down);
     return g_test_run();
 }

@@ -221,7 +221,7 @@ drop_layer(VtPool *pool, const VtDigest *index, nlink_t links, bool *ret_dropped
     *ret_dropped = !needed;
     if (needed)
         return true;
-    if (!vt_seal_open(fd, error))
+    if (!vt_seal_open(fd, pool->manager, error))
         return false;
     if (unlinkat(pool->layers_fd, vt_pool_file(index, VT_VOLUME_SUFFIX, file), 0) < 0)
         return vt_throw_errno(error, errno, "cannot remove the layer '%s'", file);

@@ -3,7 +3,9 @@
 #pragma once
 
 #include "vt-pool.h"
+#include "vt-seal-manager.h"
 
+/* @manager: one connection for all mounts that one opened pool makes */
 struct VtPool {
     char *target;
     int target_fd;
@@ -11,6 +13,7 @@ struct VtPool {
     int partial_fd;
     int manifests_fd;
     int clones_fd;
+    VtSealManager *manager;
 };
 
 /** vt_pool_dirs: Opens the directories below the target; @create: makes those that are missing */
@@ -45,10 +48,10 @@ bool vt_pool_name_layer(VtPool *pool, const VtPoolLayer *layer, bool replace, GE
 
 /** vt_pool_seal: Seals a layer under one of its names and commits it; @error: neither can be done.
  * @ret_reason: (out) (transfer full) (nullable): why nothing seals it, which is no error */
-bool vt_pool_seal(int dir_fd, const char *name, VtSeal *ret_seal, char **ret_reason,
+bool vt_pool_seal(VtPool *pool, int dir_fd, const char *name, VtSeal *ret_seal, char **ret_reason,
                   GError **error);
 /** vt_pool_unseal: So that it can get another name, or lose this one */
-bool vt_pool_unseal(int dir_fd, const char *name, GError **error);
+bool vt_pool_unseal(VtPool *pool, int dir_fd, const char *name, GError **error);
 
 /* A damaged layer, in .partial, while another file takes its names */
 #define VT_POOL_OLD ".old"

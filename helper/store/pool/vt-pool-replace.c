@@ -40,7 +40,7 @@ rename_version(VtPool *pool, const VtDigest *index, const char *volume, GError *
     vt_pool_file(index, VT_VOLUME_SUFFIX, file);
     vt_pool_file(index, VT_POOL_NEW, next);
     unlinkat(pool->partial_fd, next, 0);
-    if (!vt_pool_unseal(pool->target_fd, volume, error))
+    if (!vt_pool_unseal(pool, pool->target_fd, volume, error))
         return false;
     if (linkat(pool->layers_fd, file, pool->partial_fd, next, 0) < 0 ||
         renameat(pool->partial_fd, next, pool->target_fd, volume) < 0)
@@ -81,7 +81,7 @@ seal_layer(VtPool *pool, const VtDigest *index, GError **error)
 
     vt_pool_file(index, VT_VOLUME_SUFFIX, file);
     if (!vt_pool_scan(pool, &volumes, error) ||
-        !vt_pool_seal(pool->layers_fd, file, &seal, &reason, error))
+        !vt_pool_seal(pool, pool->layers_fd, file, &seal, &reason, error))
         return false;
     if (fstatat(pool->layers_fd, file, &layer, AT_SYMLINK_NOFOLLOW) < 0)
         return vt_throw_errno(error, errno, "cannot stat the layer '%s'", file);
@@ -91,7 +91,7 @@ seal_layer(VtPool *pool, const VtDigest *index, GError **error)
             !same_file(&st, &layer))
             continue;
         g_clear_pointer(&reason, g_free);
-        if (!vt_pool_seal(pool->target_fd, volume, &seal, &reason, error))
+        if (!vt_pool_seal(pool, pool->target_fd, volume, &seal, &reason, error))
             return false;
     }
     return true;
@@ -113,7 +113,7 @@ vt_pool_end_replace(VtPool *pool, const VtDigest *index, GError **error)
     if (fstat(fd, &now) < 0)
         return vt_throw_errno(error, errno, "cannot stat the layer");
     /* Nothing can be linked to an immutable file, or from a mount to elsewhere */
-    if (!vt_seal_open(fd, error) ||
+    if (!vt_seal_open(fd, pool->manager, error) ||
         (!same_file(&now, &old) && !rename_versions(pool, index, &old, volumes, error)) ||
         !vt_pool_sync(pool, error))
         return false;
@@ -135,7 +135,7 @@ keep_old(VtPool *pool, const VtDigest *index, bool *ret_any, GError **error)
         return true;
     vt_pool_file(index, VT_VOLUME_SUFFIX, file);
     vt_pool_file(index, VT_POOL_OLD, old);
-    if (!vt_pool_open_layer(pool, index, &fd, error) || !vt_seal_open(fd, error))
+    if (!vt_pool_open_layer(pool, index, &fd, error) || !vt_seal_open(fd, pool->manager, error))
         return false;
     if (linkat(pool->layers_fd, file, pool->partial_fd, old, 0) < 0)
         return vt_throw_errno(error, errno, "cannot keep the damaged layer '%s'", file);

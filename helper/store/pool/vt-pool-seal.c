@@ -23,7 +23,8 @@ open_name(int dir_fd, const char *name)
 }
 
 bool
-vt_pool_seal(int dir_fd, const char *name, VtSeal *ret_seal, char **ret_reason, GError **error)
+vt_pool_seal(VtPool *pool, int dir_fd, const char *name, VtSeal *ret_seal, char **ret_reason,
+             GError **error)
 {
     vt_autofd fd = open_name(dir_fd, name);
     g_autofree char *reason = NULL;
@@ -32,7 +33,7 @@ vt_pool_seal(int dir_fd, const char *name, VtSeal *ret_seal, char **ret_reason, 
 
     if (fd < 0 || fstat(fd, &before) < 0)
         return vt_throw_errno(error, errno, "cannot open '%s' to seal it", name);
-    vt_seal_apply(fd, &seal, &reason);
+    vt_seal_apply(fd, pool->manager, &seal, &reason);
     if (fstat(fd, &after) < 0)
         return vt_throw_errno(error, errno, "cannot stat '%s'", name);
     if (!vt_pool_is_committed(&after))
@@ -46,13 +47,13 @@ vt_pool_seal(int dir_fd, const char *name, VtSeal *ret_seal, char **ret_reason, 
 }
 
 bool
-vt_pool_unseal(int dir_fd, const char *name, GError **error)
+vt_pool_unseal(VtPool *pool, int dir_fd, const char *name, GError **error)
 {
     vt_autofd fd = open_name(dir_fd, name);
 
     if (fd < 0)
         return vt_throw_errno(error, errno, "cannot open '%s'", name);
-    return vt_seal_open(fd, error);
+    return vt_seal_open(fd, pool->manager, error);
 }
 
 static bool
@@ -76,8 +77,8 @@ seal_again(VtPool *pool, int dir_fd, const char *name)
     if (is_sealed(dir_fd, name))
         return;
     /* A seal of somebody else's may hold another mode */
-    if (!vt_pool_unseal(dir_fd, name, &error) ||
-        !vt_pool_seal(dir_fd, name, &seal, &reason, &error))
+    if (!vt_pool_unseal(pool, dir_fd, name, &error) ||
+        !vt_pool_seal(pool, dir_fd, name, &seal, &reason, &error))
         g_warning("in '%s': %s", pool->target, error->message);
     else if (!vt_seal_holds(seal))
         g_info("'%s' in '%s' is not sealed: %s", name, pool->target, reason);

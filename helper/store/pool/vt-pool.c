@@ -38,6 +38,7 @@ vt_pool_open(const char *target, VtPool **ret_pool, GError **error)
 
     pool->layers_fd = pool->partial_fd = pool->manifests_fd = pool->clones_fd = -1;
     pool->target = g_strdup(target);
+    pool->manager = vt_seal_manager_new(VT_SEAL_MANAGER);
     pool->target_fd = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (pool->target_fd < 0)
         return vt_throw_errno(error, errno, "cannot open the pool directory '%s'", target);
@@ -55,6 +56,7 @@ vt_pool_free(VtPool *pool)
     vt_close_fd(&pool->partial_fd);
     vt_close_fd(&pool->manifests_fd);
     vt_close_fd(&pool->clones_fd);
+    vt_seal_manager_free(pool->manager);
     g_free(pool->target);
     g_free(pool);
 }
@@ -398,7 +400,7 @@ name_version(VtPool *pool, const char *file, const char *volume, GError **error)
                         pool->target, volume);
     }
     /* Nothing can be linked to an immutable file, or from a mount to elsewhere */
-    if (!vt_pool_unseal(pool->layers_fd, file, error))
+    if (!vt_pool_unseal(pool, pool->layers_fd, file, error))
         return false;
     if (linkat(pool->layers_fd, file, pool->target_fd, volume, 0) < 0)
         return vt_throw_errno(error, errno, "cannot link '%s/%s'", pool->target, volume);
@@ -423,7 +425,7 @@ seal_layers(VtPool *pool, const VtPoolCommit *commit, GError **error)
         VtSeal seal;
 
         vt_pool_file(&commit->layers[i].index, VT_VOLUME_SUFFIX, file);
-        if (!vt_pool_seal(pool->layers_fd, file, &seal, &reason, error))
+        if (!vt_pool_seal(pool, pool->layers_fd, file, &seal, &reason, error))
             return false;
     }
     return true;
@@ -447,7 +449,7 @@ vt_pool_commit(VtPool *pool, const VtPoolCommit *commit, VtSeal *ret_seal, char 
     if (write_documents(pool, commit, error) && name_layers(pool, commit, error) &&
         name_version(pool, file, volume, error) && vt_pool_sync(pool, error) &&
         seal_layers(pool, commit, error) &&
-        vt_pool_seal(pool->target_fd, volume, ret_seal, ret_reason, error))
+        vt_pool_seal(pool, pool->target_fd, volume, ret_seal, ret_reason, error))
         return true;
     vt_pool_tidy(pool);
     close(vt_steal_fd(&lock));
@@ -550,7 +552,7 @@ seal_rest(VtPool *pool, const VtDigest *index, GError **error)
     VtSeal seal;
 
     return !vt_pool_has_layer(pool, index) ||
-           vt_pool_seal(pool->layers_fd, vt_pool_file(index, VT_VOLUME_SUFFIX, file), &seal,
+           vt_pool_seal(pool, pool->layers_fd, vt_pool_file(index, VT_VOLUME_SUFFIX, file), &seal,
                         &reason, error);
 }
 
@@ -579,7 +581,7 @@ vt_pool_evict(VtPool *pool, const char *name, const char *version, const VtDiges
         return vt_throw(error, VT_ERROR_NOT_FOUND, "%s@%s is not on this host ('%s')", name,
                         version, pool->target);
     if (!vt_pool_dirs(pool, true, error) || !vt_pool_lock(pool, false, &lock, error) ||
-        !vt_pool_unseal(pool->target_fd, volume, error))
+        !vt_pool_unseal(pool, pool->target_fd, volume, error))
         return false;
     if (!move_version(pool, volume, index, error) || !vt_pool_end_evict(pool, index, error) ||
         !seal_rest(pool, index, error)) {

@@ -11,19 +11,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <gio/gio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-
-/* As long as the driver waits for the helper */
-#define MANAGER_WAIT_MS 5000
-/* A mount of systemd is there after some milliseconds */
-#define LOOK_AGAIN_US 2000
-
-#define MANAGER_NAME      "org.freedesktop.systemd1"
-#define MANAGER_PATH      "/org/freedesktop/systemd1"
-#define MANAGER_INTERFACE "org.freedesktop.systemd1.Manager"
 
 /* An image needs none of these */
 #define MOUNT_FLAGS   (MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
@@ -70,100 +60,15 @@ vt_seal_unit(const char *path)
     return g_string_free(unit, FALSE);
 }
 
-static GDBusConnection *
-connect_to(const char *manager, GError **error)
-{
-    g_autofree char *escaped = g_dbus_address_escape_value(manager);
-    g_autofree char *address = g_strconcat("unix:path=", escaped, NULL);
-    g_autoptr(GError) failure = NULL;
-    GDBusConnection *connection =
-        g_dbus_connection_new_for_address_sync(address,
-                                               G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
-                                                   G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
-                                               NULL, NULL, &failure);
-
-    if (!connection)
-        vt_throw(error, VT_ERROR_FAILED, "cannot ask systemd: %s", failure->message);
-    return connection;
-}
-
-/* @arguments: (transfer floating). Its answer is that a job has begun. */
 static bool
-call_manager(GDBusConnection *connection, const char *method, GVariant *arguments, GError **error)
+is_unmounted(const char *path)
 {
-    g_autoptr(GError) failure = NULL;
-    g_autoptr(GVariant) reply = g_dbus_connection_call_sync(
-        connection, MANAGER_NAME, MANAGER_PATH, MANAGER_INTERFACE, method, arguments,
-        G_VARIANT_TYPE("(o)"), G_DBUS_CALL_FLAGS_NONE, MANAGER_WAIT_MS, NULL, &failure);
-
-    if (reply)
-        return true;
-    g_dbus_error_strip_remote_error(failure);
-    return vt_throw(error, VT_ERROR_FAILED, "systemd refuses %s: %s", method, failure->message);
-}
-
-/* Returns: (nullable): "activating", "active", "failed"... */
-static char *
-unit_state(GDBusConnection *connection, const char *unit)
-{
-    g_autofree char *name = g_dbus_escape_object_path(unit);
-    g_autofree char *path = g_strconcat(MANAGER_PATH "/unit/", name, NULL);
-    g_autoptr(GVariant) reply = g_dbus_connection_call_sync(
-        connection, MANAGER_NAME, path, "org.freedesktop.DBus.Properties", "Get",
-        g_variant_new("(ss)", "org.freedesktop.systemd1.Unit", "ActiveState"),
-        G_VARIANT_TYPE("(v)"), G_DBUS_CALL_FLAGS_NONE, MANAGER_WAIT_MS, NULL, NULL);
-    g_autoptr(GVariant) value = NULL;
-
-    if (!reply)
-        return NULL;
-    g_variant_get(reply, "(v)", &value);
-    return g_variant_is_of_type(value, G_VARIANT_TYPE_STRING) ? g_variant_dup_string(value, NULL)
-                                                              : NULL;
-}
-
-typedef enum {
-    STEP_GOES_ON,
-    STEP_DONE,
-    STEP_FAILED,
-} Step;
-
-/* Active is what it becomes with the second step */
-static Step
-look_mounted(GDBusConnection *connection, const char *unit, const char *path)
-{
-    g_autofree char *state = unit_state(connection, unit);
-
-    if (g_strcmp0(state, "failed") == 0)
-        return STEP_FAILED;
-    return g_strcmp0(state, "active") == 0 && is_mounted(path) ? STEP_DONE : STEP_GOES_ON;
-}
-
-static Step
-look_unmounted(GDBusConnection *connection, const char *unit, const char *path)
-{
-    return is_mounted(path) ? STEP_GOES_ON : STEP_DONE;
-}
-
-static bool
-wait_for(GDBusConnection *connection, const char *path, const char *done,
-         Step (*look)(GDBusConnection *, const char *, const char *), GError **error)
-{
-    const gint64 deadline = g_get_monotonic_time() + MANAGER_WAIT_MS * 1000;
-    g_autofree char *unit = vt_seal_unit(path);
-    Step step;
-
-    while ((step = look(connection, unit, path)) == STEP_GOES_ON &&
-           g_get_monotonic_time() < deadline)
-        g_usleep(LOOK_AGAIN_US);
-    return step == STEP_DONE ||
-           vt_throw(error, VT_ERROR_FAILED, "systemd has not %s '%s'%s: see 'systemctl status %s'",
-                    done, path, step == STEP_FAILED ? "" : " in time", unit);
+    return !is_mounted(path);
 }
 
 static GVariant *
-mount_unit(const char *path)
+mount_unit(const char *path, const char *unit)
 {
-    g_autofree char *unit = vt_seal_unit(path);
     GVariantBuilder properties;
 
     g_variant_builder_init(&properties, G_VARIANT_TYPE("a(sv)"));
@@ -175,12 +80,6 @@ mount_unit(const char *path)
     g_variant_builder_add(&properties, "(sv)", "LazyUnmount", g_variant_new_boolean(TRUE));
     return g_variant_new("(ssa(sv)@a(sa(sv)))", unit, "replace", &properties,
                          g_variant_new_array(G_VARIANT_TYPE("(sa(sv))"), NULL, 0));
-}
-
-static bool
-has_manager(const char *manager)
-{
-    return access(manager, F_OK) == 0;
 }
 
 /* A bind mount takes its flags in a second step */
@@ -199,28 +98,29 @@ mount_here(const char *path, GError **error)
 }
 
 bool
-vt_seal_mount(const char *path, const char *manager, GError **error)
+vt_seal_mount(const char *path, VtSealManager *manager, GError **error)
 {
-    g_autoptr(GDBusConnection) connection = NULL;
+    g_autofree char *unit = vt_seal_unit(path);
 
-    if (!has_manager(manager))
+    if (!vt_seal_manager_is_there(manager))
         return mount_here(path, error);
-    connection = connect_to(manager, error);
-    return connection && call_manager(connection, "StartTransientUnit", mount_unit(path), error) &&
-           wait_for(connection, path, "mounted", look_mounted, error);
+    return vt_seal_manager_run(manager,
+                               &(const VtSealJob){"StartTransientUnit", mount_unit(path, unit),
+                                                  unit, path, "mounted", is_mounted},
+                               error);
 }
 
 bool
-vt_seal_unmount(const char *path, const char *manager, GError **error)
+vt_seal_unmount(const char *path, VtSealManager *manager, GError **error)
 {
     g_autofree char *unit = vt_seal_unit(path);
-    g_autoptr(GDBusConnection) connection = NULL;
 
-    if (!has_manager(manager))
+    if (!vt_seal_manager_is_there(manager))
         return umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0 ||
                vt_throw_errno(error, errno, "cannot unmount '%s'", path);
-    connection = connect_to(manager, error);
-    return connection &&
-           call_manager(connection, "StopUnit", g_variant_new("(ss)", unit, "replace"), error) &&
-           wait_for(connection, path, "unmounted", look_unmounted, error);
+    return vt_seal_manager_run(manager,
+                               &(const VtSealJob){"StopUnit",
+                                                  g_variant_new("(ss)", unit, "replace"), unit,
+                                                  path, "unmounted", is_unmounted},
+                               error);
 }

@@ -2,26 +2,21 @@
 /* vt-seal-mount.h: read-only mounts over single files, where libvirt and QEMU see them */
 #pragma once
 
-#include "vt-error.h"
-
-/* The message bus, on which systemd answers. Its own socket, without a bus, is private to its
- * tools: a message that comes along with the end of the handshake stays unread there. */
-#define VT_SEAL_MANAGER "/run/dbus/system_bus_socket"
+#include "vt-seal-manager.h"
 
 /**
  * vt_seal_mount:
  * @path: absolute path of a regular file
- * @manager: socket of the message bus that systemd is on. If there is none, the mount is made by
- * this process
+ * @manager: if there is none, the mount is made by this process
  *
  * Mounts the file over itself, read-only. A mount of this process would be invisible to libvirt
  * when a unit has put the process into a mount namespace, so where systemd runs it is asked to do
  * it. Returns: true when it is there
  */
-bool vt_seal_mount(const char *path, const char *manager, GError **error);
+bool vt_seal_mount(const char *path, VtSealManager *manager, GError **error);
 
 /** vt_seal_unmount: Removes it; who has the file open through it keeps that */
-bool vt_seal_unmount(const char *path, const char *manager, GError **error);
+bool vt_seal_unmount(const char *path, VtSealManager *manager, GError **error);
 
 /** vt_seal_is_mount: Returns: whether the file that @fd has open was reached through a mount of its
  * own */

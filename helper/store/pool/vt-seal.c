@@ -141,7 +141,7 @@ get_path(int fd, char **ret_path, GError **error)
 
 /* libvirt takes EROFS for "there is no need to relabel", so the label has to be right before */
 static bool
-mount_over(int fd, GError **error)
+mount_over(int fd, VtSealManager *manager, GError **error)
 {
     g_autofree char *path = NULL;
 
@@ -149,12 +149,12 @@ mount_over(int fd, GError **error)
         fsetxattr(fd, SELINUX_ATTRIBUTE, SELINUX_LABEL, sizeof(SELINUX_LABEL), 0) < 0 &&
         errno != EOPNOTSUPP)
         return vt_throw_errno(error, errno, "cannot label the layer '%s'", SELINUX_LABEL);
-    return get_path(fd, &path, error) && vt_seal_mount(path, VT_SEAL_MANAGER, error);
+    return get_path(fd, &path, error) && vt_seal_mount(path, manager, error);
 }
 
 /* What holds owner, mode and labels */
 static bool
-hold(int fd, VtSeal *seal, char **reason)
+hold(int fd, VtSealManager *manager, VtSeal *seal, char **reason)
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *flag = NULL;
@@ -171,7 +171,7 @@ hold(int fd, VtSeal *seal, char **reason)
     } else {
         flag = g_strdup(g_strerror(errno));
     }
-    if (mount_over(fd, &error)) {
+    if (mount_over(fd, manager, &error)) {
         *seal |= VT_SEAL_MOUNT;
         return true;
     }
@@ -181,7 +181,7 @@ hold(int fd, VtSeal *seal, char **reason)
 }
 
 void
-vt_seal_apply(int fd, VtSeal *ret_seal, char **ret_reason)
+vt_seal_apply(int fd, VtSealManager *manager, VtSeal *ret_seal, char **ret_reason)
 {
     VtSeal seal = vt_seal_query(fd);
     int verity_errno = 0;
@@ -192,25 +192,25 @@ vt_seal_apply(int fd, VtSeal *ret_seal, char **ret_reason)
         seal &= ~(unsigned)VT_SEAL_IMMUTABLE;
     if (!(seal & VT_SEAL_VERITY) && !vt_seal_holds(seal) && enable_verity(fd, &verity_errno))
         seal |= VT_SEAL_VERITY;
-    if ((vt_seal_holds(seal) || hold(fd, &seal, ret_reason)) && verity_errno)
+    if ((vt_seal_holds(seal) || hold(fd, manager, &seal, ret_reason)) && verity_errno)
         *ret_reason = g_strdup_printf("no fs-verity here (%s)", g_strerror(verity_errno));
     *ret_seal = seal;
 }
 
 static bool
-unmount(int fd, GError **error)
+unmount(int fd, VtSealManager *manager, GError **error)
 {
     g_autofree char *path = NULL;
 
-    return get_path(fd, &path, error) && vt_seal_unmount(path, VT_SEAL_MANAGER, error);
+    return get_path(fd, &path, error) && vt_seal_unmount(path, manager, error);
 }
 
 bool
-vt_seal_open(int fd, GError **error)
+vt_seal_open(int fd, VtSealManager *manager, GError **error)
 {
     const VtSeal seal = vt_seal_query(fd);
 
-    if (seal & VT_SEAL_MOUNT && !unmount(fd, error))
+    if (seal & VT_SEAL_MOUNT && !unmount(fd, manager, error))
         return false;
     if (seal & VT_SEAL_IMMUTABLE && !set_immutable(fd, false))
         return vt_throw_errno(error, errno, "cannot clear the immutable flag");
@@ -219,7 +219,7 @@ vt_seal_open(int fd, GError **error)
 
 /* Of a file with a name, where there is no flag that it could keep */
 static bool
-probe_mount(int dir_fd, VtSeal *ret_seal, char **ret_reason, GError **error)
+probe_mount(int dir_fd, VtSealManager *manager, VtSeal *ret_seal, char **ret_reason, GError **error)
 {
     vt_autofd fd = openat(dir_fd, PROBE_NAME, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0444);
     vt_autofd again = -1;
@@ -228,15 +228,16 @@ probe_mount(int dir_fd, VtSeal *ret_seal, char **ret_reason, GError **error)
     if (fd < 0)
         return vt_throw_errno(error, errno, "cannot make a file to try seals on");
     g_clear_pointer(ret_reason, g_free);
-    vt_seal_apply(fd, ret_seal, ret_reason);
+    vt_seal_apply(fd, manager, ret_seal, ret_reason);
     again = openat(dir_fd, PROBE_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    opened = again < 0 || vt_seal_open(again, error);
+    opened = again < 0 || vt_seal_open(again, manager, error);
     return unlinkat(dir_fd, PROBE_NAME, 0) == 0 && opened;
 }
 
 bool
 vt_seal_probe(int dir_fd, VtSeal *ret_seal, char **ret_reason, GError **error)
 {
+    g_autoptr(VtSealManager) manager = vt_seal_manager_new(VT_SEAL_MANAGER);
     vt_autofd file = -1;
     vt_autofd sealed = -1;
     char self[SELF_MAX];
@@ -250,9 +251,9 @@ vt_seal_probe(int dir_fd, VtSeal *ret_seal, char **ret_reason, GError **error)
     /* fs-verity wants no writer */
     close(vt_steal_fd(&file));
     if (sealed < 0)
-        return probe_mount(dir_fd, ret_seal, ret_reason, error);
-    vt_seal_apply(sealed, ret_seal, ret_reason);
+        return probe_mount(dir_fd, manager, ret_seal, ret_reason, error);
+    vt_seal_apply(sealed, manager, ret_seal, ret_reason);
     if (vt_seal_holds(*ret_seal))
-        return vt_seal_open(sealed, error);
-    return probe_mount(dir_fd, ret_seal, ret_reason, error);
+        return vt_seal_open(sealed, manager, error);
+    return probe_mount(dir_fd, manager, ret_seal, ret_reason, error);
 }

@@ -2,7 +2,7 @@
 /* vt-seal.h: layers that nobody can alter: fs-verity, the immutable flag, a read-only mount */
 #pragma once
 
-#include "vt-error.h"
+#include "vt-seal-manager.h"
 
 /**
  * VtSeal: flags
@@ -31,6 +31,7 @@ const char *vt_seal_name(VtSeal seal);
  * vt_seal_apply:
  * @fd: the only open descriptor of a complete regular file, opened read-only by the name that is to
  *   be protected
+ * @manager: that is asked for mounts
  * @ret_seal: (out): what kernel, file system and privileges allow
  * @ret_reason: (out) (transfer full) (nullable): why it is not a stronger one
  *
@@ -38,7 +39,7 @@ const char *vt_seal_name(VtSeal seal);
  * cannot be, or SELinux has to be told with EROFS that there is nothing to relabel, by a read-only
  * mount over the name. A file that is sealed already stays as it is.
  */
-void vt_seal_apply(int fd, VtSeal *ret_seal, char **ret_reason);
+void vt_seal_apply(int fd, VtSealManager *manager, VtSeal *ret_seal, char **ret_reason);
 
 /** vt_seal_query: Returns: how the file @fd is sealed under the name by which it was opened */
 VtSeal vt_seal_query(int fd);
@@ -48,7 +49,7 @@ VtSeal vt_seal_query(int fd);
  * link, or lose the name by which @fd was opened. @fd then reads as before, but is good for no
  * further call of these. Content under fs-verity stays sealed, which hinders neither.
  */
-bool vt_seal_open(int fd, GError **error);
+bool vt_seal_open(int fd, VtSealManager *manager, GError **error);
 
 /**
  * vt_seal_probe:
