@@ -31,11 +31,29 @@ test_refuse(gconstpointer data)
                   g_error_matches(error, VT_ERROR, VT_ERROR_UNSUPPORTED));
 }
 
+/* As the keys of a table, which may be copies */
+static void
+test_set(void)
+{
+    g_autoptr(GHashTable) set = g_hash_table_new(vt_digest_hash, vt_digest_same);
+    VtDigest digest, copy, other;
+
+    g_assert_true(vt_digest_parse("sha256:" HEX_A, &digest, NULL));
+    copy = other = digest;
+    /* not one of those that the hash is made of */
+    other.bytes[VT_DIGEST_BYTES - 1] ^= 1;
+    g_hash_table_add(set, &digest);
+    g_assert_true(g_hash_table_contains(set, &copy));
+    g_assert_cmpuint(vt_digest_hash(&other), ==, vt_digest_hash(&digest));
+    g_assert_false(g_hash_table_contains(set, &other));
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/digest/round-trip", test_round_trip);
+    g_test_add_func("/digest/set", test_set);
     g_test_add_data_func("/digest/refuse/empty", "", test_refuse);
     g_test_add_data_func("/digest/refuse/no-prefix", HEX_A, test_refuse);
     g_test_add_data_func("/digest/refuse/short", "sha256:0123", test_refuse);
