@@ -135,7 +135,7 @@ step(void)
     else if (what == 6)
         write_file(worker, at + 4, length, offset);
     else
-        vt_close_fd(&world.theirs[worker]);
+        close(vt_steal_fd(&world.theirs[worker]));
     return true;
 }
 
