@@ -362,6 +362,12 @@ vtd_fetcher_config(const VtdFetcher *fetcher)
     return fetcher->config;
 }
 
+bool
+vtd_fetcher_streams(const VtdFetcher *fetcher)
+{
+    return fetcher->host != NULL;
+}
+
 GCancellable *
 vtd_fetcher_cancellable(const VtdFetcher *fetcher)
 {

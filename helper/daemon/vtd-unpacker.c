@@ -97,6 +97,7 @@ fill_setup(const Chain *chain, guint number, VtdUnpackSetup *setup, GError **err
                               .resume = request->resume,
                               .ancestors = request->ancestor_count,
                               .wait = number > chain->done,
+                              .streams = vtd_fetcher_streams(chain->fetcher),
                               .index_size = g_bytes_get_size(request->index)};
     if (request->backing && strlen(request->backing) >= sizeof(setup->backing))
         return vt_throw(error, VT_ERROR_TOO_LARGE,

@@ -109,6 +109,12 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.partial(first, last)
 
+    def blob_halfgone(self, first, last):
+        if count(('halfgone', last)) == 1:
+            self.partial(first, last, length=(last - first + 1) // 2)
+        else:
+            self.error(404, 'BLOB_UNKNOWN')
+
     def blob_cutalways(self, first, last):
         self.partial(first, last, length=1)
 

@@ -63,6 +63,8 @@ typedef struct {
     uint32_t resume;
     uint32_t ancestors;
     uint32_t wait;
+    uint32_t streams;
+    uint32_t reserved;
     uint64_t index_size;
     char backing[VTD_BACKING_MAX]; /* empty: a full layer */
 } VtdUnpackSetup;

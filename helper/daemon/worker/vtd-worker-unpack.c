@@ -60,6 +60,7 @@ unpack(const VtdUnpackSetup *setup, const VtdFds *fds, VtdUnpackReport *last, GE
                        .backing = *setup->backing ? setup->backing : NULL,
                        .ready_fd = setup->wait ? VTD_WORKER_FD : -1,
                        .resume = setup->resume,
+                       .streams = setup->streams,
                        .progress = send_progress,
                        .user = last};
 

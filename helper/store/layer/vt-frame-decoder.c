@@ -95,17 +95,29 @@ check_content(const VtFrame *frame, uint64_t number, const uint8_t *content, GEr
                number);
 }
 
+/* Read, not mapped: memory that somebody truncates would end the process */
+static bool
+read_window(const VtFrameWindow *window, uint64_t at, uint8_t *bytes, size_t size, GError **error)
+{
+    const uint64_t offset = at % window->size;
+    const size_t first = MIN(size, window->size - offset);
+
+    return vt_fs_pread_all(window->fd, bytes, first, (off_t)(window->start + offset),
+                           "the shared memory", error) &&
+           vt_fs_pread_all(window->fd, bytes + first, size - first, (off_t)window->start,
+                           "the shared memory", error);
+}
+
 bool
-vt_frame_decode(VtFrameDecoder *decoder, uint64_t number, int fd, uint64_t offset, uint8_t *content,
-                GError **error)
+vt_frame_decode(VtFrameDecoder *decoder, uint64_t number, const VtFrameWindow *window, uint64_t at,
+                uint8_t *content, GError **error)
 {
     VtFrame frame;
     VtDigest digest;
     size_t expected, size;
 
     vt_index_frame(decoder->index, number, &frame);
-    /* Read, not mapped: memory that somebody truncates would end the process */
-    if (!vt_fs_pread_all(fd, decoder->copy, frame.size, (off_t)offset, "the shared memory", error))
+    if (!read_window(window, at, decoder->copy, frame.size, error))
         return false;
     vt_sha256_data(decoder->copy, frame.size, &digest);
     if (!vt_digest_equal(&digest, &frame.digest))

@@ -17,12 +17,25 @@ void vt_frame_decoder_free(VtFrameDecoder *decoder);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtFrameDecoder, vt_frame_decoder_free)
 
 /**
+ * VtFrameWindow: memory that is shared with whoever fetches, who may change or truncate it at any
+ * time
+ * @fd: of the memory
+ * @start: first byte of the window there
+ * @size: bytes; what goes on behind the last byte goes on at the first one
+ */
+typedef struct {
+    int fd;
+    uint64_t start;
+    uint64_t size;
+} VtFrameWindow;
+
+/**
  * vt_frame_decode:
  * @number: of the frame
- * @fd: memory shared with whoever fetched it, who may change or truncate it at any time
- * @offset: of its compressed bytes there
+ * @window: that all its compressed bytes are in
+ * @at: where they begin, byte of what goes through the window
  * @content: (out): frame_blocks blocks
  * @error: %VT_ERROR_CORRUPT naming the frame and its blob
  */
-bool vt_frame_decode(VtFrameDecoder *decoder, uint64_t number, int fd, uint64_t offset,
-                     uint8_t *content, GError **error);
+bool vt_frame_decode(VtFrameDecoder *decoder, uint64_t number, const VtFrameWindow *window,
+                     uint64_t at, uint8_t *content, GError **error);

@@ -191,6 +191,7 @@ restore_layer(const VtRestoreJob *job, const VtTemplateLayer *described, VtAnces
                                  .ring_fd = layer.ring_fd,
                                  .socket_fd = layer.socket_fd,
                                  .ready_fd = -1,
+                                 .streams = vt_store_streams(job->store),
                                  .scratch = true,
                                  .progress = job->progress ? unpack_progress : NULL,
                                  .user = &layer};

@@ -29,6 +29,9 @@
 /* Microseconds between two messages about a slot that is not full; and bytes */
 #define TELL_US    25000
 #define TELL_BYTES (64u << 10)
+/* Of a range that is longer than its slot, however quick the link is: there must be room again
+ * before the slot is full */
+#define TELL_STREAM (VT_RING_SLOT_SIZE / 8)
 
 typedef struct Ring Ring;
 
@@ -36,6 +39,7 @@ typedef struct Ring Ring;
  * Slot:
  * @busy: its request is in the hands of the store
  * @waiting: it will be
+ * @have: bytes that came, of a range that is longer than the slot
  * @told: bytes that the other end knows of, and when it was told
  */
 typedef struct {
@@ -44,6 +48,7 @@ typedef struct {
     bool busy;
     bool waiting;
     VtRingRequest request;
+    uint32_t have;
     uint32_t told;
     gint64 told_at;
 } Slot;
@@ -107,11 +112,20 @@ answer(void *user, const GError *failure)
         ring->closed = true;
 }
 
+/* One that finds no room is not missed: the next one says more */
+static void
+send_part(Slot *slot, uint32_t have)
+{
+    const VtRingAnswer message = {.slot = slot->number, .code = -1, .length = have};
+
+    if (send(slot->ring->socket_fd, &message, sizeof(message), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
+        slot->told = have;
+}
+
 static void
 tell(void *user, uint32_t have)
 {
     Slot *slot = user;
-    const VtRingAnswer message = {.slot = slot->number, .code = -1, .length = have};
     gint64 now;
 
     /* The last byte is told by answer(); and what was told may come again from the start */
@@ -121,9 +135,39 @@ tell(void *user, uint32_t have)
     if (now - slot->told_at < TELL_US)
         return;
     slot->told_at = now;
-    /* One that finds no room is not missed: the next one says more */
-    if (send(slot->ring->socket_fd, &message, sizeof(message), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
-        slot->told = have;
+    send_part(slot, have);
+}
+
+/* ---- ranges that are longer than their slot ---- */
+
+static bool
+has_room(void *user, uint32_t length)
+{
+    Slot *slot = user;
+
+    if ((uint64_t)slot->have + length <= (uint64_t)slot->request.taken + VT_RING_SLOT_SIZE)
+        return true;
+    /* Nobody makes room who does not know of all */
+    if (slot->told < slot->have)
+        send_part(slot, slot->have);
+    return false;
+}
+
+static void
+take_bytes(void *user, const void *data, uint32_t length)
+{
+    Slot *slot = user;
+    uint8_t *memory = slot->ring->memory + (size_t)slot->number * VT_RING_SLOT_SIZE;
+    const uint32_t at = slot->have % VT_RING_SLOT_SIZE;
+    const uint32_t first = MIN(length, VT_RING_SLOT_SIZE - at);
+
+    memcpy(memory + at, data, first);
+    memcpy(memory, (const uint8_t *)data + first, length - first);
+    slot->have += length;
+    if (slot->have < slot->request.length && slot->have - slot->told >= TELL_STREAM)
+        send_part(slot, slot->have);
+    else
+        tell(slot, slot->have);
 }
 
 /* ---- requests ---- */
@@ -132,12 +176,24 @@ static bool
 request_is_sane(const Ring *ring, const VtRingRequest *request)
 {
     const Slot *slot = &ring->slots[request->slot % VT_RING_SLOTS];
+    const uint32_t most =
+        vt_store_streams(ring->server->store) ? VT_RING_RANGE_MAX : VT_RING_SLOT_SIZE;
 
-    return request->slot < VT_RING_SLOTS && !slot->busy && !slot->waiting &&
-           request->blob < ring->count && request->length > 0 &&
-           request->length <= VT_RING_SLOT_SIZE &&
+    return request->slot < VT_RING_SLOTS && !slot->busy && !slot->waiting && request->taken == 0 &&
+           request->blob < ring->count && request->length > 0 && request->length <= most &&
            request->offset <= ring->blobs[request->blob].size &&
            request->length <= ring->blobs[request->blob].size - request->offset;
+}
+
+/* Of a range that is on its way */
+static bool
+makes_room(const Ring *ring, const VtRingRequest *request)
+{
+    const Slot *slot = &ring->slots[request->slot % VT_RING_SLOTS];
+
+    return request->slot < VT_RING_SLOTS && slot->busy && request->blob == slot->request.blob &&
+           request->offset == slot->request.offset && request->length == slot->request.length &&
+           request->taken > slot->request.taken && request->taken <= slot->have;
 }
 
 static void
@@ -151,6 +207,10 @@ take_requests(Ring *ring)
 
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return;
+        if (n == (ssize_t)sizeof(request) && makes_room(ring, &request)) {
+            ring->slots[request.slot].request = request;
+            continue;
+        }
         if (n != (ssize_t)sizeof(request) || !request_is_sane(ring, &request)) {
             ring->closed = true;
             return;
@@ -167,18 +227,23 @@ start_range(Slot *slot)
 {
     Ring *ring = slot->ring;
     const VtRingBlob *blob = &ring->blobs[slot->request.blob];
+    const bool streams = slot->request.length > VT_RING_SLOT_SIZE;
+    uint8_t *memory = ring->memory + (size_t)slot->number * VT_RING_SLOT_SIZE;
     const VtStoreRange range = {.repository = ring->repository,
                                 .digest = blob->digest,
                                 .blob_size = blob->size,
                                 .offset = slot->request.offset,
                                 .length = slot->request.length,
-                                .buffer = ring->memory + (size_t)slot->number * VT_RING_SLOT_SIZE,
+                                .buffer = streams ? NULL : memory,
                                 .done = answer,
                                 .progress = tell,
+                                .room = streams ? has_room : NULL,
+                                .sink = streams ? take_bytes : NULL,
                                 .user = slot};
 
     slot->waiting = false;
     slot->busy = true;
+    slot->have = 0;
     slot->told = 0;
     slot->told_at = g_get_monotonic_time();
     ring->busy++;

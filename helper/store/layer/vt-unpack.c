@@ -7,6 +7,7 @@
 #include "vt-layer-file.h"
 #include "vt-layer-writer.h"
 #include "vt-sha256.h"
+#include "vt-unpack-plan.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,12 +24,19 @@
  * done it gives the slot back through an eventfd. So hardly more than a frame of each slot is lost
  * when all of this is killed. Who fails first is remembered; nothing new is begun then.
  *
- * While ancestors are not complete, the slots fill and stay as they are.
+ * A registry spends some ms and some MiB of memory on each request, whatever its length. So from a
+ * store that streams, long ranges are asked for, which go through their slots; they become
+ * shorter towards the end, so that the connections end together.
+ *
+ * While ancestors are not complete, the slots fill and stay as they are. A transfer that nobody
+ * takes bytes from keeps a connection that a layer below may need, so no long range is asked for.
  */
 
-/* One request: a registry of Go spends some ms on each, whatever its length; a slot holds no more
- */
+/* A slot holds no more; and of a store that streams, a shorter range is not worth its request */
 #define RANGE_TARGET (4u << 20)
+/* Before a slot is full there are frames in it that are complete, and their room is told of */
+#define STREAM_FRAME_MAX (VT_RING_SLOT_SIZE / 4)
+#define TAKEN_MIN        (VT_RING_SLOT_SIZE / 8)
 /* Decoded frames are gathered to writes of this size; bytes */
 #define WRITE_TARGET (1u << 20)
 /* A thread has at most one slot */
@@ -46,18 +54,15 @@ typedef struct {
 } Workspace;
 
 /**
- * Range: a request and what came back: frames [first, first + count), one behind the other in a
- * blob
- * @bytes: of all its frames
- * @have: of those, how many are in the slot; guarded by lock
+ * Range: a request and what came back
+ * @request: its last form; of the thread that is at it
+ * @have: bytes that have come; guarded by lock
  * @running: a thread is at it; guarded by lock
  * @frames_done, @bytes_done: what is written; of that thread
  */
 typedef struct {
-    uint32_t slot;
-    uint64_t first;
-    uint64_t count;
-    uint64_t bytes;
+    VtFrameRange frames;
+    VtRingRequest request;
     uint64_t have;
     bool running;
     uint64_t frames_done;
@@ -82,8 +87,7 @@ struct Unpacker {
     bool outstanding[VT_RING_SLOTS];
     bool begun; /* the ancestors are complete */
     GThread *mover;
-    uint64_t next_frame;
-    uint8_t *present; /* for each frame: whether it is in the file already */
+    VtUnpackPlan plan;
 };
 
 static void
@@ -142,10 +146,10 @@ complete_frames(const Unpacker *unpacker, const Range *range, uint64_t have, uin
     const uint64_t most = MAX(WRITE_TARGET / frame_bytes(unpacker->index), 1);
     uint64_t count = 0, bytes = 0;
 
-    while (count < MIN(most, range->count - range->frames_done)) {
+    while (count < MIN(most, range->frames.count - range->frames_done)) {
         VtFrame frame;
 
-        vt_index_frame(unpacker->index, range->first + range->frames_done + count, &frame);
+        vt_index_frame(unpacker->index, range->frames.first + range->frames_done + count, &frame);
         if (range->bytes_done + bytes + frame.size > have)
             break;
         bytes += frame.size;
@@ -161,13 +165,16 @@ process_frames(Unpacker *unpacker, const Range *range, uint64_t count, const Wor
                GError **error)
 {
     const uint64_t size = frame_bytes(unpacker->index);
-    const uint64_t number = range->first + range->frames_done;
-    uint64_t at = (uint64_t)range->slot * VT_RING_SLOT_SIZE + range->bytes_done;
+    const uint64_t number = range->frames.first + range->frames_done;
+    const VtFrameWindow window = {unpacker->job->ring_fd,
+                                  (uint64_t)range->request.slot * VT_RING_SLOT_SIZE,
+                                  VT_RING_SLOT_SIZE};
+    uint64_t at = range->bytes_done;
 
     for (uint64_t i = 0; i < count; i++) {
         VtFrame frame;
 
-        if (!vt_frame_decode(workspace->decoder, number + i, unpacker->job->ring_fd, at,
+        if (!vt_frame_decode(workspace->decoder, number + i, &window, at,
                              workspace->content + i * size, error))
             return false;
         vt_index_frame(unpacker->index, number + i, &frame);
@@ -201,11 +208,26 @@ static void
 count_frames(Unpacker *unpacker, Range *range, uint64_t count, uint64_t bytes)
 {
     g_mutex_lock(&unpacker->lock);
-    unpacker->blocks_done += blocks_of(unpacker->index, range->first + range->frames_done, count);
+    unpacker->blocks_done +=
+        blocks_of(unpacker->index, range->frames.first + range->frames_done, count);
     unpacker->bytes_done += bytes;
     g_mutex_unlock(&unpacker->lock);
     range->frames_done += count;
     range->bytes_done += bytes;
+}
+
+/* Tells fetch of room that it needs, in a few messages: a socket holds those of all slots */
+static void
+make_room(const Unpacker *unpacker, Range *range)
+{
+    VtRingRequest *request = &range->request;
+
+    if (request->length - request->taken <= VT_RING_SLOT_SIZE ||
+        range->bytes_done - request->taken < TAKEN_MIN)
+        return;
+    request->taken = (uint32_t)range->bytes_done;
+    /* When it is gone, take_answer() finds out */
+    (void)send(unpacker->job->socket_fd, request, sizeof(*request), MSG_NOSIGNAL);
 }
 
 /* Writes the frames that are complete. Returns: whether the range is done, or something failed */
@@ -214,7 +236,7 @@ follow_range(Unpacker *unpacker, Range *range, const Workspace *workspace)
 {
     uint64_t have = 0, before = 0;
 
-    while (range->frames_done < range->count) {
+    while (range->frames_done < range->frames.count) {
         GError *error = NULL;
         uint64_t bytes, count = complete_frames(unpacker, range, have, &bytes);
 
@@ -230,6 +252,7 @@ follow_range(Unpacker *unpacker, Range *range, const Workspace *workspace)
             return true;
         }
         count_frames(unpacker, range, count, bytes);
+        make_room(unpacker, range);
     }
     return true;
 }
@@ -246,40 +269,21 @@ run_range(gpointer data, gpointer user)
     g_mutex_lock(&unpacker->lock);
     g_ptr_array_add(unpacker->idle, workspace);
     if (done)
-        g_queue_push_tail(&unpacker->free_slots, GUINT_TO_POINTER(range->slot));
+        g_queue_push_tail(&unpacker->free_slots, GUINT_TO_POINTER(range->request.slot));
     g_mutex_unlock(&unpacker->lock);
     /* cannot block: the counter is far from its end */
     if (done && write(unpacker->wake_fd, &one, sizeof(one)) < 0)
         g_assert(errno == EAGAIN);
 }
 
-/* The next frames that are missing, adjacent in one blob, up to RANGE_TARGET */
-static bool
-next_range(Unpacker *unpacker, Range *ret, VtRingRequest *request)
+static uint64_t
+range_target(const Unpacker *unpacker)
 {
-    const VtIndex *index = unpacker->index;
-    VtFrame frame, last;
-
-    while (unpacker->next_frame < index->frame_count && unpacker->present[unpacker->next_frame])
-        unpacker->next_frame++;
-    if (unpacker->next_frame >= index->frame_count)
-        return false;
-    vt_index_frame(index, unpacker->next_frame, &frame);
-    *request = (VtRingRequest){.blob = frame.blob, .offset = frame.offset};
-    *ret = (Range){.first = unpacker->next_frame};
-    do {
-        ret->bytes += frame.size;
-        ret->count++;
-        last = frame;
-        if (unpacker->next_frame + ret->count >= index->frame_count ||
-            unpacker->present[unpacker->next_frame + ret->count])
-            break;
-        vt_index_frame(index, unpacker->next_frame + ret->count, &frame);
-    } while (frame.blob == last.blob && frame.offset == last.offset + last.size &&
-             ret->bytes + frame.size <= RANGE_TARGET);
-    request->length = (uint32_t)ret->bytes;
-    unpacker->next_frame += ret->count;
-    return true;
+    if (!unpacker->job->streams || !unpacker->begun ||
+        VT_INDEX_FRAME_OVERHEAD(frame_bytes(unpacker->index)) + frame_bytes(unpacker->index) >
+            STREAM_FRAME_MAX)
+        return RANGE_TARGET;
+    return CLAMP(unpacker->plan.left / VT_RING_SLOTS, RANGE_TARGET, VT_RING_RANGE_MAX);
 }
 
 static bool
@@ -298,22 +302,25 @@ pop_free_slot(Unpacker *unpacker, uint32_t *ret)
 static bool
 send_requests(Unpacker *unpacker, GError **error)
 {
-    VtRingRequest request;
-    Range range;
+    Range range = {0};
     uint32_t slot;
 
     while (pop_free_slot(unpacker, &slot)) {
-        if (!next_range(unpacker, &range, &request)) {
+        if (!vt_unpack_plan_next(&unpacker->plan, range_target(unpacker), &range.frames)) {
             g_mutex_lock(&unpacker->lock);
             g_queue_push_tail(&unpacker->free_slots, GUINT_TO_POINTER(slot));
             g_mutex_unlock(&unpacker->lock);
             return true;
         }
-        request.slot = range.slot = slot;
+        range.request = (VtRingRequest){.slot = slot,
+                                        .blob = range.frames.blob,
+                                        .offset = range.frames.offset,
+                                        .length = (uint32_t)range.frames.bytes};
         unpacker->asked[slot] = range;
         unpacker->outstanding[slot] = true;
         /* When it is gone, what it said last may still be in the socket: take_answer() finds out */
-        if (send(unpacker->job->socket_fd, &request, sizeof(request), MSG_NOSIGNAL) < 0 &&
+        if (send(unpacker->job->socket_fd, &range.request, sizeof(range.request), MSG_NOSIGNAL) <
+                0 &&
             errno != EPIPE && errno != ECONNRESET)
             return vt_throw_errno(error, errno, "cannot ask the fetch worker");
     }
@@ -341,7 +348,8 @@ answer_is_sane(const Unpacker *unpacker, const VtRingAnswer *answer)
     const Range *range = &unpacker->asked[answer->slot % VT_RING_SLOTS];
 
     return answer->slot < VT_RING_SLOTS && unpacker->outstanding[answer->slot] &&
-           (answer->code >= 0 || (answer->length > range->have && answer->length <= range->bytes));
+           (answer->code >= 0 ||
+            (answer->length > range->have && answer->length <= range->frames.bytes));
 }
 
 static bool
@@ -365,7 +373,7 @@ take_answer(Unpacker *unpacker, GError **error)
         return vt_throw(error, answer.code < VT_ERROR_LAST ? answer.code : VT_ERROR_FAILED, "%s",
                         answer.message);
     range = &unpacker->asked[answer.slot];
-    unpacker->outstanding[answer.slot] = answer.length < range->bytes;
+    unpacker->outstanding[answer.slot] = answer.length < range->frames.bytes;
     push_range(unpacker, range, answer.length);
     return true;
 }
@@ -484,7 +492,7 @@ find_present(Unpacker *unpacker, GError **error)
         if (!vt_digest_equal(&digest, &frame.content_digest))
             continue;
         ok = vt_layer_writer_keep(unpacker->writer, content, number, error);
-        unpacker->present[number] = 1;
+        vt_unpack_plan_have(&unpacker->plan, number);
         unpacker->blocks_done += frame.blocks;
     }
     free(content);
@@ -530,7 +538,7 @@ unpacker_clear(Unpacker *unpacker)
     g_queue_clear(&unpacker->free_slots);
     g_clear_error(&unpacker->failure);
     g_ptr_array_unref(unpacker->idle);
-    g_free(unpacker->present);
+    vt_unpack_plan_clear(&unpacker->plan);
     vt_layer_writer_free(unpacker->writer);
     g_mutex_clear(&unpacker->lock);
 }
@@ -583,6 +591,6 @@ vt_unpack_run(const VtUnpackJob *job, GError **error)
     unpacker.chain = chain;
     unpacker.map = map;
     unpacker.writer = vt_layer_writer_new(job->output_fd, map);
-    unpacker.present = g_malloc0(MAX(index->frame_count, 1));
+    vt_unpack_plan_init(&unpacker.plan, index);
     return unpack(&unpacker, error);
 }

@@ -22,6 +22,7 @@
  * @ready_fd: when there is something to be read from it, the files of @ancestors are complete;
  * until then frames are fetched, as many as the ring holds, and nothing is taken from ancestors.
  * -1: they are complete
+ * @streams: the store is one of vt_store_streams(): ranges may be longer than a slot of the ring
  * @scratch: @output_fd is read soon and does not outlive the process: it stays in the page cache
  * and is not made durable
  * @progress: (nullable): called about ten times a second: guest bytes present of @total, bytes
@@ -40,6 +41,7 @@ typedef struct {
     int ready_fd;
     unsigned threads;
     bool resume;
+    bool streams;
     bool scratch;
     void (*progress)(void *user, uint64_t done, uint64_t total, uint64_t received);
     void *user;

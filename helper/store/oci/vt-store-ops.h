@@ -19,6 +19,8 @@ typedef struct {
     VtRangeDone done;
     void *user;
     VtRangeProgress progress;
+    VtRangeRoom room;
+    VtRangeSink sink;
     GError *error;
 } VtRange;
 void vt_range_free(VtRange *range);
@@ -55,6 +57,7 @@ typedef struct {
 /**
  * VtStore: the head of every kind
  * @source: first, so that a VtSource is its VtStore
+ * @streams: see vt_store_streams()
  * @connections: see vt_store_connections()
  * @requests: see vt_store_requests()
  * @retries: see vt_store_retries()
@@ -64,6 +67,7 @@ struct VtStore {
     VtSource source;
     const VtStoreOps *ops;
     bool writable;
+    bool streams;
     unsigned connections;
     uint64_t requests;
     uint64_t retries;

@@ -66,6 +66,12 @@ vt_store_connections(const VtStore *store)
     return store->connections;
 }
 
+bool
+vt_store_streams(const VtStore *store)
+{
+    return store->streams;
+}
+
 uint64_t
 vt_store_requests(const VtStore *store)
 {
@@ -127,6 +133,9 @@ vt_store_start_range(VtStore *store, const VtStoreRange *request)
     range->done = request->done;
     range->user = request->user;
     range->progress = request->progress;
+    range->room = request->room;
+    range->sink = request->sink;
+    g_assert(!range->sink || (range->room && store->streams));
     if (!check_range(range, request->digest, &error)) {
         vt_store_range_ended(store, range, error);
         return;

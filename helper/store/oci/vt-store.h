@@ -57,12 +57,20 @@ VtSource *vt_store_source(VtStore *store);
 /**
  * VtRangeDone:
  * @user: as given to vt_store_start_range()
- * @error: (nullable) (transfer none): why the range failed; %NULL: all @length bytes are in @buffer
+ * @error: (nullable) (transfer none): why the range failed; %NULL: all @length bytes are in
+ * @buffer, or were given to the sink
  */
 typedef void (*VtRangeDone)(void *user, const GError *error);
 
 /** VtRangeProgress: @have: bytes of the range that are in the buffer; may become less again */
 typedef void (*VtRangeProgress)(void *user, uint32_t have);
+
+/** VtRangeRoom: Returns: whether the sink can take the next @length bytes, at most 64 KiB. If not,
+ * it is asked again in each vt_store_dispatch() */
+typedef bool (*VtRangeRoom)(void *user, uint32_t length);
+
+/** VtRangeSink: takes the next @length bytes of the range; each is given once, in order */
+typedef void (*VtRangeSink)(void *user, const void *data, uint32_t length);
 
 /**
  * VtStoreRange:
@@ -71,9 +79,11 @@ typedef void (*VtRangeProgress)(void *user, uint32_t have);
  * @blob_size: its size as the manifest says, bytes
  * @offset: first byte
  * @length: bytes, at least 1
- * @buffer: @length bytes, valid and untouched until @done is called
- * @user: passed to @done and @progress
- * @progress: (nullable): called now and then while the bytes come
+ * @buffer: @length bytes, valid and untouched until @done is called; %NULL if there is a @sink
+ * @user: passed to all functions
+ * @progress: (nullable): called now and then while the bytes come into @buffer
+ * @room: with @sink: asked before each call of it
+ * @sink: (nullable): gets the bytes as they come, where vt_store_streams() is true
  */
 typedef struct {
     const char *repository;
@@ -85,6 +95,8 @@ typedef struct {
     VtRangeDone done;
     void *user;
     VtRangeProgress progress;
+    VtRangeRoom room;
+    VtRangeSink sink;
 } VtStoreRange;
 
 /**
@@ -103,8 +115,14 @@ static inline void
 vt_store_read_range(VtStore *store, const char *repository, const char *digest, uint64_t blob_size,
                     uint64_t offset, uint32_t length, void *buffer, VtRangeDone done, void *user)
 {
-    const VtStoreRange range = {repository, digest, blob_size, offset, length,
-                                buffer,     done,   user,      NULL};
+    const VtStoreRange range = {.repository = repository,
+                                .digest = digest,
+                                .blob_size = blob_size,
+                                .offset = offset,
+                                .length = length,
+                                .buffer = buffer,
+                                .done = done,
+                                .user = user};
 
     vt_store_start_range(store, &range);
 }
@@ -130,6 +148,10 @@ void vt_store_limit(VtStore *store, unsigned connections, uint64_t rate);
 
 /** vt_store_connections: Returns: ranges that can run at once; more of them wait */
 unsigned vt_store_connections(const VtStore *store);
+
+/** vt_store_streams: Returns: whether ranges may have a sink: each request costs such a store time,
+ * so that long ranges are better */
+bool vt_store_streams(const VtStore *store);
 
 /** vt_store_requests: Returns: HTTP requests sent, or files opened, so far */
 uint64_t vt_store_requests(const VtStore *store);

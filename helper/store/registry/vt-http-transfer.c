@@ -31,8 +31,13 @@ give_to_sink(VtHttpTransfer *transfer, const char *data, size_t length)
     /* When the sink says so after a pause, libcurl does not end the transfer */
     if (transfer->reply->outcome == VT_HTTP_STOPPED)
         return 0;
-    if (!vt_http_rate_take(transfer->rate, length)) {
-        g_queue_push_tail(transfer->paused, transfer);
+    if (request->room && !request->room(request->sink_user, length)) {
+        transfer->no_room = length;
+        g_queue_push_tail(&transfer->flow->held, transfer);
+        return CURL_WRITEFUNC_PAUSE;
+    }
+    if (!vt_http_rate_take(&transfer->flow->rate, length)) {
+        g_queue_push_tail(&transfer->flow->paused, transfer);
         return CURL_WRITEFUNC_PAUSE;
     }
     if (request->sink(request->sink_user, transfer->reply, data, length))
@@ -161,13 +166,12 @@ set_request(VtHttpTransfer *transfer, const VtHttpRequest *request)
 }
 
 VtHttpTransfer *
-vt_http_transfer_new(const VtHttpRequest *request, CURL *easy, VtHttpRate *rate, GQueue *paused)
+vt_http_transfer_new(const VtHttpRequest *request, CURL *easy, VtHttpFlow *flow)
 {
     VtHttpTransfer *transfer = g_new0(VtHttpTransfer, 1);
 
     transfer->easy = easy;
-    transfer->rate = rate;
-    transfer->paused = paused;
+    transfer->flow = flow;
     transfer->request = *request;
     transfer->body = request->body ? g_bytes_ref(request->body) : NULL;
     if (request->body)

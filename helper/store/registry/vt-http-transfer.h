@@ -9,11 +9,24 @@
 #include <curl/curl.h>
 
 /**
+ * VtHttpFlow: when sinks are given data, zeroed: at once
+ * @rate: of all transfers together
+ * @paused: (element-type VtHttpTransfer): those that it keeps waiting
+ * @held: (element-type VtHttpTransfer): those whose sinks have no room
+ */
+typedef struct {
+    VtHttpRate rate;
+    GQueue paused;
+    GQueue held;
+} VtHttpFlow;
+
+/**
  * VtHttpTransfer:
  * @easy: of vt-http.c, which takes it back at the end
  * @path: (nullable): on the store's host; %NULL: @url was given whole
  * @scheme: with which @url was made; a guess if @guesses
- * @rate: at which a sink may be given data; waits in @paused for its turn
+ * @flow: that it is part of
+ * @no_room: bytes that its sink had no room for
  * @ended: there is nothing to come
  * @done: (nullable): to be called then
  * @problem: in libcurl's words
@@ -29,8 +42,8 @@ typedef struct {
     VtHttpReply *reply;
     VtHttpScheme scheme;
     bool guesses;
-    VtHttpRate *rate;
-    GQueue *paused;
+    VtHttpFlow *flow;
+    size_t no_room;
     bool ended;
     VtHttpDone done;
     void *user;
@@ -38,9 +51,8 @@ typedef struct {
 } VtHttpTransfer;
 
 /** vt_http_transfer_new: Prepares @easy for all but how its host is talked to, and the URL
- * @paused: (element-type VtHttpTransfer) */
-VtHttpTransfer *vt_http_transfer_new(const VtHttpRequest *request, CURL *easy, VtHttpRate *rate,
-                                     GQueue *paused);
+ * @flow: outlives it */
+VtHttpTransfer *vt_http_transfer_new(const VtHttpRequest *request, CURL *easy, VtHttpFlow *flow);
 void vt_http_transfer_free(VtHttpTransfer *transfer);
 
 /** vt_http_transfer_set_url: @url: (transfer full) */

@@ -4,7 +4,6 @@
 
 #include "vt-http-header.h"
 #include "vt-http-proxy.h"
-#include "vt-http-rate.h"
 #include "vt-http-scheme.h"
 #include "vt-http-tls.h"
 #include "vt-http-transfer.h"
@@ -27,7 +26,7 @@
  * @scheme_proven: it has answered in it
  * @idle: (element-type CURL): easy handles to be used again, they keep TLS sessions
  * @running: (element-type VtHttpTransfer)
- * @paused: (element-type VtHttpTransfer): of these, those that the limit of the rate keeps waiting
+ * @flow: what some of these wait for
  * @ended: (element-type VtHttpTransfer): started ones whose @done is to be called
  */
 struct VtHttp {
@@ -41,8 +40,7 @@ struct VtHttp {
     bool scheme_proven;
     GPtrArray *idle;
     GHashTable *running;
-    VtHttpRate rate;
-    GQueue paused;
+    VtHttpFlow flow;
     GQueue ended;
     uint64_t requests;
 };
@@ -60,10 +58,10 @@ vt_http_plain_allowed(const VtHttp *http, const char *host)
 static long
 low_speed(const VtHttp *http)
 {
-    const uint64_t share = http->rate.per_second / (4 * VT_HTTP_CONNECTIONS_MAX);
+    const uint64_t share = http->flow.rate.per_second / (4 * VT_HTTP_CONNECTIONS_MAX);
 
-    return http->rate.per_second == 0 ? LOW_SPEED_BYTES
-                                      : (long)CLAMP(share, 1, (uint64_t)LOW_SPEED_BYTES);
+    return http->flow.rate.per_second == 0 ? LOW_SPEED_BYTES
+                                           : (long)CLAMP(share, 1, (uint64_t)LOW_SPEED_BYTES);
 }
 
 static void
@@ -124,7 +122,7 @@ start(VtHttp *http, const VtHttpRequest *request)
     VtHttpTransfer *transfer;
 
     g_assert(easy);
-    transfer = vt_http_transfer_new(request, easy, &http->rate, &http->paused);
+    transfer = vt_http_transfer_new(request, easy, &http->flow);
     set_transport(http, transfer);
     set_url(http, transfer);
     g_hash_table_add(http->running, transfer);
@@ -187,7 +185,8 @@ end_transfer(VtHttp *http, VtHttpTransfer *transfer, CURLcode code)
         return;
     }
     settle_scheme(http, transfer);
-    g_queue_remove(&http->paused, transfer);
+    g_queue_remove(&http->flow.paused, transfer);
+    g_queue_remove(&http->flow.held, transfer);
     vt_http_transfer_settle(transfer, code);
     release_easy(http, transfer);
     g_hash_table_remove(http->running, transfer);
@@ -202,11 +201,26 @@ end_transfer(VtHttp *http, VtHttpTransfer *transfer, CURLcode code)
 static void
 resume_paused(VtHttp *http)
 {
-    for (guint left = g_queue_get_length(&http->paused);
-         left > 0 && vt_http_rate_wait_ms(&http->rate) == 0; left--) {
-        VtHttpTransfer *transfer = g_queue_pop_head(&http->paused);
+    for (guint left = g_queue_get_length(&http->flow.paused);
+         left > 0 && vt_http_rate_wait_ms(&http->flow.rate) == 0; left--) {
+        VtHttpTransfer *transfer = g_queue_pop_head(&http->flow.paused);
 
         curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
+    }
+}
+
+/* Each once; asked first, as libcurl comes back at once to what goes on and is paused again */
+static void
+resume_held(VtHttp *http)
+{
+    for (guint left = g_queue_get_length(&http->flow.held); left > 0; left--) {
+        VtHttpTransfer *transfer = g_queue_pop_head(&http->flow.held);
+        const VtHttpRequest *request = &transfer->request;
+
+        if (request->room(request->sink_user, transfer->no_room))
+            curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
+        else
+            g_queue_push_tail(&http->flow.held, transfer);
     }
 }
 
@@ -214,8 +228,8 @@ resume_paused(VtHttp *http)
 static void
 wait_for_data(VtHttp *http, struct curl_waitfd *extra, unsigned count, int timeout_ms)
 {
-    if (!g_queue_is_empty(&http->paused))
-        timeout_ms = MIN(timeout_ms, MAX(vt_http_rate_wait_ms(&http->rate), 1));
+    if (!g_queue_is_empty(&http->flow.paused))
+        timeout_ms = MIN(timeout_ms, MAX(vt_http_rate_wait_ms(&http->flow.rate), 1));
     curl_multi_poll(http->multi, extra, count, timeout_ms, NULL);
 }
 
@@ -226,6 +240,7 @@ move(VtHttp *http)
     CURLMsg *message;
 
     resume_paused(http);
+    resume_held(http);
     curl_multi_perform(http->multi, &running);
     while ((message = curl_multi_info_read(http->multi, &left))) {
         char *transfer = NULL;
@@ -319,8 +334,8 @@ void
 vt_http_limit(VtHttp *http, unsigned connections, uint64_t rate)
 {
     curl_multi_setopt(http->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)connections);
-    if (rate != http->rate.per_second)
-        vt_http_rate_set(&http->rate, rate);
+    if (rate != http->flow.rate.per_second)
+        vt_http_rate_set(&http->flow.rate, rate);
 }
 
 bool
@@ -362,7 +377,8 @@ vt_http_free(VtHttp *http)
         vt_http_transfer_free(transfer);
     }
     g_hash_table_unref(http->running);
-    g_queue_clear(&http->paused);
+    g_queue_clear(&http->flow.paused);
+    g_queue_clear(&http->flow.held);
     g_queue_clear_full(&http->ended, (GDestroyNotify)vt_http_transfer_free);
     g_ptr_array_unref(http->idle);
     curl_multi_cleanup(http->multi);

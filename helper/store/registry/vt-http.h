@@ -130,6 +130,10 @@ char **vt_http_reply_header_all(const VtHttpReply *reply, const char *name);
 /** VtHttpSink: takes the body of a 2xx response; @reply has status and headers. Returns: go on */
 typedef bool (*VtHttpSink)(void *user, const VtHttpReply *reply, const void *data, gsize length);
 
+/** VtHttpRoom: Returns: whether the sink can take @length bytes now. If not, they are offered again
+ *  when vt_http_dispatch() is called, and the server is kept waiting */
+typedef bool (*VtHttpRoom)(void *user, gsize length);
+
 /** VtHttpDone: @reply: (transfer full) */
 typedef void (*VtHttpDone)(void *user, VtHttpReply *reply);
 
@@ -144,6 +148,7 @@ typedef void (*VtHttpDone)(void *user, VtHttpReply *reply);
  * @body: (nullable): to be sent
  * @body_fd: if not -1: @body_size bytes of it from @body_offset on are sent, with pread()
  * @progress: (nullable): called with the bytes of @body_fd sent so far
+ * @room: (nullable): asked before @sink, with @sink_user
  */
 typedef struct {
     const char *method;
@@ -159,6 +164,7 @@ typedef struct {
     void (*progress)(void *user, uint64_t sent);
     void *progress_user;
     VtHttpSink sink;
+    VtHttpRoom room;
     void *sink_user;
 } VtHttpRequest;
 

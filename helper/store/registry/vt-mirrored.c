@@ -45,10 +45,12 @@ typedef struct {
     uint64_t rate;
 } VtMirrored;
 
-/* A range on its way from one place after the other; @number: the next one */
+/* A range on its way from one place after the other; @number: the next one; @given: bytes that its
+ * sink has */
 typedef struct {
     VtMirrored *mirrored;
     VtRange *range;
+    uint32_t given;
     GPtrArray *places;
     guint number;
     Child *child;
@@ -339,14 +341,39 @@ on_range_progress(void *user, uint32_t have)
         task->range->progress(task->range->user, have);
 }
 
-/* At the next place that may be asked; the registry itself always may */
+static bool
+on_range_room(void *user, uint32_t length)
+{
+    const VtRange *range = ((const Task *)user)->range;
+
+    return range->room(range->user, length);
+}
+
+static void
+on_range_sink(void *user, const void *data, uint32_t length)
+{
+    Task *task = user;
+
+    task->given += length;
+    task->range->sink(task->range->user, data, length);
+}
+
+/* At the next place that may be asked; the registry itself always may. What was given to a sink is
+ * not asked for again. */
 static void
 start_task(Task *task)
 {
     const VtRange *range = task->range;
-    VtStoreRange request = {NULL,          range->digest, range->blob_size,
-                            range->offset, range->length, range->buffer,
-                            on_range_done, task,          on_range_progress};
+    VtStoreRange request = {.digest = range->digest,
+                            .blob_size = range->blob_size,
+                            .offset = range->offset + task->given,
+                            .length = range->length - task->given,
+                            .buffer = range->buffer,
+                            .done = on_range_done,
+                            .user = task,
+                            .progress = on_range_progress,
+                            .room = range->sink ? on_range_room : NULL,
+                            .sink = range->sink ? on_range_sink : NULL};
     GError *error = NULL;
     const Place *place;
 
@@ -540,6 +567,7 @@ vt_mirrored_open(const VtStoreUrl *url, const VtStoreOptions *options, VtStore *
     store->ops = &mirrored_ops;
     store->source = (VtSource){get_manifest, get_blob, get_referrers};
     store->writable = options->writable;
+    store->streams = true;
     store->connections = mirrored->connections = VT_HTTP_CONNECTIONS;
     mirrored->host = g_strdup(url->host);
     mirrored->hosts = vt_hosts_ref(options->hosts);

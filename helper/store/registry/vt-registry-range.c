@@ -27,19 +27,24 @@
 #define SPOOLS_MAX 2
 /* 401 in a row: the token had ended, and so had the one that another job brought meanwhile */
 #define REFUSALS_MAX 2
+/* What a sink is asked about at once */
+#define SPOOL_PIECE (16u << 10)
 
+/** Spool: @pouring: jobs that have begun to read it, and wait for room of their sinks */
 typedef struct {
     char digest[VT_DIGEST_STRING_MAX];
     int fd;
     uint64_t have;
     bool complete;
+    guint pouring;
 } Spool;
 
 /**
  * Job:
- * @have: bytes of the range that are in its buffer; @asked_from: and when the request was sent
+ * @have: bytes of the range that are in its buffer, or were given to its sink; @asked_from: and
+ * when the request was sent
  * @begun: the head of the present answer was checked
- * @spool: (nullable): what the job is filling
+ * @spool: (nullable): what the job is filling; @poured: (nullable): or what it has begun to read
  * @wants_spool: the answer was the whole blob, which another job is filling, or for which there is
  *   no room now
  * @refusals: how often the registry said 401 since there was progress
@@ -53,6 +58,7 @@ typedef struct {
     uint32_t asked_from;
     bool begun;
     Spool *spool;
+    Spool *poured;
     bool wants_spool;
     unsigned refusals;
     char *used;
@@ -99,15 +105,21 @@ find_spool(VtRangeQueue *queue, const char *digest)
     return NULL;
 }
 
-/* Whether another blob may be spooled; those that are complete make room */
+static bool
+is_needed(const Spool *spool)
+{
+    return !spool->complete || spool->pouring > 0;
+}
+
+/* Whether another blob may be spooled; those that nobody needs make room */
 static bool
 has_room(const VtRangeQueue *queue)
 {
-    guint incomplete = 0;
+    guint needed = 0;
 
     for (guint i = 0; i < queue->spools->len; i++)
-        incomplete += !((const Spool *)g_ptr_array_index(queue->spools, i))->complete;
-    return incomplete < SPOOLS_MAX;
+        needed += is_needed(g_ptr_array_index(queue->spools, i));
+    return needed < SPOOLS_MAX;
 }
 
 static Spool *
@@ -120,10 +132,10 @@ spool_new(VtRangeQueue *queue, const char *digest, GError **error)
         return NULL;
     for (guint i = 0; i < queue->spools->len && queue->spools->len >= SPOOLS_MAX;) {
         spool = g_ptr_array_index(queue->spools, i);
-        if (spool->complete)
-            g_ptr_array_remove_index(queue->spools, i);
-        else
+        if (is_needed(spool))
             i++;
+        else
+            g_ptr_array_remove_index(queue->spools, i);
     }
     spool = g_new0(Spool, 1);
     g_strlcpy(spool->digest, digest, sizeof(spool->digest));
@@ -175,19 +187,52 @@ end_job(Job *job, GError *error)
     VtRegistry *registry = job->registry;
 
     drop_spool(job);
+    if (job->poured)
+        job->poured->pouring--;
     vt_store_range_ended(&registry->store, g_steal_pointer(&job->range), error);
     g_hash_table_remove(registry->ranges->jobs, job);
 }
 
-static void
-serve_from_spool(Job *job, const Spool *spool)
+/* As much as the sink has room for */
+static bool
+pour_from_spool(Job *job, const Spool *spool, GError **error)
+{
+    const VtRange *range = job->range;
+    uint8_t piece[SPOOL_PIECE];
+
+    while (job->have < range->length) {
+        const uint32_t length = MIN(range->length - job->have, (uint32_t)sizeof(piece));
+
+        if (!range->room(range->user, length))
+            return true;
+        if (!vt_fs_pread_all(spool->fd, piece, length, (off_t)(range->offset + job->have),
+                             "spool file", error))
+            return false;
+        job->have += length;
+        range->sink(range->user, piece, length);
+    }
+    return true;
+}
+
+/* Returns: whether the job has ended; if not, its sink has no room */
+static bool
+serve_from_spool(Job *job, Spool *spool)
 {
     const VtRange *range = job->range;
     GError *error = NULL;
 
-    vt_fs_pread_all(spool->fd, range->buffer, range->length, (off_t)range->offset, "spool file",
-                    &error);
+    if (range->sink)
+        pour_from_spool(job, spool, &error);
+    else if (vt_fs_pread_all(spool->fd, range->buffer, range->length, (off_t)range->offset,
+                             "spool file", &error))
+        job->have = range->length;
+    if (!error && job->have < range->length) {
+        spool->pouring += job->poured != spool;
+        job->poured = spool;
+        return false;
+    }
     end_job(job, error);
+    return true;
 }
 
 /* ---- an answer ---- */
@@ -217,7 +262,8 @@ begin_whole(Job *job)
 {
     VtRangeQueue *queue = job->registry->ranges;
 
-    if (job->range->length == job->range->blob_size) {
+    /* A sink cannot take the beginning twice */
+    if (job->range->length == job->range->blob_size && (!job->range->sink || job->have == 0)) {
         job->have = 0;
         return true;
     }
@@ -244,6 +290,29 @@ begin_answer(Job *job, const VtHttpReply *reply)
                     reply->url, reply->status);
 }
 
+static void
+take_bytes(Job *job, const void *data, uint32_t length)
+{
+    const VtRange *range = job->range;
+
+    if (!range->sink)
+        memcpy(range->buffer + job->have, data, length);
+    job->have += length;
+    if (range->sink)
+        range->sink(range->user, data, length);
+    else if (range->progress)
+        range->progress(range->user, job->have);
+}
+
+/* Before an answer has begun nobody knows whether it goes to a spool; then it waits, too */
+static bool
+has_room_for(void *user, gsize length)
+{
+    const Job *job = user;
+
+    return job->spool || job->range->room(job->range->user, (uint32_t)length);
+}
+
 static bool
 on_data(void *user, const VtHttpReply *reply, const void *data, gsize length)
 {
@@ -256,10 +325,7 @@ on_data(void *user, const VtHttpReply *reply, const void *data, gsize length)
     if (length > job->range->length - job->have)
         return vt_throw(&job->error, VT_ERROR_NETWORK,
                         "GET %s: the registry sends more bytes than the range has", reply->url);
-    memcpy(job->range->buffer + job->have, data, length);
-    job->have += (uint32_t)length;
-    if (job->range->progress)
-        job->range->progress(job->range->user, job->have);
+    take_bytes(job, data, (uint32_t)length);
     return true;
 }
 
@@ -328,6 +394,7 @@ static void
 finish_answer(Job *job, VtHttpReply *reply)
 {
     GError *error = NULL;
+    Spool *spool;
 
     if (job->error) {
         end_job(job, g_steal_pointer(&job->error));
@@ -338,8 +405,10 @@ finish_answer(Job *job, VtHttpReply *reply)
             end_job(job, NULL);
             return;
         }
-        job->spool->complete = true;
-        serve_from_spool(job, job->spool);
+        spool = g_steal_pointer(&job->spool);
+        spool->complete = true;
+        if (!serve_from_spool(job, spool))
+            wait_again(job, 0);
     } else if (reply->status == 416) {
         vt_throw(&error, VT_ERROR_CORRUPT,
                  "GET %s: HTTP 416: the blob is shorter than its manifest says", reply->url);
@@ -386,6 +455,7 @@ start_job(Job *job)
                                    .follow = true,
                                    .body_fd = -1,
                                    .sink = on_data,
+                                   .room = range->sink ? has_room_for : NULL,
                                    .sink_user = job};
 
     job->begun = false;
@@ -402,7 +472,7 @@ static bool
 is_spooled(Job *job, bool *ret_served)
 {
     VtRangeQueue *queue = job->registry->ranges;
-    const Spool *spool = find_spool(queue, job->range->digest);
+    Spool *spool = find_spool(queue, job->range->digest);
 
     if (!spool && job->wants_spool) {
         if (!has_room(queue))
@@ -410,9 +480,7 @@ is_spooled(Job *job, bool *ret_served)
         /* before the others that wait ask, too */
         spool = job->spool = spool_new(queue, job->range->digest, &job->error);
     }
-    *ret_served = spool && spool != job->spool && spool->complete;
-    if (*ret_served)
-        serve_from_spool(job, spool);
+    *ret_served = spool && spool != job->spool && spool->complete && serve_from_spool(job, spool);
     return spool && (*ret_served || spool != job->spool);
 }
 

@@ -256,6 +256,7 @@ vt_registry_open(const VtStoreUrl *url, const VtStoreOptions *options, VtStore *
     store->source.get_blob = get_blob;
     store->source.get_referrers = get_referrers;
     store->writable = options->writable;
+    store->streams = true;
     store->connections = VT_HTTP_CONNECTIONS;
     registry->tries = options->tries > 0 ? options->tries : VT_REGISTRY_TRIES;
     registry->host = g_strdup(url->host);
