@@ -305,7 +305,9 @@ class Handler(BaseHTTPRequestHandler):
             self.whole(201, b'')
             return
         key = self.path.split('/')[-1]
-        if '/manifests/' in self.path:
+        if name == 'putwrong' or name == 'puttorn' and count(self.path) == 1:
+            self.error(400, 'DIGEST_INVALID')
+        elif '/manifests/' in self.path:
             with LOCK:
                 SEEN[self.path] = body
             subject = [('OCI-Subject', 'x')] if 'subject' in self.path else []

@@ -518,6 +518,23 @@ test_subject_header(Fixture *f, gconstpointer data)
     g_assert_cmpuint(log_count(f, "PUT /v2/other/manifests/sha256-0000"), ==, 1);
 }
 
+/* "Your digest is wrong" to what has the right one: true the first time at most */
+static void
+test_torn(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GBytes) bytes = g_bytes_new_static("{}", 2);
+    g_autoptr(GError) error = NULL;
+
+    vt_store_put_manifest(f->store, "puttorn", "1", VT_OCI_MANIFEST_TYPE, bytes, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(log_count(f, "PUT /v2/puttorn/"), ==, 2);
+    g_assert_false(
+        vt_store_put_manifest(f->store, "putwrong", "1", VT_OCI_MANIFEST_TYPE, bytes, &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_NETWORK);
+    g_assert_nonnull(strstr(error->message, "DIGEST_INVALID"));
+    g_assert_cmpuint(log_count(f, "PUT /v2/putwrong/"), ==, 4);
+}
+
 static const struct {
     const char *name;
     void (*run)(Fixture *, gconstpointer);
@@ -538,6 +555,7 @@ static const struct {
     {"upload-shrinks", test_upload_shrinks},
     {"upload-tiny", test_upload_tiny},
     {"subject-header", test_subject_header},
+    {"torn", test_torn},
 };
 
 int

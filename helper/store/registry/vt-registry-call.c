@@ -9,6 +9,8 @@
 
 /* A path through which nothing comes may be the first connection's alone, not the second's */
 #define STALLS_MAX 2
+/* It takes a moment to write a digest */
+#define TORN_MAX 4
 
 /* {"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown","detail":...}]}
  * Returns: (transfer full): `: MANIFEST_UNKNOWN: manifest unknown`, or "" */
@@ -98,6 +100,20 @@ is_passing(const VtRegistry *registry, const VtHttpReply *reply)
     return false;
 }
 
+/* docker-registry 2.8 verifies a manifest by files in its storage that it writes in place. One that
+ * another publisher's request has just emptied is no digest. That of our bytes is right. */
+static bool
+is_torn(const VtHttpReply *reply)
+{
+    g_autofree char *said = NULL;
+
+    if (reply->outcome != VT_HTTP_ANSWERED || reply->status != 400 ||
+        !g_str_equal(reply->method, "PUT") || !strstr(reply->url, "/manifests/"))
+        return false;
+    said = registry_message(reply);
+    return strstr(said, "DIGEST_INVALID") != NULL;
+}
+
 /* What the registry asks for, else longer each time; not the same for all hosts that saw it fail */
 static int
 wait_ms(int asked_s, unsigned attempt)
@@ -114,7 +130,8 @@ vt_registry_pause(VtRegistry *registry, const VtHttpReply *reply, VtAttempts *at
     const unsigned attempt = ++attempts->count;
     int asked_s = vt_retry_after_parse(vt_http_reply_header(reply, "retry-after"));
 
-    if (!is_passing(registry, reply))
+    attempts->torn += is_torn(reply);
+    if (!is_passing(registry, reply) && !is_torn(reply))
         return vt_registry_throw(reply, error);
     if (asked_s > VT_REGISTRY_WAIT_MAX_MS / 1000) {
         vt_registry_throw(reply, error);
@@ -122,7 +139,8 @@ vt_registry_pause(VtRegistry *registry, const VtHttpReply *reply, VtAttempts *at
         return false;
     }
     attempts->stalls += reply->outcome == VT_HTTP_STALLED;
-    if (attempt >= registry->tries || attempts->stalls >= STALLS_MAX) {
+    if (attempt >= registry->tries || attempts->stalls >= STALLS_MAX ||
+        attempts->torn >= TORN_MAX) {
         vt_registry_throw(reply, error);
         g_prefix_error(error, "given up after %u attempts: ", attempt);
         return false;

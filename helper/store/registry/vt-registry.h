@@ -62,10 +62,12 @@ bool vt_registry_throw(const VtHttpReply *reply, GError **error);
 /**
  * VtAttempts: at one thing, since there was progress; zeroed at the beginning
  * @stalls: of these, those in which nothing came
+ * @torn: and those in which the registry misread what another request was writing
  */
 typedef struct {
     unsigned count;
     unsigned stalls;
+    unsigned torn;
 } VtAttempts;
 
 /**
