@@ -81,11 +81,13 @@ typedef struct {
 
 /* What the process is to the outside; -1: not there
  * @lock_fd: of a session
- * @ready_fd: see vtd_background_ready() */
+ * @ready_fd: see vtd_background_ready()
+ * @hangs: a thread of it, in a directory that does not answer */
 typedef struct {
     int sockets[SOCKET_COUNT];
     int lock_fd;
     int ready_fd;
+    bool hangs;
 } Outside;
 
 typedef struct {
@@ -356,7 +358,7 @@ check_idle(gpointer data)
     const VtdDaemon *daemon = running->daemon;
     const gint64 idle = g_get_monotonic_time() - daemon->busy_until;
 
-    if (!vtd_daemon_is_busy(daemon) && idle > (gint64)daemon->config->idle_seconds * G_USEC_PER_SEC)
+    if (vtd_daemon_rests(daemon) && idle > (gint64)daemon->config->idle_seconds * G_USEC_PER_SEC)
         g_main_loop_quit(running->loop);
     return G_SOURCE_CONTINUE;
 }
@@ -401,7 +403,11 @@ run(const VtdConfig *config, Outside *outside, GError **error)
     /* First, for jobs end in the main loop, and nobody may be served meanwhile */
     for (int i = 0; i < SOCKET_COUNT; i++)
         vtd_server_free(servers[i]);
-    vtd_daemon_stop(daemon);
+    outside->hangs = !vtd_daemon_stop(daemon);
+    if (outside->hangs) {
+        g_warning("work in the directory of a pool does not end: it is left to the next start");
+        g_steal_pointer(&daemon);
+    }
     return ok;
 }
 
@@ -461,7 +467,7 @@ serve(Options *options, Outside *outside, GError **error)
 int
 main(int argc, char **argv)
 {
-    Outside outside = {{-1, -1}, -1, -1};
+    Outside outside = {{-1, -1}, -1, -1, false};
     g_autoptr(GError) error = NULL;
     g_auto(Options) options = {0};
 
@@ -481,5 +487,8 @@ main(int argc, char **argv)
         g_printerr("virttemplated: %s\n", error->message);
         return 1;
     }
+    /* Nothing that the thread may still look at is freed */
+    if (outside.hangs)
+        _exit(EXIT_SUCCESS);
     return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vtd-daemon-verify.c: jobs that verify and repair what is here, and what follows from them */
 #include "vtd-daemon.h"
+#include "vtd-look.h"
 #include "vtd-repair.h"
 
 /* The running job that does the same, or a new one; @ret_new: (nullable): which one */
@@ -86,27 +87,20 @@ verify_ended(void *user, const GError *error)
 }
 
 bool
-vtd_daemon_verify(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec, uint64_t *ret_job,
-                  GError **error)
+vtd_daemon_verify(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec, const GArray *layers,
+                  uint64_t *ret_job, GError **error)
 {
-    g_autoptr(VtPool) files = NULL;
-    VtdJobSpec exact = *spec;
     VerifyRun *run;
-    VtdLocal local;
     VtdJob *job;
 
-    if (!vt_pool_open(pool->settings->target, &files, error) ||
-        !vtd_pool_local(pool, files, spec->name, spec->version, &local, error))
-        return false;
-    exact.version = local.entry->version;
-    if (!find_or_add(daemon, &exact, &job, ret_job, error))
+    if (!find_or_add(daemon, spec, &job, ret_job, error))
         return false;
     if (!job)
         return true;
-    job->row->path = vt_pool_version_path(files, spec->name, exact.version);
+    job->row->path = vtd_version_path(spec->target, spec->name, spec->version);
     run = g_new0(VerifyRun, 1);
     run->pool = vtd_pool_ref(pool);
-    vtd_verify_init(&run->verify, &exact, local.layers);
+    vtd_verify_init(&run->verify, spec, layers);
     vtd_job_run(job, &(const VtdJobTask){verify_body, verify_ended, run, verify_run_free});
     return true;
 }
@@ -159,46 +153,62 @@ repair_ended(void *user, const GError *error)
                        : "");
 }
 
+static bool
+prepare_begin(VtdLook *look, void *user, GError **error)
+{
+    const RepairRun *run = user;
+
+    return !g_cancellable_set_error_if_cancelled(run->job->cancellable, error);
+}
+
 /* What may be repaired is what may be used: it is in the catalog, and the policy trusts it */
 static bool
-prepare_repair(RepairRun *run, GError **error)
+prepare_repair(VtdLook *look, void *user, GError **error)
 {
-    const VtPoolSettings *settings = run->pool->settings;
-    VtDbJob *row = run->job->row;
-    VtdJobSpec spec = {.target = settings->target, .name = row->name};
-    g_autoptr(VtPool) files = NULL;
+    RepairRun *run = user;
+    const VtDbJob *row = run->job->row;
+    VtdJobSpec spec = {.target = look->settings->target, .name = row->name};
     VtdLocal local;
 
-    if (g_cancellable_set_error_if_cancelled(run->job->cancellable, error) ||
-        !vt_pool_open(settings->target, &files, error))
-        return false;
-    if (!vtd_pool_kept(run->pool, files, row->name, row->version, &local, error))
+    if (!vtd_look_open(look, error) || !vtd_look_kept(look, row->name, row->version, &local, error))
         return false;
     spec.version = local.entry->version;
     run->repair = g_new0(VtdRepair, 1);
     run->repair->workers = &run->daemon->config->workers;
     run->repair->manifest = local.entry->manifest;
-    vt_store_url_parse(settings->store, &run->repair->url, NULL);
+    vt_store_url_parse(look->settings->store, &run->repair->url, NULL);
     vtd_verify_init(&run->repair->verify, &spec, local.layers);
-    g_free(row->version);
-    row->version = g_strdup(spec.version);
-    row->path = vt_pool_version_path(files, row->name, row->version);
     return true;
+}
+
+static void
+prepared(VtdLook *look, void *user, GError *failure)
+{
+    g_autoptr(GError) error = failure;
+    RepairRun *run = user;
+    VtDbJob *row = run->job->row;
+
+    if (error) {
+        vtd_job_finish(run->job, error);
+        repair_run_free(run);
+        return;
+    }
+    g_free(row->version);
+    row->version = g_strdup(run->repair->verify.version);
+    row->path = vtd_version_path(row->target, row->name, row->version);
+    vtd_job_run(run->job, &(const VtdJobTask){repair_body, repair_ended, run, repair_run_free});
 }
 
 /* The store was asked for its catalog; if it is away, what is known is what there is to go by */
 static void
 looked_up(void *user)
 {
-    g_autoptr(GError) error = NULL;
+    GError *error = NULL;
     RepairRun *run = user;
 
-    if (prepare_repair(run, &error)) {
-        vtd_job_run(run->job, &(const VtdJobTask){repair_body, repair_ended, run, repair_run_free});
-        return;
-    }
-    vtd_job_finish(run->job, error);
-    repair_run_free(run);
+    if (!vtd_pool_visit(run->pool, &(const VtdVisit){prepare_begin, prepare_repair, prepared, run},
+                        VTD_JOBS_WAITING_MAX, &error))
+        prepared(NULL, run, error);
 }
 
 bool

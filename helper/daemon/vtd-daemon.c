@@ -5,9 +5,14 @@
 #include "vt-name.h"
 #include "vtd-event.h"
 #include "vtd-fetch.h"
+#include "vtd-look.h"
 
 #include <string.h>
 #include <unistd.h>
+
+/* How long jobs and work in directories may take to end when the daemon ends. systemd gives it 10 s
+ */
+#define STOP_TIME_S 8
 
 bool
 vtd_daemon_is_owner(uint32_t uid)
@@ -30,11 +35,24 @@ vtd_daemon_pool(VtdDaemon *daemon, const char *target, VtdPool **ret_pool, GErro
     return true;
 }
 
+static VtdTurns *
+turns_of(VtdDaemon *daemon, const char *target)
+{
+    VtdTurns *turns = g_hash_table_lookup(daemon->turns, target);
+
+    if (!turns) {
+        turns = vtd_turns_new(target);
+        g_hash_table_insert(daemon->turns, g_strdup(target), turns);
+    }
+    return turns;
+}
+
 static void
 add_pool(VtdDaemon *daemon, VtPoolSettings *settings)
 {
-    g_hash_table_replace(daemon->pools, g_strdup(settings->target),
-                         vtd_pool_new(daemon->config, daemon->db, settings));
+    g_hash_table_replace(
+        daemon->pools, g_strdup(settings->target),
+        vtd_pool_new(daemon->config, daemon->db, settings, turns_of(daemon, settings->target)));
 }
 
 static bool
@@ -61,6 +79,14 @@ vtd_daemon_register(VtdDaemon *daemon, VtPoolSettings *settings, GError **error)
     return true;
 }
 
+/* Who registers such a directory again waits behind those turns */
+static gboolean
+is_left(gpointer target, gpointer turns, gpointer daemon)
+{
+    return !g_hash_table_contains(((VtdDaemon *)daemon)->pools, target) &&
+           vtd_turns_are_over(turns);
+}
+
 bool
 vtd_daemon_forget(VtdDaemon *daemon, const char *target, GError **error)
 {
@@ -70,24 +96,25 @@ vtd_daemon_forget(VtdDaemon *daemon, const char *target, GError **error)
         !vt_db_forget_pool(daemon->db, target, error))
         return false;
     g_hash_table_remove(daemon->pools, target);
+    g_hash_table_foreach_remove(daemon->turns, is_left, daemon);
     return true;
 }
 
 /* ---- fetch ---- */
+
+char *
+vtd_version_path(const char *target, const char *name, const char *version)
+{
+    g_autofree char *volume = vt_volume_name(name, version);
+
+    return g_build_filename(target, volume, NULL);
+}
 
 typedef struct {
     VtdPool *pool;
     VtdFetch *fetch;
     VtdJob *job;
 } FetchRun;
-
-static char *
-version_path(const char *target, const char *name, const char *version)
-{
-    g_autofree char *volume = vt_volume_name(name, version);
-
-    return g_build_filename(target, volume, NULL);
-}
 
 static void
 fetch_run_free(gpointer data)
@@ -121,7 +148,7 @@ fetch_ended(void *user, const GError *error)
     run->job->done_event = VTD_EVENT_PULLED;
     vtd_pool_forget_verdict(run->pool, &fetch->manifest);
     g_free(run->job->row->path);
-    run->job->row->path = version_path(fetch->target, fetch->name, fetch->version);
+    run->job->row->path = vtd_version_path(fetch->target, fetch->name, fetch->version);
     if (!vt_seal_holds(fetch->seal))
         g_warning("'%s' is not sealed (%s), libvirt may change its owner: %s", run->job->row->path,
                   vt_seal_name(fetch->seal), fetch->seal_reason);
@@ -164,45 +191,88 @@ start_fetch(VtdDaemon *daemon, VtdPool *pool, VtdJob *job, const VtCatalogEntry 
     vtd_job_run(job, &(const VtdJobTask){fetch_body, fetch_ended, run, fetch_run_free});
 }
 
+/* ---- what is here already ---- */
+
+/* @entry: belongs to the look */
+typedef struct {
+    VtdDaemon *daemon;
+    VtdPool *pool;
+    VtdJob *job;
+    const VtCatalogEntry *entry;
+    bool complete;
+} Check;
+
+/* While it waited, whoever asked may have given up */
+static bool
+check_begin(VtdLook *look, void *user, GError **error)
+{
+    Check *check = user;
+    const VtDbJob *row = check->job->row;
+
+    return !g_cancellable_set_error_if_cancelled(check->job->cancellable, error) &&
+           vtd_look_find(look, row->name, row->version, &check->entry, error);
+}
+
 /* Complete and trusted is a job that is done; damaged is one that fails, whatever the store says */
 static bool
-fetch_nothing(VtdPool *pool, const char *name, const VtCatalogEntry *entry, GError **error)
+check_here(VtdLook *look, void *user, GError **error)
 {
-    g_autoptr(VtPool) files = NULL;
+    Check *check = user;
+    const char *name = check->job->row->name;
+    const char *version = check->entry->version;
     const char *damage;
     VtdLocal local;
 
-    if (!vt_pool_open(pool->settings->target, &files, NULL))
-        return false;
-    vtd_pool_prune_damage(pool, files);
-    damage = vtd_pool_damage_of(pool, files, name, entry->version);
-    if (damage) {
-        vtd_pool_throw_damage(name, entry->version, damage, error);
+    if (!vtd_look_open(look, NULL))
         return true;
-    }
-    return vtd_pool_use(pool, files, name, entry->version, &local, NULL);
+    vtd_look_prune_damage(look);
+    damage = vtd_look_damage_of(look, name, version);
+    if (damage)
+        return vtd_pool_throw_damage(name, version, damage, error);
+    check->complete = vtd_look_use(look, name, version, &local, NULL);
+    return true;
 }
 
 static void
-begin_fetch(VtdDaemon *daemon, VtdPool *pool, VtdJob *job, const VtCatalogEntry *entry)
+finish_complete(VtdJob *job, const char *target, const VtCatalogEntry *entry)
 {
-    g_autoptr(GError) error = NULL;
-    const bool fetch = !fetch_nothing(pool, job->row->name, entry, &error);
-
-    if (fetch && vtd_pool_check_expiry(pool, &error)) {
-        start_fetch(daemon, pool, job, entry);
-        return;
-    }
-    if (error) {
-        vtd_job_finish(job, error);
-        return;
-    }
-    job->row->path = version_path(pool->settings->target, job->row->name, entry->version);
+    job->row->path = vtd_version_path(target, job->row->name, entry->version);
     job->row->done = job->row->total = entry->capacity;
     vtd_job_report(job, &(const VtdProgress){.phase = "complete",
                                              .done = entry->capacity,
                                              .total = entry->capacity});
     vtd_job_finish(job, NULL);
+}
+
+static void
+checked(VtdLook *look, void *user, GError *failure)
+{
+    g_autofree Check *check = user;
+    g_autoptr(VtdPool) pool = check->pool;
+    g_autoptr(GError) error = failure;
+
+    if (!error && check->complete)
+        finish_complete(check->job, pool->settings->target, check->entry);
+    else if (!error && vtd_pool_check_expiry(pool, &error))
+        start_fetch(check->daemon, pool, check->job, check->entry);
+    else
+        vtd_job_finish(check->job, error);
+}
+
+/* A job that is one of many for a directory that does not answer ends at once */
+static void
+begin_fetch(VtdDaemon *daemon, VtdPool *pool, VtdJob *job)
+{
+    g_autoptr(GError) error = NULL;
+    Check *check = g_new0(Check, 1);
+
+    *check = (Check){daemon, vtd_pool_ref(pool), job};
+    if (vtd_pool_visit(pool, &(const VtdVisit){check_begin, check_here, checked, check},
+                       VTD_JOBS_WAITING_MAX, &error))
+        return;
+    vtd_job_finish(job, error);
+    vtd_pool_unref(pool);
+    g_free(check);
 }
 
 /* A job for something that the known catalog lacks: the store is asked for its catalog first */
@@ -224,7 +294,7 @@ looked_up(void *user)
         vtd_pool_find(lookup->pool, job->row->name, job->row->version, &entry, &error)) {
         g_free(job->row->version);
         job->row->version = g_strdup(entry->version);
-        begin_fetch(lookup->daemon, lookup->pool, job, entry);
+        begin_fetch(lookup->daemon, lookup->pool, job);
     } else {
         if (lookup->pool->failure && g_error_matches(error, VT_ERROR, VT_ERROR_NOT_FOUND) &&
             lookup->pool->catalog)
@@ -257,7 +327,7 @@ vtd_daemon_fetch(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec, uint6
         return false;
     *ret_job = job->row->id;
     if (entry) {
-        begin_fetch(daemon, pool, job, entry);
+        begin_fetch(daemon, pool, job);
     } else {
         Lookup *lookup = g_new0(Lookup, 1);
 
@@ -391,6 +461,8 @@ vtd_daemon_new(const VtdConfig *config, VtdDaemon **ret_daemon, GError **error)
     daemon->seeder = vtd_seeder_new(&config->workers);
     daemon->pools =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)vtd_pool_unref);
+    daemon->turns =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)vtd_turns_unref);
     daemon->busy_until = g_get_monotonic_time();
     if (g_mkdir_with_parents(config->state_dir, 0700) < 0)
         return vt_throw_errno(error, errno, "cannot make '%s'", config->state_dir);
@@ -404,33 +476,80 @@ vtd_daemon_new(const VtdConfig *config, VtdDaemon **ret_daemon, GError **error)
     return true;
 }
 
-bool
-vtd_daemon_is_busy(const VtdDaemon *daemon)
+static bool
+turns_are_over(const VtdDaemon *daemon)
+{
+    GHashTableIter iter;
+    gpointer turns;
+    bool over = true;
+
+    g_hash_table_iter_init(&iter, daemon->turns);
+    while (over && g_hash_table_iter_next(&iter, NULL, &turns))
+        over = vtd_turns_are_over(turns);
+    return over;
+}
+
+static bool
+all_is_sealed(const VtdDaemon *daemon)
 {
     GHashTableIter iter;
     gpointer pool;
+    bool sealed = true;
 
-    if (daemon->clients > 0 || vtd_jobs_running(daemon->jobs) > 0)
-        return true;
     g_hash_table_iter_init(&iter, daemon->pools);
-    while (g_hash_table_iter_next(&iter, NULL, &pool)) {
-        if (((const VtdPool *)pool)->resealing > 0)
-            return true;
-    }
-    return false;
+    while (sealed && g_hash_table_iter_next(&iter, NULL, &pool))
+        sealed = ((const VtdPool *)pool)->resealing == 0;
+    return sealed;
 }
 
-void
+bool
+vtd_daemon_rests(const VtdDaemon *daemon)
+{
+    return daemon->clients == 0 && vtd_jobs_running(daemon->jobs) == 0 && turns_are_over(daemon) &&
+           all_is_sealed(daemon);
+}
+
+static gboolean
+waited_enough(gpointer enough)
+{
+    *(bool *)enough = true;
+    return G_SOURCE_CONTINUE;
+}
+
+/* Returns: whether nothing runs any more */
+static bool
+wait_for_ends(VtdDaemon *daemon)
+{
+    bool enough = false;
+    const guint timer = g_timeout_add_seconds(STOP_TIME_S, waited_enough, &enough);
+    bool over;
+
+    do
+        over = vtd_jobs_running(daemon->jobs) == 0 && turns_are_over(daemon);
+    while (!over && !enough && g_main_context_iteration(NULL, TRUE));
+    g_source_remove(timer);
+    return over;
+}
+
+bool
 vtd_daemon_stop(VtdDaemon *daemon)
 {
     GHashTableIter iter;
-    gpointer pool;
+    gpointer value;
+    bool over;
 
     g_hash_table_iter_init(&iter, daemon->pools);
-    while (g_hash_table_iter_next(&iter, NULL, &pool))
-        g_cancellable_cancel(((VtdPool *)pool)->cancellable);
-    if (daemon->jobs)
-        vtd_jobs_stop(daemon->jobs);
+    while (g_hash_table_iter_next(&iter, NULL, &value))
+        g_cancellable_cancel(((VtdPool *)value)->cancellable);
+    if (!daemon->jobs)
+        return true;
+    vtd_jobs_stop(daemon->jobs);
+    g_hash_table_iter_init(&iter, daemon->turns);
+    while (g_hash_table_iter_next(&iter, NULL, &value))
+        vtd_turns_stop(value);
+    over = wait_for_ends(daemon);
+    vtd_jobs_write_ends(daemon->jobs);
+    return over;
 }
 
 void
@@ -438,12 +557,14 @@ vtd_daemon_free(VtdDaemon *daemon)
 {
     if (!daemon)
         return;
-    vtd_daemon_stop(daemon);
+    if (!vtd_daemon_stop(daemon))
+        return;
     vtd_followers_free(daemon->followers);
     vtd_metrics_free(daemon->metrics);
     vtd_jobs_free(daemon->jobs);
     g_clear_pointer(&daemon->seeder, vtd_seeder_free);
     g_hash_table_unref(daemon->pools);
+    g_hash_table_unref(daemon->turns);
     vt_db_close(daemon->db);
     g_free(daemon);
 }

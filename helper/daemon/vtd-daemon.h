@@ -9,9 +9,14 @@
 #include "vtd-pool.h"
 #include "vtd-seed.h"
 
+/* Of the 16 jobs that may run, so many wait for one directory that does not answer */
+#define VTD_JOBS_WAITING_MAX 4
+
 /**
  * VtdDaemon:
  * @pools: (element-type utf8 VtdPool): by target
+ * @turns: (element-type utf8 VtdTurns): by target; also of pools that were forgotten, until those
+ *   turns are over
  * @clients: connections
  * @questions: that are being answered in threads of their own
  * @busy_until: monotonic time of the last sign of life
@@ -24,6 +29,7 @@ typedef struct {
     VtdMetrics *metrics;
     VtdSeeder *seeder;
     GHashTable *pools;
+    GHashTable *turns;
     guint clients;
     guint questions;
     gint64 busy_until;
@@ -31,11 +37,13 @@ typedef struct {
 
 /** vtd_daemon_new: Opens the database, knows its pools, resumes jobs that were interrupted */
 bool vtd_daemon_new(const VtdConfig *config, VtdDaemon **ret_daemon, GError **error);
-/** vtd_daemon_is_busy: Returns: whether somebody is connected, a job runs, or layers are sealed */
-bool vtd_daemon_is_busy(const VtdDaemon *daemon);
-/** vtd_daemon_stop: Stops what runs, so that it is resumed the next time */
-void vtd_daemon_stop(VtdDaemon *daemon);
-/** vtd_daemon_free: Stops it, and closes the database */
+/** vtd_daemon_rests: Returns: whether there is neither a client nor a job, nor work in a directory,
+ *  and no layer is being sealed */
+bool vtd_daemon_rests(const VtdDaemon *daemon);
+/** vtd_daemon_stop: Stops what runs, so that it is resumed the next time. Returns: whether all has
+ *  ended; if not, in a directory that does not answer, threads still use what there is */
+bool vtd_daemon_stop(VtdDaemon *daemon);
+/** vtd_daemon_free: Stops it, and closes the database; if not all has ended, it frees nothing */
 void vtd_daemon_free(VtdDaemon *daemon);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtdDaemon, vtd_daemon_free)
 
@@ -59,10 +67,14 @@ bool vtd_daemon_fetch(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec, 
                       GError **error);
 
 /* vtd-daemon-verify.c; the same arguments */
-bool vtd_daemon_verify(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec, uint64_t *ret_job,
-                       GError **error);
 bool vtd_daemon_repair(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec, uint64_t *ret_job,
                        GError **error);
+/** vtd_daemon_verify: @spec: of a version that was found; @layers: (element-type VtDigest) */
+bool vtd_daemon_verify(VtdDaemon *daemon, VtdPool *pool, const VtdJobSpec *spec,
+                       const GArray *layers, uint64_t *ret_job, GError **error);
+
+/** vtd_version_path: Returns: (transfer full): `TARGET/NAME@VERSION.qcow2` */
+char *vtd_version_path(const char *target, const char *name, const char *version);
 
 /** vtd_daemon_copy: @copy: (transfer full) */
 bool vtd_daemon_copy(VtdDaemon *daemon, const VtdJobSpec *spec, VtdCopy *copy, const char *path,

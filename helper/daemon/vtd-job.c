@@ -122,7 +122,6 @@ vtd_jobs_format(const VtdJobs *jobs, GString *text)
 void
 vtd_jobs_stop(VtdJobs *jobs)
 {
-    g_autoptr(GError) error = NULL;
     GHashTableIter iter;
     gpointer job;
 
@@ -130,8 +129,13 @@ vtd_jobs_stop(VtdJobs *jobs)
     g_hash_table_iter_init(&iter, jobs->running);
     while (g_hash_table_iter_next(&iter, NULL, &job))
         g_cancellable_cancel(((VtdJob *)job)->cancellable);
-    while (g_hash_table_size(jobs->running) > 0)
-        g_main_context_iteration(NULL, TRUE);
+}
+
+void
+vtd_jobs_write_ends(VtdJobs *jobs)
+{
+    g_autoptr(GError) error = NULL;
+
     if (!vtd_ends_write(jobs->ends, &error))
         g_warning("ends of jobs are lost: %s", error->message);
 }

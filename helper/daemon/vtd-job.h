@@ -52,9 +52,11 @@ void vtd_job_report(VtdJob *job, const VtdProgress *progress);
 
 /** vtd_jobs_new: @db and @monitor (nullable) outlive the table */
 VtdJobs *vtd_jobs_new(VtDb *db, VtdMonitor *monitor);
-/** vtd_jobs_stop: Cancels all, waits for their threads, keeps them in the database as running, so
- *  that they are resumed. Ends that could not be written before are written. */
+/** vtd_jobs_stop: Cancels all, keeps them in the database as running, so that they are resumed.
+ * Their threads end in the main loop */
 void vtd_jobs_stop(VtdJobs *jobs);
+/** vtd_jobs_write_ends: Ends that could not be written before, for the last time */
+void vtd_jobs_write_ends(VtdJobs *jobs);
 void vtd_jobs_free(VtdJobs *jobs);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtdJobs, vtd_jobs_free)
 

@@ -17,18 +17,19 @@
 /* Everybody may ask; the disk is looked at no more often */
 #define FRESH_TIME (G_USEC_PER_SEC * 1)
 
-/* @since: wall clock, microseconds */
+/* @since: wall clock, microseconds; @known: whether the pool could be read */
 typedef struct {
     VtPoolUse use;
     gint64 since;
+    gint64 ended; /* monotonic */
+    bool known;
 } Measured;
 
 struct VtdMetrics {
-    gint64 started;    /* wall clock */
-    GHashTable *pools; /* (element-type utf8 Measured) */
-    GPtrArray *asks;   /* (element-type Ask) */
-    gint64 measured;   /* monotonic */
-    bool measuring;
+    gint64 started;        /* wall clock */
+    GHashTable *pools;     /* (element-type utf8 Measured) */
+    GHashTable *measuring; /* (element-type utf8 gint64): since when, monotonic */
+    GPtrArray *asks;       /* (element-type Ask) */
 };
 
 typedef struct {
@@ -42,8 +43,8 @@ typedef struct {
 
 typedef struct {
     VtdMetrics *metrics;
-    GStrv targets;
-    GHashTable *pools;
+    char *target;
+    Measured now;
 } Measurement;
 
 static void
@@ -75,6 +76,21 @@ waited_enough(gpointer data)
     return G_SOURCE_REMOVE;
 }
 
+/* Whether a directory is being measured that may answer in time */
+static bool
+may_end(const VtdMetrics *metrics)
+{
+    const gint64 now = g_get_monotonic_time();
+    GHashTableIter iter;
+    gpointer since;
+    bool may = false;
+
+    g_hash_table_iter_init(&iter, metrics->measuring);
+    while (!may && g_hash_table_iter_next(&iter, NULL, &since))
+        may = now - *(const gint64 *)since < WAIT_S * G_USEC_PER_SEC;
+    return may;
+}
+
 /* In the main thread */
 static gboolean
 measured(gpointer data)
@@ -82,13 +98,13 @@ measured(gpointer data)
     Measurement *measurement = data;
     VtdMetrics *metrics = measurement->metrics;
 
-    g_hash_table_unref(metrics->pools);
-    metrics->pools = measurement->pools;
-    metrics->measuring = false;
-    metrics->measured = g_get_monotonic_time();
-    g_strfreev(measurement->targets);
+    measurement->now.ended = g_get_monotonic_time();
+    g_hash_table_remove(metrics->measuring, measurement->target);
+    g_hash_table_replace(metrics->pools, measurement->target,
+                         g_memdup2(&measurement->now, sizeof(measurement->now)));
     g_free(measurement);
-    answer_all(metrics);
+    if (!may_end(metrics))
+        answer_all(metrics);
     return G_SOURCE_REMOVE;
 }
 
@@ -96,42 +112,46 @@ static gpointer
 measure_in_thread(gpointer data)
 {
     Measurement *measurement = data;
+    g_autoptr(VtPool) files = NULL;
 
-    for (char **target = measurement->targets; *target; target++) {
-        Measured now = {.since = g_get_real_time()};
-        g_autoptr(VtPool) files = NULL;
-
-        /* A pool that cannot be read has no samples */
-        if (vt_pool_open(*target, &files, NULL) && vt_pool_measure(files, &now.use, NULL))
-            g_hash_table_insert(measurement->pools, g_strdup(*target),
-                                g_memdup2(&now, sizeof(now)));
-    }
+    measurement->now.since = g_get_real_time();
+    measurement->now.known = vt_pool_open(measurement->target, &files, NULL) &&
+                             vt_pool_measure(files, &measurement->now.use, NULL);
     g_idle_add_full(G_PRIORITY_DEFAULT, measured, measurement, NULL);
     return NULL;
+}
+
+static void
+measure(VtdMetrics *metrics, const char *target)
+{
+    const Measured *before = g_hash_table_lookup(metrics->pools, target);
+    const gint64 now = g_get_monotonic_time();
+    Measurement *measurement;
+
+    if (g_hash_table_contains(metrics->measuring, target) ||
+        (before && now - before->ended < FRESH_TIME))
+        return;
+    g_hash_table_insert(metrics->measuring, g_strdup(target), g_memdup2(&now, sizeof(now)));
+    measurement = g_new0(Measurement, 1);
+    *measurement = (Measurement){metrics, g_strdup(target), {.known = false}};
+    g_thread_unref(g_thread_new("measure", measure_in_thread, measurement));
 }
 
 void
 vtd_metrics_measure(VtdMetrics *metrics, GStrv targets, VtdMeasured done, void *user)
 {
     g_auto(GStrv) owned = targets;
-    Measurement *measurement;
     Ask *ask;
 
-    if (!metrics->measuring && metrics->measured > 0 &&
-        g_get_monotonic_time() - metrics->measured < FRESH_TIME) {
+    for (char **target = owned; *target; target++)
+        measure(metrics, *target);
+    if (!may_end(metrics)) {
         done(user);
         return;
     }
     ask = g_new0(Ask, 1);
     *ask = (Ask){metrics, done, user, g_timeout_add_seconds(WAIT_S, waited_enough, ask)};
     g_ptr_array_add(metrics->asks, ask);
-    if (metrics->measuring)
-        return;
-    metrics->measuring = true;
-    measurement = g_new0(Measurement, 1);
-    *measurement = (Measurement){metrics, g_steal_pointer(&owned),
-                                 g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free)};
-    g_thread_unref(g_thread_new("measure", measure_in_thread, measurement));
 }
 
 VtdMetrics *
@@ -141,6 +161,7 @@ vtd_metrics_new(void)
 
     metrics->started = g_get_real_time();
     metrics->pools = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    metrics->measuring = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     metrics->asks = g_ptr_array_new();
     return metrics;
 }
@@ -153,6 +174,7 @@ vtd_metrics_free(VtdMetrics *metrics)
     answer_all(metrics);
     g_ptr_array_unref(metrics->asks);
     g_hash_table_unref(metrics->pools);
+    g_hash_table_unref(metrics->measuring);
     g_free(metrics);
 }
 
@@ -326,7 +348,8 @@ add_pools(GString *text, const VtdMetrics *metrics, GHashTable *pools)
         g_hash_table_iter_init(&iter, pools);
         while (g_hash_table_iter_next(&iter, NULL, &pool)) {
             const VtPoolSettings *settings = ((const VtdPool *)pool)->settings;
-            const Subject subject = {pool, g_hash_table_lookup(metrics->pools, settings->target)};
+            const Measured *disk = g_hash_table_lookup(metrics->pools, settings->target);
+            const Subject subject = {pool, disk && disk->known ? disk : NULL};
             g_autofree char *name = escape_label(settings->name);
             g_autofree char *target = escape_label(settings->target);
             const double value = gauges[i].value(&subject);

@@ -7,7 +7,8 @@
 /**
  * VtdMetrics: the disk use of the pools, as it was last measured
  *
- * A directory may be on a server that does not answer, so that is done by a thread, one at a time.
+ * A directory may be on a server that does not answer, so that is done by a thread for each, one at
+ * a time.
  */
 typedef struct VtdMetrics VtdMetrics;
 VtdMetrics *vtd_metrics_new(void);

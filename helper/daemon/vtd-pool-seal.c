@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vtd-pool-seal.c: what was interrupted in the directory of a pool, and seals that are not there */
-#include "vtd-pool.h"
-
-#include "vt-name.h"
 #include "vtd-event.h"
+#include "vtd-look.h"
 
 /* ---- all layers ---- */
 
+/* @target: belongs to @pool */
 typedef struct {
     VtdPool *pool;
-    VtPool *files;
+    const char *target;
 } Reseal;
 
 static gboolean
@@ -19,7 +18,6 @@ resealed(gpointer data)
 
     reseal->pool->resealing--;
     vtd_pool_unref(reseal->pool);
-    vt_pool_free(reseal->files);
     g_free(reseal);
     return G_SOURCE_REMOVE;
 }
@@ -27,48 +25,67 @@ resealed(gpointer data)
 static gpointer
 reseal_in_thread(gpointer data)
 {
-    vt_pool_reseal(((Reseal *)data)->files);
+    g_autoptr(VtPool) files = NULL;
+
+    if (vt_pool_open(((Reseal *)data)->target, &files, NULL))
+        vt_pool_reseal(files);
     g_idle_add_full(G_PRIORITY_DEFAULT, resealed, data, NULL);
     return NULL;
 }
 
-/* @files: (transfer full). systemd makes about a hundred mounts in a second */
-static void
-reseal(VtdPool *pool, VtPool *files)
+/* systemd makes about a hundred mounts in a second */
+void
+vtd_pool_reseal(VtdPool *pool)
 {
     Reseal *reseal = g_new0(Reseal, 1);
 
-    *reseal = (Reseal){vtd_pool_ref(pool), files};
+    *reseal = (Reseal){vtd_pool_ref(pool), pool->settings->target};
     pool->resealing++;
     g_thread_unref(g_thread_new("reseal", reseal_in_thread, reseal));
 }
 
-void
-vtd_pool_reseal(VtdPool *pool)
-{
-    VtPool *files = NULL;
+/* ---- what was interrupted ---- */
 
-    if (vt_pool_open(pool->settings->target, &files, NULL))
-        reseal(pool, files);
+typedef struct {
+    VtdPool *pool;
+    guint count;
+} Recovery;
+
+static bool
+recover(VtdLook *look, void *user, GError **error)
+{
+    if (!vtd_look_open(look, error))
+        return false;
+    ((Recovery *)user)->count = vt_pool_recover(look->files);
+    return true;
+}
+
+static void
+recovered(VtdLook *look, void *user, GError *error)
+{
+    g_autofree Recovery *recovery = user;
+    g_autoptr(VtdPool) pool = recovery->pool;
+    const VtdEventFields fields = {.pool = pool->settings->target};
+
+    /* A directory that is not there now has nothing to be sealed */
+    if (!error)
+        vtd_pool_reseal(pool);
+    g_clear_error(&error);
+    if (recovery->count == 0)
+        return;
+    vtd_monitor_add(pool->config->workers.monitor, VTD_COUNT_RECOVERIES, 0, recovery->count);
+    vtd_event_log(VTD_EVENT_RECOVERED, &fields,
+                  "what was interrupted in '%s' was brought to its end: %u repairs and evictions",
+                  pool->settings->target, recovery->count);
 }
 
 void
 vtd_pool_recover(VtdPool *pool)
 {
-    const VtdEventFields fields = {.pool = pool->settings->target};
-    VtPool *files = NULL;
-    guint count;
+    Recovery *recovery = g_new0(Recovery, 1);
 
-    if (!vt_pool_open(pool->settings->target, &files, NULL))
-        return;
-    count = vt_pool_recover(files);
-    reseal(pool, files);
-    if (count == 0)
-        return;
-    vtd_monitor_add(pool->config->workers.monitor, VTD_COUNT_RECOVERIES, 0, count);
-    vtd_event_log(VTD_EVENT_RECOVERED, &fields,
-                  "what was interrupted in '%s' was brought to its end: %u repairs and evictions",
-                  pool->settings->target, count);
+    recovery->pool = vtd_pool_ref(pool);
+    vtd_pool_visit_surely(pool, &(const VtdVisit){NULL, recover, recovered, recovery});
 }
 
 /* ---- those that a clone is wanted of now ---- */
@@ -109,26 +126,14 @@ sealed(GObject *source, GAsyncResult *result, gpointer data)
     first->done(first->user);
 }
 
-bool
-vtd_pool_is_sealed(const VtdPool *pool, VtPool *files, const char *name, const VtdLocal *local)
-{
-    g_autofree char *volume = NULL;
-
-    if (pool->resealing == 0)
-        return true;
-    volume = vt_volume_name(name, local->entry->version);
-    return vt_pool_is_sealed(files, volume, local->layers);
-}
-
 void
-vtd_pool_seal_first(VtPool *files, const char *name, const VtdLocal *local, VtdSealDone done,
+vtd_pool_seal_first(VtPool *files, const char *volume, const GArray *layers, VtdSealDone done,
                     void *user)
 {
     g_autoptr(GTask) task = g_task_new(NULL, NULL, sealed, NULL);
     First *first = g_new0(First, 1);
 
-    *first = (First){files, vt_volume_name(name, local->entry->version),
-                     g_array_copy((GArray *)local->layers), done, user};
+    *first = (First){files, g_strdup(volume), g_array_copy((GArray *)layers), done, user};
     g_task_set_task_data(task, first, first_free);
     g_task_run_in_thread(task, seal_in_thread);
 }

@@ -2,16 +2,13 @@
 /* vtd-pool.c: a registered pool: its catalog, and the decision whether a template may be used */
 #include "vtd-pool.h"
 
-#include "vt-manifest.h"
 #include "vt-name.h"
-#include "vt-sha256.h"
 #include "vtd-catalog.h"
 #include "vtd-event.h"
+#include "vtd-look.h"
 #include "vtd-proofs.h"
 
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 /* A store that is away is not asked again within this time, however often clients list */
 #define RETRY_TIME (G_USEC_PER_SEC * 1)
@@ -23,24 +20,6 @@
 #define SPARE_TIME (G_USEC_PER_SEC * 1)
 /* A signature that was missing may be there by now */
 #define REFUSAL_TIME (G_USEC_PER_SEC * 60)
-
-/* What the daemon has to know of a kept manifest; its signatures are in @verdict */
-typedef struct {
-    VtdVerdict *verdict;
-    GArray *layers; /* (element-type VtDigest): of its chain, base first */
-    VtDigest config;
-    uint64_t size;
-} Kept;
-
-static void
-kept_free(gpointer data)
-{
-    Kept *kept = data;
-
-    vtd_verdict_free(kept->verdict);
-    g_clear_pointer(&kept->layers, g_array_unref);
-    g_free(kept);
-}
 
 typedef struct {
     char *reason;
@@ -54,16 +33,6 @@ refusal_free(gpointer data)
 
     g_free(refusal->reason);
     g_free(refusal);
-}
-
-static void
-pending_free(gpointer data)
-{
-    VtdPending *pending = data;
-
-    g_free(pending->reference);
-    g_free(pending->hidden);
-    g_free(pending);
 }
 
 typedef struct {
@@ -102,7 +71,7 @@ load_catalog(VtdPool *pool)
 }
 
 VtdPool *
-vtd_pool_new(const VtdConfig *config, VtDb *db, VtPoolSettings *settings)
+vtd_pool_new(const VtdConfig *config, VtDb *db, VtPoolSettings *settings, VtdTurns *turns)
 {
     VtdPool *pool = g_new0(VtdPool, 1);
 
@@ -113,10 +82,10 @@ vtd_pool_new(const VtdConfig *config, VtDb *db, VtPoolSettings *settings)
     /* The settings were checked; a URL from an older database that is not one finds no store */
     if (!vt_store_url_parse(settings->store, &pool->url, NULL))
         vt_store_url_parse("oci:/nonexistent", &pool->url, NULL);
-    pool->verdicts = g_hash_table_new_full(vt_digest_hash, vt_digest_same, g_free, kept_free);
+    pool->turns = vtd_turns_ref(turns);
+    vtd_directory_init(&pool->here);
     pool->refusals = g_hash_table_new_full(vt_digest_hash, vt_digest_same, g_free, refusal_free);
     pool->damaged = g_hash_table_new_full(vt_digest_hash, vt_digest_same, g_free, g_free);
-    pool->pending = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, pending_free);
     pool->waiters = g_ptr_array_new_with_free_func(g_free);
     pool->cancellable = g_cancellable_new();
     load_catalog(pool);
@@ -142,10 +111,10 @@ vtd_pool_unref(VtdPool *pool)
     vt_catalog_free(pool->catalog);
     g_clear_pointer(&pool->proofs, g_bytes_unref);
     vtd_verdict_free(pool->catalog_verdict);
-    g_hash_table_unref(pool->verdicts);
+    vtd_directory_clear(&pool->here);
+    vtd_turns_unref(pool->turns);
     g_hash_table_unref(pool->refusals);
     g_hash_table_unref(pool->damaged);
-    g_hash_table_unref(pool->pending);
     g_ptr_array_unref(pool->waiters);
     g_object_unref(pool->cancellable);
     g_free(pool->failure);
@@ -322,22 +291,6 @@ vtd_pool_warning(const VtdPool *pool)
 
 /* ---- decisions ---- */
 
-static bool
-decide_again(VtdPool *pool, const VtSubject *subject, GBytes *proofs, VtdVerdict **verdict,
-             GError **error)
-{
-    g_autoptr(VtdReplay) replay = NULL;
-    VtdVerdict *fresh = NULL;
-
-    if (!vtd_replay_new(proofs, &replay, error) ||
-        !vtd_verdict_decide(pool->settings->policy, subject, vtd_replay_source(replay), &fresh,
-                            error))
-        return false;
-    vtd_verdict_free(*verdict);
-    *verdict = fresh;
-    return true;
-}
-
 bool
 vtd_pool_check_catalog(VtdPool *pool, GError **error)
 {
@@ -350,7 +303,8 @@ vtd_pool_check_catalog(VtdPool *pool, GError **error)
         return vt_throw(error, VT_ERROR_NOT_FOUND, "the catalog of '%s' is not known yet",
                         pool->settings->store);
     if (!vtd_verdict_holds(pool->catalog_verdict) &&
-        !decide_again(pool, &subject, pool->proofs, &pool->catalog_verdict, error))
+        !vtd_proofs_decide(pool->proofs, pool->settings->policy, &subject, &pool->catalog_verdict,
+                           error))
         return false;
     return vtd_verdict_check(pool->catalog_verdict, error);
 }
@@ -364,170 +318,20 @@ vtd_pool_find(VtdPool *pool, const char *name, const char *version,
     if (!vtd_pool_check_catalog(pool, error))
         return false;
     *ret_entry = vt_catalog_find(pool->catalog, name, current ? NULL : version);
-    if (!*ret_entry)
-        return vt_throw(error, VT_ERROR_NOT_FOUND, "'%s%s%s' is not in the catalog of '%s'", name,
-                        current ? "" : "@", current ? "" : version, pool->settings->store);
-    return true;
-}
-
-static bool
-read_kept(GBytes *bytes, const VtDigest *digest, Kept *kept, GError **error)
-{
-    g_autoptr(GPtrArray) layers = NULL;
-    g_autoptr(VtManifest) manifest = NULL;
-    VtDigest actual;
-
-    vt_sha256_data(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), &actual);
-    if (!vt_digest_equal(&actual, digest))
-        return vt_throw(error, VT_ERROR_CORRUPT, "the kept manifest is damaged: fetch again");
-    if (!vt_manifest_parse(bytes, &manifest, error) ||
-        !vt_template_layers(manifest, &layers, error))
-        return false;
-    kept->layers = g_array_new(FALSE, FALSE, sizeof(VtDigest));
-    for (guint i = 0; i < layers->len; i++) {
-        const VtTemplateLayer *layer = layers->pdata[i];
-
-        g_array_append_val(kept->layers, layer->index->digest);
-    }
-    kept->config = manifest->config->digest;
-    for (guint i = 0; i < manifest->layers->len; i++)
-        kept->size += ((const VtDescriptor *)manifest->layers->pdata[i])->size;
-    return true;
-}
-
-static bool
-load_kept(VtdPool *pool, VtPool *files, const VtSubject *subject, Kept **ret_kept, GError **error)
-{
-    Kept *kept = g_hash_table_lookup(pool->verdicts, &subject->digest);
-    g_autoptr(GBytes) manifest = NULL;
-    g_autoptr(GBytes) proofs = NULL;
-    g_autoptr(GError) local = NULL;
-    char text[VT_DIGEST_STRING_MAX];
-    Kept *fresh;
-
-    *ret_kept = kept;
-    if (kept && vtd_verdict_holds(kept->verdict))
-        return true;
-    if (!vt_pool_read_manifest(files, &subject->digest, &manifest, &proofs, &local))
-        return vt_throw(
-            error, (VtError)local->code,
-            "the copy of %s@%s on this host was not made from the catalog's manifest %s: "
-            "fetch it again (%s)",
-            subject->name, subject->version, vt_digest_format(&subject->digest, text),
-            local->message);
-    fresh = g_new0(Kept, 1);
-    if (!read_kept(manifest, &subject->digest, fresh, error) ||
-        !decide_again(pool, subject, proofs, &fresh->verdict, error)) {
-        kept_free(fresh);
-        return false;
-    }
-    g_hash_table_insert(pool->verdicts, g_memdup2(&subject->digest, sizeof(VtDigest)), fresh);
-    *ret_kept = fresh;
-    return true;
-}
-
-/* The version's file is the top layer, and what is below is here */
-static bool
-check_layers(VtPool *files, const char *name, const char *version, const GArray *layers,
-             GError **error)
-{
-    const VtDigest *top = &g_array_index(layers, VtDigest, layers->len - 1);
-    char text[VT_DIGEST_STRING_MAX];
-
-    if (!vt_pool_check_version(files, name, version, top, error))
-        return false;
-    for (guint i = 0; i + 1 < layers->len; i++) {
-        const VtDigest *layer = &g_array_index(layers, VtDigest, i);
-
-        if (!vt_pool_has_layer(files, layer))
-            return vt_throw(error, VT_ERROR_CORRUPT,
-                            "layer %s, which %s@%s is made over, was removed from '%s': "
-                            "'virt-template verify --repair' fetches it again",
-                            vt_digest_format(layer, text), name, version, vt_pool_target(files));
-    }
-    return true;
+    return *ret_entry || vtd_pool_throw_missing(pool->settings, name, version, error);
 }
 
 bool
-vtd_pool_kept(VtdPool *pool, VtPool *files, const char *name, const char *version,
-              VtdLocal *ret_local, GError **error)
+vtd_pool_throw_missing(const VtPoolSettings *settings, const char *name, const char *version,
+                       GError **error)
 {
-    VtSubject subject = {.url = pool->url, .name = name, .named_by_catalog = true};
-    const VtCatalogEntry *entry;
-    Kept *kept;
+    const bool current = !version || !*version;
 
-    if (!vtd_pool_find(pool, name, version, &entry, error))
-        return false;
-    subject.version = entry->version;
-    subject.digest = entry->manifest;
-    if (!vt_pool_stat_version(files, name, entry->version, NULL))
-        return vt_throw(error, VT_ERROR_NOT_FOUND, "%s@%s is not on this host: fetch it first",
-                        name, entry->version);
-    if (!load_kept(pool, files, &subject, &kept, error))
-        return false;
-    if (!vtd_verdict_check(kept->verdict, error)) {
-        vtd_pool_refuse(pool, &entry->manifest, kept->verdict->refusal->message);
-        return false;
-    }
-    *ret_local =
-        (VtdLocal){entry, kept->layers, kept->config, kept->size, kept->verdict->signed_by};
-    return true;
+    return vt_throw(error, VT_ERROR_NOT_FOUND, "'%s%s%s' is not in the catalog of '%s'", name,
+                    current ? "" : "@", current ? "" : version, settings->store);
 }
 
-bool
-vtd_pool_local(VtdPool *pool, VtPool *files, const char *name, const char *version,
-               VtdLocal *ret_local, GError **error)
-{
-    VtdLocal local;
-
-    if (!vtd_pool_kept(pool, files, name, version, &local, error) ||
-        !check_layers(files, name, local.entry->version, local.layers, error))
-        return false;
-    *ret_local = local;
-    return true;
-}
-
-bool
-vtd_pool_config(VtPool *files, const VtdLocal *local, GBytes **ret_bytes, GError **error)
-{
-    g_autoptr(GBytes) bytes = NULL;
-    VtDigest actual;
-
-    if (!vt_pool_read_config(files, &local->entry->manifest, &bytes, error))
-        return false;
-    vt_sha256_bytes(bytes, actual.bytes);
-    /* and so it is what vt_json_parse() accepted when it was fetched: UTF-8 without a NUL */
-    if (!vt_digest_equal(&actual, &local->config))
-        return vt_throw(error, VT_ERROR_CORRUPT,
-                        "the kept config of version %s is damaged: evict it and fetch again",
-                        local->entry->version);
-    *ret_bytes = g_steal_pointer(&bytes);
-    return true;
-}
-
-bool
-vtd_pool_use(VtdPool *pool, VtPool *files, const char *name, const char *version,
-             VtdLocal *ret_local, GError **error)
-{
-    const char *damage;
-    VtdLocal local;
-
-    if (!vtd_pool_local(pool, files, name, version, &local, error))
-        return false;
-    damage = vtd_pool_find_damage(pool, local.layers);
-    if (damage)
-        return vtd_pool_throw_damage(name, local.entry->version, damage, error);
-    *ret_local = local;
-    return true;
-}
-
-/* ---- verdicts and refusals ---- */
-
-void
-vtd_pool_forget_verdict(VtdPool *pool, const VtDigest *manifest)
-{
-    g_hash_table_remove(pool->verdicts, manifest);
-}
+/* ---- refusals ---- */
 
 void
 vtd_pool_refuse(VtdPool *pool, const VtDigest *manifest, const char *reason)

@@ -3,9 +3,10 @@
 #pragma once
 
 #include "vt-catalog.h"
-#include "vt-clones.h"
 #include "vt-db.h"
+#include "vt-pool.h"
 #include "vtd-config.h"
+#include "vtd-turns.h"
 #include "vtd-verdict.h"
 
 /** VtdExpiry: of the catalog that is known: valid, expired, expired for longer than the grace */
@@ -14,49 +15,6 @@ typedef enum {
     VTD_EXPIRY_GRACE,
     VTD_EXPIRY_OVER,
 } VtdExpiry;
-
-/**
- * VtdPool: belongs to the main thread
- * @catalog: (nullable): verified when it came; vtd_pool_check_catalog() tells whether it still is
- * @verdicts: of the manifests of local versions, by digest
- * @refusals: why a manifest was refused last, by digest
- * @refusals_policy: when the policy was changed that refused them
- * @damaged: layers that verification found damaged: index digest, and what was found
- * @pending: clones that have no name yet: path, and a #VtdPending
- * @recorded: clones since records were last tidied
- * @clones: how many there were then, of the version that was looked at
- * @expiry_told: the worst that was told of @catalog
- * @resealing: threads that look for layers without a seal
- * @cancellable: ends a refresh
- * @failure: (nullable): why the last refresh failed; @failure_code: its #VtError
- */
-typedef struct {
-    gint references;
-    const VtdConfig *config;
-    VtDb *db;
-    VtPoolSettings *settings;
-    VtStoreUrl *url;
-    VtCatalog *catalog;
-    VtDigest manifest;
-    GBytes *proofs;
-    VtdVerdict *catalog_verdict;
-    GHashTable *verdicts;
-    GHashTable *refusals;
-    gint64 refusals_policy;
-    GHashTable *damaged;
-    GHashTable *pending;
-    guint recorded;
-    guint clones;
-    guint resealing;
-    gint64 checked;
-    gint64 failed;
-    char *failure;
-    int failure_code;
-    bool refreshing;
-    VtdExpiry expiry_told;
-    GCancellable *cancellable;
-    GPtrArray *waiters;
-} VtdPool;
 
 /**
  * VtdPending: a clone that is being made
@@ -70,8 +28,65 @@ typedef struct {
     char *hidden;
 } VtdPending;
 
-/** vtd_pool_new: @settings: (transfer full): checked. Loads the catalog that the database has */
-VtdPool *vtd_pool_new(const VtdConfig *config, VtDb *db, VtPoolSettings *settings);
+/**
+ * VtdDirectory: what is known of the directory; belongs to the thread in which its turns are
+ * @verdicts: of the manifests of local versions, by digest
+ * @pending: clones that have no name yet: path, and a #VtdPending
+ * @recorded: clones since records were last tidied
+ * @clones: how many there were then, of the version that was looked at
+ */
+typedef struct {
+    GHashTable *verdicts;
+    GHashTable *pending;
+    guint recorded;
+    guint clones;
+} VtdDirectory;
+
+/**
+ * VtdPool: belongs to the main thread, which looks at no file in the directory: see vtd-look.h
+ * @settings: never change, like @config and @url: any thread may read them
+ * @turns: of the directory, which a pool that takes this one's place has in common with it
+ * @here: see there
+ * @catalog: (nullable): verified when it came; vtd_pool_check_catalog() tells whether it still is.
+ *   Never changed, but replaced
+ * @refusals: why a manifest was refused last, by digest
+ * @refusals_policy: when the policy was changed that refused them
+ * @damaged: layers that verification found damaged: index digest, and what was found. Never
+ *   changed, but replaced
+ * @expiry_told: the worst that was told of @catalog
+ * @resealing: threads that look for layers without a seal
+ * @cancellable: ends a refresh
+ * @failure: (nullable): why the last refresh failed; @failure_code: its #VtError
+ */
+typedef struct {
+    gint references;
+    const VtdConfig *config;
+    VtDb *db;
+    VtPoolSettings *settings;
+    VtStoreUrl *url;
+    VtdTurns *turns;
+    VtdDirectory here;
+    VtCatalog *catalog;
+    VtDigest manifest;
+    GBytes *proofs;
+    VtdVerdict *catalog_verdict;
+    GHashTable *refusals;
+    gint64 refusals_policy;
+    GHashTable *damaged;
+    guint resealing;
+    gint64 checked;
+    gint64 failed;
+    char *failure;
+    int failure_code;
+    bool refreshing;
+    VtdExpiry expiry_told;
+    GCancellable *cancellable;
+    GPtrArray *waiters;
+} VtdPool;
+
+/** vtd_pool_new: @settings: (transfer full): checked. Loads the catalog that the database has; the
+ *  first turn ends what was interrupted in the directory */
+VtdPool *vtd_pool_new(const VtdConfig *config, VtDb *db, VtPoolSettings *settings, VtdTurns *turns);
 VtdPool *vtd_pool_ref(VtdPool *pool);
 void vtd_pool_unref(VtdPool *pool);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtdPool, vtd_pool_unref)
@@ -124,83 +139,39 @@ void vtd_pool_tell_expiry(VtdPool *pool);
 bool vtd_pool_find(VtdPool *pool, const char *name, const char *version,
                    const VtCatalogEntry **ret_entry, GError **error);
 
-/**
- * VtdLocal: a version that may be used
- * @entry: in the catalog
- * @layers: (element-type VtDigest): of its chain, base first; belongs to the pool
- * @config: digest of its config document
- * @size: bytes of its blobs
- * @signed_by: (nullable): belongs to the pool
- */
-typedef struct {
-    const VtCatalogEntry *entry;
-    const GArray *layers;
-    VtDigest config;
-    uint64_t size;
-    const char *signed_by;
-} VtdLocal;
-
-/**
- * vtd_pool_use:
- * @files: the pool's directory, opened
- *
- * Whether a version may be used here and now: trusted catalog that has it, kept manifest with the
- * catalog's digest, signatures that the present policy accepts, the layer that the manifest names.
- * Reads nothing but file attributes as long as nothing has changed.
- */
-bool vtd_pool_use(VtdPool *pool, VtPool *files, const char *name, const char *version,
-                  VtdLocal *ret_local, GError **error);
-/** vtd_pool_local: The same for a layer that may be damaged, to verify it */
-bool vtd_pool_local(VtdPool *pool, VtPool *files, const char *name, const char *version,
-                    VtdLocal *ret_local, GError **error);
-
-/** vtd_pool_kept: The same, whatever files there are but the version's, to repair them */
-bool vtd_pool_kept(VtdPool *pool, VtPool *files, const char *name, const char *version,
-                   VtdLocal *ret_local, GError **error);
-
-/** vtd_pool_config: The kept config document of a version, with the digest that its manifest says
- */
-bool vtd_pool_config(VtPool *files, const VtdLocal *local, GBytes **ret_bytes, GError **error);
+/** vtd_pool_throw_missing: %VT_ERROR_NOT_FOUND that says it */
+bool vtd_pool_throw_missing(const VtPoolSettings *settings, const char *name, const char *version,
+                            GError **error);
 
 /** vtd_pool_load_damage: Of the database */
 void vtd_pool_load_damage(VtdPool *pool);
-/** vtd_pool_find_damage: Returns: (nullable): what is wrong with one of @layers, digests */
-const char *vtd_pool_find_damage(const VtdPool *pool, const GArray *layers);
 /** vtd_pool_damage: Remembers, for good, that a layer is damaged; @reason: (nullable): it is not */
 void vtd_pool_damage(VtdPool *pool, const VtDigest *index, const char *reason);
-/** vtd_pool_damage_of: Returns: (nullable): what is wrong with the layer of a version that is here
- */
-const char *vtd_pool_damage_of(VtdPool *pool, VtPool *files, const char *name, const char *version);
-/** vtd_pool_damaged_files: The same of all versions at once. Returns: (transfer container)
- * (nullable) (element-type guint64 utf8): what is wrong, by inode; %NULL: nothing */
-GHashTable *vtd_pool_damaged_files(const VtdPool *pool, VtPool *files);
+/** vtd_damage_changed: Returns: (transfer full): a copy of a pool's @damaged with this change */
+GHashTable *vtd_damage_changed(GHashTable *damaged, const VtDigest *index, const char *reason);
 /** vtd_pool_throw_damage: %VT_ERROR_CORRUPT that says what to do */
 bool vtd_pool_throw_damage(const char *name, const char *version, const char *reason,
                            GError **error);
-/** vtd_pool_prune_damage: Forgets the damage of layers that were removed */
-void vtd_pool_prune_damage(VtdPool *pool, VtPool *files);
-
 /* vtd-pool-seal.c */
 
-/** vtd_pool_recover: Ends what was interrupted; see vt_pool_recover(). Then vtd_pool_reseal() */
+/** vtd_pool_recover: Ends, in a turn, what was interrupted; see vt_pool_recover(). Then
+ *  vtd_pool_reseal() */
 void vtd_pool_recover(VtdPool *pool);
 /** vtd_pool_reseal: Seals, in a thread, what is not; see vt_pool_reseal() */
 void vtd_pool_reseal(VtdPool *pool);
-/** vtd_pool_is_sealed: Returns: whether no seal of a version is missing that may still come */
-bool vtd_pool_is_sealed(const VtdPool *pool, VtPool *files, const char *name,
-                        const VtdLocal *local);
 /**
  * vtd_pool_seal_first:
  * @files: (transfer full)
+ * @volume: of the version; @layers: digests of its chain
  * @done: called in the main thread when the version is sealed as well as it can be
  *
  * Seals the layers of a version before all others.
  */
 typedef void (*VtdSealDone)(void *user);
-void vtd_pool_seal_first(VtPool *files, const char *name, const VtdLocal *local, VtdSealDone done,
+void vtd_pool_seal_first(VtPool *files, const char *volume, const GArray *layers, VtdSealDone done,
                          void *user);
 
-/** vtd_pool_forget_verdict: A job has brought new signatures */
+/** vtd_pool_forget_verdict: A job has brought new signatures: those who come next read them */
 void vtd_pool_forget_verdict(VtdPool *pool, const VtDigest *manifest);
 /** vtd_pool_refuse: Remembers why a manifest is refused; @reason: (nullable): it is not, any more
  */

@@ -188,3 +188,18 @@ vtd_replay_source(VtdReplay *replay)
 {
     return &replay->source;
 }
+
+bool
+vtd_proofs_decide(GBytes *proofs, const char *policy, const VtSubject *subject,
+                  VtdVerdict **verdict, GError **error)
+{
+    g_autoptr(VtdReplay) replay = NULL;
+    VtdVerdict *fresh = NULL;
+
+    if (!vtd_replay_new(proofs, &replay, error) ||
+        !vtd_verdict_decide(policy, subject, vtd_replay_source(replay), &fresh, error))
+        return false;
+    vtd_verdict_free(*verdict);
+    *verdict = fresh;
+    return true;
+}

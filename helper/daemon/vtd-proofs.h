@@ -3,6 +3,7 @@
 #pragma once
 
 #include "vt-source.h"
+#include "vtd-verdict.h"
 
 /**
  * VtdRecorder: a source that hands on what another one answers, and remembers it
@@ -28,3 +29,11 @@ bool vtd_replay_new(GBytes *proofs, VtdReplay **ret_replay, GError **error);
 void vtd_replay_free(VtdReplay *replay);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtdReplay, vtd_replay_free)
 VtSource *vtd_replay_source(VtdReplay *replay);
+
+/**
+ * vtd_proofs_decide: What the policy, as it is now, says of a manifest
+ * @proofs: from vtd_recorder_finish()
+ * @verdict: (nullable) before; replaced, but not on failure
+ */
+bool vtd_proofs_decide(GBytes *proofs, const char *policy, const VtSubject *subject,
+                       VtdVerdict **verdict, GError **error);

@@ -53,22 +53,34 @@ template_free(VtCatalogTemplate *template)
     g_free(template);
 }
 
-void
-vt_catalog_free(VtCatalog *catalog)
+static void
+catalog_clear(gpointer data)
 {
-    if (!catalog)
-        return;
+    VtCatalog *catalog = data;
+
     g_free(catalog->store);
     g_free(catalog->created);
     g_free(catalog->expires);
     g_ptr_array_unref(catalog->templates);
-    g_free(catalog);
+}
+
+VtCatalog *
+vt_catalog_ref(VtCatalog *catalog)
+{
+    return catalog ? g_atomic_rc_box_acquire(catalog) : NULL;
+}
+
+void
+vt_catalog_free(VtCatalog *catalog)
+{
+    if (catalog)
+        g_atomic_rc_box_release_full(catalog, catalog_clear);
 }
 
 VtCatalog *
 vt_catalog_new(const char *store)
 {
-    VtCatalog *catalog = g_new0(VtCatalog, 1);
+    VtCatalog *catalog = g_atomic_rc_box_new0(VtCatalog);
 
     catalog->store = g_strdup(store);
     catalog->templates = g_ptr_array_new_with_free_func((GDestroyNotify)template_free);

@@ -72,6 +72,9 @@ typedef struct {
 
 /** vt_catalog_new: @store: UUID. Returns: (transfer full): empty, serial 0, no dates */
 VtCatalog *vt_catalog_new(const char *store);
+/** vt_catalog_ref: Returns: (transfer full): the same, for another thread: from then on nobody
+ * changes it. vt_catalog_free() gives back one reference; @catalog: (nullable) */
+VtCatalog *vt_catalog_ref(VtCatalog *catalog);
 void vt_catalog_free(VtCatalog *catalog);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtCatalog, vt_catalog_free)
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vtd-methods-clone.c: clones of templates, and the end of a local copy */
-#include "vtd-methods.h"
+/* vtd-methods-clone.c: clones of templates */
+#include "vtd-visit.h"
 
 #include "vt-fs.h"
+#include "vt-name.h"
 #include "vt-qcow2.h"
 #include "vtd-event.h"
+#include "vtd-records.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,15 +14,11 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A clone that is being made gets its name within this time; so long its record counts although
- * there is no such file */
-#define PENDING_TIME (G_USEC_PER_SEC * 10)
-/* Records of clones after which those of deleted ones are looked for */
-#define TIDY_MIN 256
 /* What file systems allocate at least */
 #define OVERLAY_BLOCK ((gsize)4096)
-/* Clones that an error names */
-#define NAMED_MAX 8
+/* Arguments: the paths of clones */
+#define COPY_PATH   6
+#define RECORD_PATH 3
 
 /* What was cloned. @manifest: (nullable) */
 typedef struct {
@@ -132,29 +130,6 @@ write_overlay(int fd, const VtQcow2Overlay *overlay, GError **error)
     return true;
 }
 
-static bool
-has_name(const char *path, int fd)
-{
-    struct stat named;
-    struct stat st;
-
-    return fd >= 0 && stat(path, &named) == 0 && fstat(fd, &st) == 0 && named.st_ino == st.st_ino &&
-           named.st_dev == st.st_dev;
-}
-
-/* A clone that is written under another name first is not "gone" until it has its own. @hidden:
- * (transfer full) (nullable) */
-static void
-remember_pending(const VtdTarget *target, const char *version, const char *path, char *hidden)
-{
-    VtdPending *pending = g_new0(VtdPending, 1);
-
-    pending->until = g_get_monotonic_time() + PENDING_TIME;
-    pending->reference = g_strdup_printf("%s@%s", target->name, version);
-    pending->hidden = hidden;
-    g_hash_table_insert(target->pool->pending, g_strdup(path), pending);
-}
-
 /* Counted, and told */
 static void
 account(VtdCall *call, const VtdTarget *target, const VtdCloned *cloned)
@@ -184,55 +159,44 @@ check_capacity(const VtCatalogEntry *entry, uint64_t capacity, GError **error)
     return true;
 }
 
-/* Paths of clones that may still get their name; forgets the others. A hidden file counts for as
- * long as it is there: whoever makes it may have been stopped. */
-static gboolean
-is_over(gpointer path, gpointer data, gpointer now)
-{
-    const VtdPending *pending = data;
-    struct stat st;
+/* ---- a linked clone ---- */
 
-    if (stat(path, &st) == 0)
-        return TRUE;
-    if (pending->hidden && lstat(pending->hidden, &st) == 0)
-        return FALSE;
-    return pending->until < *(gint64 *)now || (pending->hidden && errno == ENOENT);
-}
+/**
+ * Overlay: one in the making
+ * @hidden: (nullable): where the file is until it is at @path
+ * @resealing: whether seals may be missing that will be there soon
+ * @seal_first: (out): they are; @volume and @layers: of what
+ * @reference: (out): NAME@VERSION of the template
+ * @tidy: (out): whether records are to be looked at
+ */
+typedef struct {
+    int fd;
+    const char *path;
+    guint64 capacity;
+    bool subclusters;
+    char *hidden;
+    bool resealing;
+    bool seal_first;
+    bool tidy;
+    char *volume;
+    char *backing;
+    char *reference;
+    VtdLocal local;
+} Overlay;
 
-static bool
-find_clones(VtdTarget *target, VtPool *files, const VtDigest *index, bool prune, char ***ret_paths,
-            GError **error)
-{
-    const VtClonesQuery query = {.name = target->name,
-                                 .version = target->version,
-                                 .index = index,
-                                 .keep = target->pool->pending,
-                                 .prune = prune};
-    gint64 now = g_get_monotonic_time();
-
-    g_hash_table_foreach_remove(target->pool->pending, is_over, &now);
-    return vt_clones_list(files, &query, ret_paths, error);
-}
-
-/* A clone that is deleted leaves its record. Looking at all of them takes as long as there are
- * clones, so it is done after as many have been made. */
 static void
-tidy_records(VtdTarget target, VtPool *files, const char *version)
+overlay_free(void *user)
 {
-    g_autoptr(GError) error = NULL;
-    g_auto(GStrv) paths = NULL;
-    VtDigest index;
+    Overlay *overlay = user;
 
-    if (++target.pool->recorded < MAX(target.pool->clones, TIDY_MIN))
-        return;
-    target.version = version;
-    target.pool->recorded = 0;
-    if (vt_pool_find_layer(files, target.name, version, &index, &error) &&
-        find_clones(&target, files, &index, true, &paths, &error))
-        target.pool->clones = g_strv_length(paths);
-    else
-        g_info("records of clones in '%s' stay: %s", target.target, error->message);
+    vt_close_fd(&overlay->fd);
+    g_free(overlay->hidden);
+    g_free(overlay->volume);
+    g_free(overlay->backing);
+    g_free(overlay->reference);
+    g_free(overlay);
 }
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Overlay, overlay_free)
 
 /* The call begins anew: whatever it depends on may have changed */
 static void
@@ -247,65 +211,105 @@ sealed_first(void *user)
         vtd_call_throw(call, error);
 }
 
-/* @files: (transfer full) */
 static bool
-seal_first(VtdCall *call, VtPool *files, const VtdTarget *target, const VtdLocal *local,
-           GError **error)
+seal_first(VtdCallVisit *visit, VtdLook *look, GError **error)
 {
-    g_autoptr(VtPool) owned = files;
+    const Overlay *overlay = visit->user;
 
-    if (!vtd_call_may_wait(call))
-        return vt_throw(error, VT_ERROR_BUSY, "%s@%s is being sealed: try again", target->name,
-                        local->entry->version);
-    vtd_pool_seal_first(g_steal_pointer(&owned), target->name, local, sealed_first, call);
+    if (!vtd_call_may_wait(visit->call))
+        return vt_throw(error, VT_ERROR_BUSY, "%s is being sealed: try again", overlay->reference);
+    vtd_pool_seal_first(g_steal_pointer(&look->files), overlay->volume, overlay->local.layers,
+                        sealed_first, visit->call);
+    return true;
+}
+
+static bool
+overlay_begin(VtdCallVisit *visit, VtdLook *look, GError **error)
+{
+    ((Overlay *)visit->user)->resealing = visit->target.pool->resealing > 0;
+    return true;
+}
+
+static bool
+fill_overlay(const VtdCallVisit *visit, VtdLook *look, Overlay *overlay, GError **error)
+{
+    const VtCatalogEntry *entry = overlay->local.entry;
+    const VtQcow2Overlay header = {.backing_format = "qcow2",
+                                   .backing_file = overlay->backing,
+                                   .capacity =
+                                       overlay->capacity ? overlay->capacity : entry->capacity,
+                                   .subclusters = overlay->subclusters};
+
+    if (!vt_clones_record(look->files, visit->target.name, entry->version, overlay->path, error) ||
+        !write_overlay(overlay->fd, &header, error))
+        return false;
+    if (overlay->hidden || !vtd_records_has_name(overlay->path, overlay->fd))
+        vtd_records_pending(look->here, overlay->reference, overlay->path, overlay->hidden);
+    overlay->tidy = vtd_records_count(look->here);
+    return true;
+}
+
+static bool
+overlay_work(VtdCallVisit *visit, VtdLook *look, GError **error)
+{
+    const VtdTarget *target = &visit->target;
+    Overlay *overlay = visit->user;
+    const char *version;
+
+    if (!vtd_look_open(look, error) ||
+        !vtd_look_use(look, target->name, target->version, &overlay->local, error) ||
+        !check_capacity(overlay->local.entry, overlay->capacity, error))
+        return false;
+    version = overlay->local.entry->version;
+    overlay->reference = g_strdup_printf("%s@%s", target->name, version);
+    overlay->volume = vt_volume_name(target->name, version);
+    overlay->backing = vt_pool_version_path(look->files, target->name, version);
+    overlay->seal_first = overlay->resealing &&
+                          !vt_pool_is_sealed(look->files, overlay->volume, overlay->local.layers);
+    return overlay->seal_first || fill_overlay(visit, look, overlay, error);
+}
+
+static bool
+overlay_reply(VtdCallVisit *visit, VtdLook *look, GError **error)
+{
+    Overlay *overlay = visit->user;
+    const VtCatalogEntry *entry = overlay->local.entry;
+
+    if (overlay->seal_first)
+        return seal_first(visit, look, error);
+    account(visit->call, &visit->target,
+            &(const VtdCloned){VTD_CLONE_LINKED, entry->version, &entry->manifest, overlay->path});
+    vtd_call_return(visit->call, g_variant_new("(s)", overlay->backing));
+    if (overlay->tidy)
+        vtd_records_tidy(visit->target.pool, overlay->reference);
     return true;
 }
 
 bool
 vtd_method_make_overlay(VtdCall *call, GError **error)
 {
-    bool subclusters = true;
-    g_autofree char *hidden = NULL;
-    const VtdOption known[] = {
-        {"subclusters", &subclusters, NULL}, {"hidden", NULL, &hidden}, {NULL, NULL, NULL}};
+    static const VtdCallSteps steps = {overlay_begin, overlay_work, overlay_reply};
+    static const VtdCallSteps sealed_steps = {NULL, overlay_work, overlay_reply};
+    g_autoptr(Overlay) overlay = g_new0(Overlay, 1);
+    const VtdOption known[] = {{"subclusters", &overlay->subclusters, NULL},
+                               {"hidden", NULL, &overlay->hidden},
+                               {NULL, NULL, NULL}};
     g_autoptr(GVariant) options = NULL;
-    g_autofree char *backing = NULL;
-    g_autoptr(VtPool) files = NULL;
-    VtQcow2Overlay overlay = {.backing_format = "qcow2"};
-    vt_autofd fd = -1;
     VtdTarget target;
-    const char *path;
-    guint64 capacity;
-    VtdLocal local;
     gint handle;
 
-    g_variant_get(call->arguments, "(&s&s&sht&s@a{sv})", NULL, NULL, NULL, &handle, &capacity,
-                  &path, &options);
-    if (!vtd_call_target(call, &target, error) || !vtd_check_path(path, error) ||
-        !take_options(options, known, error) || !take_empty_file(call, handle, &fd, error))
+    *overlay = (Overlay){.fd = -1, .subclusters = true};
+    g_variant_get(call->arguments, "(&s&s&sht&s@a{sv})", NULL, NULL, NULL, &handle,
+                  &overlay->capacity, &overlay->path, &options);
+    if (!vtd_call_target(call, &target, error) || !vtd_check_path(overlay->path, error) ||
+        !take_options(options, known, error) || !take_empty_file(call, handle, &overlay->fd, error))
         return false;
-    if (!vt_pool_open(target.target, &files, error) ||
-        !vtd_pool_use(target.pool, files, target.name, target.version, &local, error) ||
-        !check_capacity(local.entry, capacity, error))
-        return false;
-    if (!call->sealed && !vtd_pool_is_sealed(target.pool, files, target.name, &local))
-        return seal_first(call, g_steal_pointer(&files), &target, &local, error);
-    backing = vt_pool_version_path(files, target.name, local.entry->version);
-    overlay.capacity = capacity ? capacity : local.entry->capacity;
-    overlay.subclusters = subclusters;
-    overlay.backing_file = backing;
-    if (!vt_clones_record(files, target.name, local.entry->version, path, error) ||
-        !write_overlay(fd, &overlay, error))
-        return false;
-    if (hidden || !has_name(path, fd))
-        remember_pending(&target, local.entry->version, path, g_steal_pointer(&hidden));
-    account(
-        call, &target,
-        &(const VtdCloned){VTD_CLONE_LINKED, local.entry->version, &local.entry->manifest, path});
-    vtd_call_return(call, g_variant_new("(s)", backing));
-    tidy_records(target, files, local.entry->version);
-    return true;
+    return vtd_call_visit(
+        &(const VtdCallVisit){call, target, g_steal_pointer(&overlay), overlay_free},
+        call->sealed ? &sealed_steps : &steps, error);
 }
+
+/* ---- other clones ---- */
 
 static bool
 take_format(const char *text, VtDiskFormat *ret_format, GError **error)
@@ -321,19 +325,56 @@ take_format(const char *text, VtDiskFormat *ret_format, GError **error)
     return vt_throw(error, VT_ERROR_INVALID, "format '%s' is neither 'raw' nor 'qcow2'", text);
 }
 
+static void
+free_copy(void *copy)
+{
+    vtd_copy_free(copy);
+}
+
+static bool
+copy_work(VtdCallVisit *visit, VtdLook *look, GError **error)
+{
+    const VtdTarget *target = &visit->target;
+    VtdCopy *copy = visit->user;
+    VtdLocal local;
+
+    if (!vtd_look_open(look, error) ||
+        !vtd_look_use(look, target->name, target->version, &local, error) ||
+        !check_capacity(local.entry, copy->capacity, error))
+        return false;
+    copy->target = g_strdup(target->target);
+    copy->name = g_strdup(target->name);
+    copy->version = g_strdup(local.entry->version);
+    copy->layers = g_array_copy((GArray *)local.layers);
+    return true;
+}
+
+static bool
+copy_reply(VtdCallVisit *visit, VtdLook *look, GError **error)
+{
+    VtdCopy *copy = g_steal_pointer(&visit->user);
+    const VtdJobSpec spec = {0,          "copy",        copy->target,
+                             copy->name, copy->version, visit->call->peer_uid};
+    const char *path;
+    uint64_t id;
+
+    path = vtd_call_string(visit->call, COPY_PATH);
+    if (!vtd_daemon_copy(visit->call->daemon, &spec, copy, path, &id, error))
+        return false;
+    vtd_call_return(visit->call, g_variant_new("(t)", id));
+    return true;
+}
+
 bool
 vtd_method_make_copy(VtdCall *call, GError **error)
 {
+    static const VtdCallSteps steps = {NULL, copy_work, copy_reply};
     g_autoptr(VtdCopy) copy = g_new0(VtdCopy, 1);
     const VtdOption known[] = {{"reflink", &copy->must_reflink, NULL}, {NULL, NULL, NULL}};
     g_autoptr(GVariant) options = NULL;
-    g_autoptr(VtPool) files = NULL;
     const char *format, *path;
-    VtdJobSpec spec;
     VtdTarget target;
-    VtdLocal local;
     gint handle;
-    uint64_t id;
 
     copy->output_fd = -1;
     g_variant_get(call->arguments, "(&s&s&sh&st&s@a{sv})", NULL, NULL, NULL, &handle, &format,
@@ -342,165 +383,54 @@ vtd_method_make_copy(VtdCall *call, GError **error)
         !take_format(format, &copy->format, error) || !take_options(options, known, error) ||
         !take_empty_file(call, handle, &copy->output_fd, error))
         return false;
-    if (!vt_pool_open(target.target, &files, error) ||
-        !vtd_pool_use(target.pool, files, target.name, target.version, &local, error) ||
-        !check_capacity(local.entry, copy->capacity, error))
+    return vtd_call_visit(&(const VtdCallVisit){call, target, g_steal_pointer(&copy), free_copy},
+                          &steps, error);
+}
+
+static bool
+record_work(VtdCallVisit *visit, VtdLook *look, GError **error)
+{
+    VtdTarget *target = &visit->target;
+    const char *path = vtd_call_string(visit->call, RECORD_PATH);
+    g_autofree char *reference = NULL;
+    const VtCatalogEntry *entry;
+
+    /* A version that is no longer in the catalog has clones all the same */
+    if (!*target->version) {
+        if (!vtd_look_find(look, target->name, NULL, &entry, error))
+            return false;
+        target->version = entry->version;
+    }
+    if (!vtd_look_open(look, error))
         return false;
-    copy->target = g_strdup(target.target);
-    copy->name = g_strdup(target.name);
-    copy->version = g_strdup(local.entry->version);
-    copy->layers = g_array_copy((GArray *)local.layers);
-    spec = (VtdJobSpec){0, "copy", copy->target, copy->name, copy->version, call->peer_uid};
-    if (!vtd_daemon_copy(call->daemon, &spec, g_steal_pointer(&copy), path, &id, error))
+    if (!vt_pool_stat_version(look->files, target->name, target->version, NULL))
+        return vt_throw(error, VT_ERROR_NOT_FOUND, "%s@%s is not here: fetch it first",
+                        target->name, target->version);
+    if (!vt_clones_record(look->files, target->name, target->version, path, error))
         return false;
-    vtd_call_return(call, g_variant_new("(t)", id));
+    reference = g_strdup_printf("%s@%s", target->name, target->version);
+    vtd_records_pending(look->here, reference, path, NULL);
+    return true;
+}
+
+static bool
+record_reply(VtdCallVisit *visit, VtdLook *look, GError **error)
+{
+    const VtdCloned cloned = {VTD_CLONE_RECORDED, visit->target.version, NULL,
+                              vtd_call_string(visit->call, RECORD_PATH)};
+
+    account(visit->call, &visit->target, &cloned);
+    vtd_call_return(visit->call, NULL);
     return true;
 }
 
 bool
 vtd_method_record_clone(VtdCall *call, GError **error)
 {
-    const VtCatalogEntry *entry = NULL;
-    g_autoptr(VtPool) files = NULL;
+    static const VtdCallSteps steps = {NULL, record_work, record_reply};
     VtdTarget target;
-    const char *path;
 
-    g_variant_get(call->arguments, "(&s&s&s&s)", NULL, NULL, NULL, &path);
-    if (!vtd_call_target(call, &target, error) || !vtd_check_path(path, error))
-        return false;
-    /* A version that is no longer in the catalog has clones all the same */
-    if (!*target.version) {
-        if (!vtd_pool_find(target.pool, target.name, NULL, &entry, error))
-            return false;
-        target.version = entry->version;
-    }
-    if (!vt_pool_open(target.target, &files, error))
-        return false;
-    if (!vt_pool_stat_version(files, target.name, target.version, NULL))
-        return vt_throw(error, VT_ERROR_NOT_FOUND, "%s@%s is not here: fetch it first", target.name,
-                        target.version);
-    if (!vt_clones_record(files, target.name, target.version, path, error))
-        return false;
-    remember_pending(&target, target.version, path, NULL);
-    account(call, &target, &(const VtdCloned){VTD_CLONE_RECORDED, target.version, NULL, path});
-    vtd_call_return(call, NULL);
-    return true;
-}
-
-/* ---- listing and evicting ---- */
-
-/* The version that is meant, whether the catalog has it or the directory alone */
-static bool
-resolve(VtdTarget *target, const VtCatalogEntry **ret_entry, GError **error)
-{
-    *ret_entry = NULL;
-    if (target->pool->catalog)
-        *ret_entry = vt_catalog_find(target->pool->catalog, target->name,
-                                     *target->version ? target->version : NULL);
-    if (!*target->version && !*ret_entry)
-        return vtd_pool_find(target->pool, target->name, NULL, ret_entry, error);
-    if (*ret_entry)
-        target->version = (*ret_entry)->version;
-    return true;
-}
-
-bool
-vtd_method_list_clones(VtdCall *call, GError **error)
-{
-    const VtCatalogEntry *entry;
-    g_autoptr(VtPool) files = NULL;
-    g_auto(GStrv) paths = NULL;
-    VtdTarget target;
-    VtDigest index;
-    bool has_index;
-
-    if (!vtd_call_target(call, &target, error) || !resolve(&target, &entry, error) ||
-        !vt_pool_open(target.target, &files, error))
-        return false;
-    has_index = vt_pool_find_layer(files, target.name, target.version, &index, NULL);
-    if (!find_clones(&target, files, has_index ? &index : NULL, false, &paths, error))
-        return false;
-    vtd_call_return(call, g_variant_new("(^as)", paths));
-    return true;
-}
-
-static bool
-throw_in_use(const VtdTarget *target, char **paths, GError **error)
-{
-    g_autoptr(GString) names = g_string_new(NULL);
-    const guint count = g_strv_length(paths);
-
-    for (guint i = 0; i < MIN(count, NAMED_MAX); i++)
-        g_string_append_printf(names, "%s'%s'", i > 0 ? ", " : "", paths[i]);
-    if (count > NAMED_MAX)
-        g_string_append_printf(names, " and %u more", count - NAMED_MAX);
-    return vt_throw(error, VT_ERROR_BUSY, "%s@%s is needed by %u clone%s: %s", target->name,
-                    target->version, count, count == 1 ? "" : "s", names->str);
-}
-
-/* Whether a clone is being made, whose file nobody can see yet */
-static bool
-check_pending(const VtdTarget *target, GError **error)
-{
-    g_autofree char *reference = g_strdup_printf("%s@%s", target->name, target->version);
-    GHashTableIter iter;
-    gpointer pending;
-    gpointer path;
-
-    g_hash_table_iter_init(&iter, target->pool->pending);
-    while (g_hash_table_iter_next(&iter, &path, &pending)) {
-        if (g_str_equal(((const VtdPending *)pending)->reference, reference))
-            return vt_throw(error, VT_ERROR_BUSY, "a clone is being made at '%s': try again",
-                            (const char *)path);
-    }
-    return true;
-}
-
-static void
-log_evicted(const VtdCall *call, const VtdTarget *target, const VtCatalogEntry *entry)
-{
-    const VtdEventFields fields = {.pool = target->target,
-                                   .name = target->name,
-                                   .version = target->version,
-                                   .digest = entry ? &entry->manifest : NULL,
-                                   .peer_uid = &call->peer_uid};
-
-    vtd_monitor_add(call->daemon->config->workers.monitor, VTD_COUNT_EVICTIONS, 0, 1);
-    vtd_event_log(VTD_EVENT_EVICTED, &fields, "%s@%s was evicted from '%s'", target->name,
-                  target->version, target->target);
-}
-
-bool
-vtd_method_evict(VtdCall *call, GError **error)
-{
-    const VtCatalogEntry *entry;
-    g_autoptr(VtPool) files = NULL;
-    g_auto(GStrv) paths = NULL;
-    VtdTarget target;
-    VtDigest index;
-
-    if (!vtd_call_target(call, &target, error) || !resolve(&target, &entry, error) ||
-        !vt_pool_open(target.target, &files, error))
-        return false;
-    if (vtd_jobs_involves(call->daemon->jobs, target.target, target.name, target.version))
-        return vt_throw(error, VT_ERROR_BUSY, "a job works on %s@%s: cancel it, or wait for it",
-                        target.name, target.version);
-    if (!vt_pool_find_layer(files, target.name, target.version, &index, error) ||
-        !find_clones(&target, files, &index, true, &paths, error))
-        return false;
-    if (*paths)
-        return throw_in_use(&target, paths, error);
-    if (!check_pending(&target, error))
-        return false;
-    if (!vt_pool_evict(files, target.name, target.version, &index, entry ? &entry->manifest : NULL,
-                       error)) {
-        if (!g_error_matches(*error, VT_ERROR, VT_ERROR_BUSY))
-            vtd_pool_reseal(target.pool);
-        return false;
-    }
-    if (entry)
-        vtd_pool_forget_verdict(target.pool, &entry->manifest);
-    log_evicted(call, &target, entry);
-    vtd_call_return(call, NULL);
-    return true;
+    return vtd_call_target(call, &target, error) &&
+           vtd_check_path(vtd_call_string(call, RECORD_PATH), error) &&
+           vtd_call_visit(&(const VtdCallVisit){call, target}, &steps, error);
 }

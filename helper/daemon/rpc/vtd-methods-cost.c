@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vtd-methods-cost.c: questions about versions that the store may have to be asked for
  *
- * Theory of operation. A question is put together in the main thread, from the trusted catalog, and
- * answered in another one, which reads and changes nothing. It is not a job: nobody else waits for
+ * Theory of operation. A question is put together in the main thread, from the trusted catalog and
+ * what a turn has found in the directory, and answered in another one, which reads and changes
+ * nothing. It is not a job: nobody else waits for
  * it, and nothing is left of it. It ends when the caller goes away, or has waited long enough.
  */
 #include "vtd-methods.h"
@@ -10,6 +11,7 @@
 #include "vt-name.h"
 #include "vtd-compare.h"
 #include "vtd-cost.h"
+#include "vtd-look.h"
 
 /* Each has a thread, and a process if the store is asked */
 #define QUESTIONS_MAX 4
@@ -27,8 +29,10 @@
 
 /**
  * Question:
- * @targets: what it is about; names and versions belong to the call
- * @prepare: in the main thread, with what the catalog has of @targets: sets the members below it
+ * @targets: what it is about; names and versions belong to @arguments
+ * @entries: in the catalog; until the turn is over
+ * @look: in the directory's thread: sets @volumes or @damaged
+ * @prepare: in the main thread, before the turn is over: sets the members below it
  * @run: in another thread
  * @user: for @run; freed with @free_user
  * @seconds: that it may take
@@ -39,10 +43,15 @@ struct Question {
     VtdCall *call;
     VtdPool *pool;
     VtdTarget targets[TARGETS_MAX];
+    GVariant *arguments;
+    const VtCatalogEntry *entries[TARGETS_MAX];
     guint target_count;
     guint seconds;
     bool all;
-    bool (*prepare)(Question *question, const VtCatalogEntry *const *entries, GError **error);
+    GHashTable *volumes;
+    bool damaged;
+    bool (*look)(Question *question, VtdLook *look, GError **error);
+    void (*prepare)(Question *question);
     bool (*run)(void *user, GVariant **ret_reply, GError **error);
     void *user;
     GDestroyNotify free_user;
@@ -59,6 +68,8 @@ question_free(Question *question)
 {
     if (question->user)
         question->free_user(question->user);
+    g_clear_pointer(&question->volumes, g_hash_table_unref);
+    g_variant_unref(question->arguments);
     vtd_pool_unref(question->pool);
     g_object_unref(question->cancellable);
     g_free(question);
@@ -111,25 +122,55 @@ ran(GObject *source, GAsyncResult *result, gpointer data)
     question_free(data);
 }
 
-static bool
-begin(Question *question, GError **error)
+static void
+run(Question *question)
 {
-    const VtCatalogEntry *entries[TARGETS_MAX];
-    g_autoptr(GTask) task = NULL;
+    g_autoptr(GTask) task = g_task_new(NULL, question->cancellable, ran, question);
 
+    question->running = true;
+    g_task_set_task_data(task, question, NULL);
+    g_task_run_in_thread(task, run_in_thread);
+}
+
+static bool
+look_begin(VtdLook *look, void *user, GError **error)
+{
+    Question *question = user;
+
+    if (!question->call)
+        return vt_throw(error, VT_ERROR_FAILED, "it was answered");
     for (guint i = 0; i < question->target_count; i++) {
         const VtdTarget *target = &question->targets[i];
 
-        if (!vtd_pool_find(question->pool, target->name, target->version, &entries[i], error))
+        if (!vtd_look_find(look, target->name, target->version, &question->entries[i], error))
             return false;
     }
-    if (!question->prepare(question, entries, error))
-        return false;
-    question->running = true;
-    task = g_task_new(NULL, question->cancellable, ran, question);
-    g_task_set_task_data(task, question, NULL);
-    g_task_run_in_thread(task, run_in_thread);
     return true;
+}
+
+static bool
+look_work(VtdLook *look, void *user, GError **error)
+{
+    Question *question = user;
+
+    return vtd_look_open(look, error) && question->look(question, look, error);
+}
+
+static void
+looked(VtdLook *look, void *user, GError *error)
+{
+    Question *question = user;
+
+    if (question->call && !error) {
+        question->prepare(question);
+        run(question);
+        return;
+    }
+    if (question->call)
+        answer(question, NULL, error);
+    else
+        g_clear_error(&error);
+    question_free(question);
 }
 
 static void
@@ -138,12 +179,9 @@ refreshed(void *user)
     Question *question = user;
     GError *error = NULL;
 
-    if (question->call) {
-        if (begin(question, &error))
-            return;
-        answer(question, NULL, error);
-    }
-    question_free(question);
+    if (!vtd_pool_visit(question->pool, &(const VtdVisit){look_begin, look_work, looked, question},
+                        QUESTIONS_MAX, &error))
+        looked(NULL, question, error);
 }
 
 static gboolean
@@ -200,6 +238,7 @@ ask(VtdCall *call, const Question *what, GError **error)
     call->daemon->questions++;
     question = g_memdup2(what, sizeof(*what));
     question->call = call;
+    question->arguments = g_variant_ref(call->arguments);
     question->pool = vtd_pool_ref(what->targets[0].pool);
     question->cancellable = g_cancellable_new();
     question->pool_handler =
@@ -285,19 +324,9 @@ compare_versions(gconstpointer a, gconstpointer b)
 }
 
 static bool
-fill_cost(VtdPool *pool, bool all, VtdCost *cost, GError **error)
+look_for_cost(Question *question, VtdLook *look, GError **error)
 {
-    g_autoptr(GHashTable) volumes = NULL;
-    VtPool *files;
-
-    if (!vtd_reader_files(&cost->reader, &files, error) || !vt_pool_scan(files, &volumes, error))
-        return false;
-    add_here(pool, volumes, cost);
-    if (all)
-        add_elsewhere(pool, volumes, cost);
-    g_ptr_array_sort(cost->others, compare_versions);
-    g_ptr_array_sort(cost->elsewhere, compare_versions);
-    return true;
+    return vt_pool_scan(look->files, &question->volumes, error);
 }
 
 static bool
@@ -312,27 +341,30 @@ free_cost(gpointer cost)
     vtd_cost_free(cost);
 }
 
-static bool
-prepare_cost(Question *question, const VtCatalogEntry *const *entries, GError **error)
+static void
+prepare_cost(Question *question)
 {
-    g_autoptr(VtdCost) cost = g_new0(VtdCost, 1);
+    VtdCost *cost = g_new0(VtdCost, 1);
 
-    cost->version = version_of(question->targets[0].name, entries[0]);
+    cost->version = version_of(question->targets[0].name, question->entries[0]);
     cost->others = g_ptr_array_new_with_free_func((GDestroyNotify)vtd_version_free);
     cost->elsewhere = g_ptr_array_new_with_free_func((GDestroyNotify)vtd_version_free);
     set_reader(&cost->reader, question->pool, question->cancellable);
-    if (!fill_cost(question->pool, question->all, cost, error))
-        return false;
+    add_here(question->pool, question->volumes, cost);
+    if (question->all)
+        add_elsewhere(question->pool, question->volumes, cost);
+    g_ptr_array_sort(cost->others, compare_versions);
+    g_ptr_array_sort(cost->elsewhere, compare_versions);
     question->run = run_cost;
     question->free_user = free_cost;
-    question->user = g_steal_pointer(&cost);
-    return true;
+    question->user = cost;
 }
 
 bool
 vtd_method_get_cost(VtdCall *call, GError **error)
 {
-    Question question = {.target_count = 1, .seconds = COST_S, .prepare = prepare_cost};
+    Question question = {
+        .target_count = 1, .seconds = COST_S, .look = look_for_cost, .prepare = prepare_cost};
     gboolean all;
 
     if (!vtd_call_target(call, &question.targets[0], error))
@@ -357,32 +389,36 @@ free_compare(gpointer compare)
 }
 
 static bool
-prepare_compare(Question *question, const VtCatalogEntry *const *entries, GError **error)
+look_for_damage(Question *question, VtdLook *look, GError **error)
 {
-    g_autoptr(VtdCompare) compare = g_new0(VtdCompare, 1);
-    VtPool *files;
+    for (guint i = 0; i < question->target_count; i++)
+        question->damaged =
+            vtd_look_damage_of(look, question->targets[i].name, question->entries[i]->version) ||
+            question->damaged;
+    return true;
+}
 
-    compare->read = true;
+static void
+prepare_compare(Question *question)
+{
+    VtdCompare *compare = g_new0(VtdCompare, 1);
+
+    compare->read = !question->damaged;
     set_reader(&compare->reader, question->pool, question->cancellable);
-    if (!vtd_reader_files(&compare->reader, &files, error))
-        return false;
-    for (guint i = 0; i < question->target_count; i++) {
-        const char *name = question->targets[i].name;
-
-        compare->versions[i] = version_of(name, entries[i]);
-        compare->read = compare->read && !vtd_pool_damage_of(question->pool, files, name,
-                                                             compare->versions[i]->version);
-    }
+    for (guint i = 0; i < question->target_count; i++)
+        compare->versions[i] = version_of(question->targets[i].name, question->entries[i]);
     question->run = run_compare;
     question->free_user = free_compare;
-    question->user = g_steal_pointer(&compare);
-    return true;
+    question->user = compare;
 }
 
 bool
 vtd_method_compare(VtdCall *call, GError **error)
 {
-    Question question = {.target_count = 2, .seconds = COMPARE_S, .prepare = prepare_compare};
+    Question question = {.target_count = 2,
+                         .seconds = COMPARE_S,
+                         .look = look_for_damage,
+                         .prepare = prepare_compare};
     VtdTarget *to = &question.targets[1];
 
     if (!vtd_call_target(call, &question.targets[0], error))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vtd-methods-upload.c: makes seeds of what was uploaded into a pool */
-#include "vtd-methods.h"
+#include "vtd-visit.h"
 
 #include "vt-upload-file.h"
 #include "vtd-upload.h"
@@ -52,26 +52,48 @@ run_in_thread(gpointer data)
     return NULL;
 }
 
-bool
-vtd_method_take_uploads(VtdCall *call, GError **error)
+static bool
+list_work(VtdCallVisit *visit, VtdLook *look, GError **error)
 {
-    g_autoptr(GPtrArray) names = NULL;
-    const char *target;
-    VtdPool *pool;
-    Run *run;
+    GPtrArray *names;
 
-    g_variant_get(call->arguments, "(&s)", &target);
-    if (!vtd_check_path(target, error) || !vtd_daemon_pool(call->daemon, target, &pool, error) ||
-        !vt_upload_list(target, &names, error))
+    if (!vt_upload_list(look->settings->target, &names, error))
         return false;
-    run = g_new0(Run, 1);
-    run->call = call;
-    run->target = g_strdup(target);
-    run->names = g_steal_pointer(&names);
+    visit->user = names;
+    return true;
+}
+
+static bool
+list_reply(VtdCallVisit *visit, VtdLook *look, GError **error)
+{
+    Run *run = g_new0(Run, 1);
+
+    run->call = visit->call;
+    run->target = g_strdup(look->settings->target);
+    run->names = g_steal_pointer(&visit->user);
     g_variant_builder_init(&run->refused, G_VARIANT_TYPE("a(ss)"));
     if (run->names->len == 0)
         run_ended(run);
     else
         g_thread_unref(g_thread_new("upload", run_in_thread, run));
     return true;
+}
+
+static void
+free_names(void *names)
+{
+    if (names)
+        g_ptr_array_unref(names);
+}
+
+bool
+vtd_method_take_uploads(VtdCall *call, GError **error)
+{
+    static const VtdCallSteps steps = {NULL, list_work, list_reply};
+    const char *path = vtd_call_string(call, 0);
+    VtdTarget target = {0};
+
+    return vtd_check_path(path, error) &&
+           vtd_daemon_pool(call->daemon, path, &target.pool, error) &&
+           vtd_call_visit(&(const VtdCallVisit){call, target, NULL, free_names}, &steps, error);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* vtd-methods.c: the methods of virttemplate.Helper1: arguments, pools and jobs */
-#include "vtd-methods.h"
+#include "vtd-visit.h"
 
 #include "vt-name.h"
 #include "vt-size.h"
@@ -214,6 +214,37 @@ check_settings(VtPoolSettings *settings, const char *policy_file, GError **error
 }
 
 static bool
+look_at_nothing(VtdCallVisit *visit, VtdLook *look, GError **error)
+{
+    return true;
+}
+
+static bool
+registered(VtdCallVisit *visit, VtdLook *look, GError **error)
+{
+    vtd_call_return(visit->call, NULL);
+    return true;
+}
+
+/* What was interrupted in the directory of a new pool has been ended when this is answered */
+static bool
+register_pool(VtdCall *call, VtPoolSettings *settings, GError **error)
+{
+    static const VtdCallSteps steps = {NULL, look_at_nothing, registered};
+    const char *path = vtd_call_string(call, 0);
+    const VtdPool *known = g_hash_table_lookup(call->daemon->pools, path);
+    VtdTarget target = {.target = path};
+
+    if (!vtd_daemon_register(call->daemon, settings, error) ||
+        !vtd_daemon_pool(call->daemon, path, &target.pool, error))
+        return false;
+    if (target.pool != known)
+        return vtd_call_visit(&(const VtdCallVisit){call, target}, &steps, error);
+    vtd_call_return(call, NULL);
+    return true;
+}
+
+static bool
 method_register_pool(VtdCall *call, GError **error)
 {
     g_autoptr(VtPoolSettings) settings = g_new0(VtPoolSettings, 1);
@@ -233,11 +264,8 @@ method_register_pool(VtdCall *call, GError **error)
         if (!ok)
             return false;
     }
-    if (!check_settings(settings, call->daemon->config->policy_file, error) ||
-        !vtd_daemon_register(call->daemon, g_steal_pointer(&settings), error))
-        return false;
-    vtd_call_return(call, NULL);
-    return true;
+    return check_settings(settings, call->daemon->config->policy_file, error) &&
+           register_pool(call, g_steal_pointer(&settings), error);
 }
 
 static bool
@@ -329,9 +357,51 @@ method_fetch(VtdCall *call, GError **error)
 }
 
 static bool
+verify_work(VtdCallVisit *visit, VtdLook *look, GError **error)
+{
+    VtdTarget *target = &visit->target;
+    VtdLocal local;
+
+    if (!vtd_look_open(look, error) ||
+        !vtd_look_local(look, target->name, target->version, &local, error))
+        return false;
+    target->version = local.entry->version;
+    visit->user = g_array_copy((GArray *)local.layers);
+    return true;
+}
+
+static bool
+verify_reply(VtdCallVisit *visit, VtdLook *look, GError **error)
+{
+    const VtdTarget *target = &visit->target;
+    const VtdJobSpec spec = {.kind = "verify",
+                             .target = target->target,
+                             .name = target->name,
+                             .version = target->version,
+                             .owner = visit->call->peer_uid};
+    uint64_t id;
+
+    if (!vtd_daemon_verify(visit->call->daemon, target->pool, &spec, visit->user, &id, error))
+        return false;
+    vtd_call_return(visit->call, g_variant_new("(t)", id));
+    return true;
+}
+
+static void
+free_layers(void *layers)
+{
+    if (layers)
+        g_array_unref(layers);
+}
+
+static bool
 method_verify(VtdCall *call, GError **error)
 {
-    return start_job(call, "verify", 0, vtd_daemon_verify, error);
+    static const VtdCallSteps steps = {NULL, verify_work, verify_reply};
+    VtdTarget target;
+
+    return vtd_call_target(call, &target, error) &&
+           vtd_call_visit(&(const VtdCallVisit){call, target, NULL, free_layers}, &steps, error);
 }
 
 static bool

@@ -71,6 +71,7 @@ bool vtd_method_get_config(VtdCall *call, GError **error);
 bool vtd_method_make_overlay(VtdCall *call, GError **error);
 bool vtd_method_make_copy(VtdCall *call, GError **error);
 bool vtd_method_record_clone(VtdCall *call, GError **error);
+/* vtd-methods-evict.c */
 bool vtd_method_list_clones(VtdCall *call, GError **error);
 bool vtd_method_evict(VtdCall *call, GError **error);
 /* vtd-methods-metrics.c */
