@@ -158,6 +158,8 @@ class World:
             time.sleep(0.01)
         took = time.monotonic() - began
         require(took < START_LIMIT_S, f'the start took {took:.1f} s')
+        # Answered after what was interrupted in the pool is over
+        self.run(self.cli, 'info', '-p', str(self.pool), 'keep@1.0.0')
         # The injector cannot take hold of a thread that is about to end
         while self.seals():
             require(time.monotonic() - began < COMMAND_LIMIT_S, 'the sealing does not end')
