@@ -50,9 +50,9 @@ turns_of(VtdDaemon *daemon, const char *target)
 static void
 add_pool(VtdDaemon *daemon, VtPoolSettings *settings)
 {
-    g_hash_table_replace(
-        daemon->pools, g_strdup(settings->target),
-        vtd_pool_new(daemon->config, daemon->db, settings, turns_of(daemon, settings->target)));
+    g_hash_table_replace(daemon->pools, g_strdup(settings->target),
+                         vtd_pool_new(daemon->config, daemon->db, settings,
+                                      turns_of(daemon, settings->target), daemon->pools));
 }
 
 static bool

@@ -80,19 +80,23 @@ static bool
 visit_work(void *user, GError **error)
 {
     Visit *visit = user;
+    const bool ok = visit->what.work(&visit->look, visit->what.user, error);
 
-    return visit->what.work(&visit->look, visit->what.user, error);
+    /* To close what is on a server may take its answer, too */
+    g_clear_pointer(&visit->look.files, vt_pool_free);
+    return ok;
 }
 
 /* What was found there becomes known */
 static void
 take_back(VtdPool *pool, VtdLook *look)
 {
+    if (look->place.ino != 0)
+        pool->place = look->place;
     if (look->refusal)
         vtd_pool_refuse(pool, &look->refused, look->refusal);
     for (guint i = 0; look->removed && i < look->removed->len; i++)
         vtd_pool_damage(pool, &g_array_index(look->removed, VtDigest, i), NULL);
-    vt_pool_free(look->files);
     vt_catalog_free(look->catalog);
     g_clear_error(&look->distrust);
     g_clear_pointer(&look->damaged, g_hash_table_unref);
@@ -163,7 +167,15 @@ vtd_pool_forget_verdict(VtdPool *pool, const VtDigest *manifest)
 bool
 vtd_look_open(VtdLook *look, GError **error)
 {
-    return look->files || vt_pool_open(look->settings->target, &look->files, error);
+    struct stat st;
+
+    if (look->files)
+        return true;
+    if (!vt_pool_open(look->settings->target, &look->files, error))
+        return false;
+    if (fstat(vt_pool_dir_fd(look->files), &st) == 0)
+        look->place = (VtdPlace){st.st_dev, st.st_ino};
+    return true;
 }
 
 bool

@@ -9,10 +9,11 @@
  * thread's while that works: all that it may look at
  * @settings: of the pool, as @url
  * @here: in the directory's thread alone
- * @files: %NULL before vtd_look_open()
+ * @files: from vtd_look_open() to the end of the work
  * @catalog: (nullable): as it was when the turn began
  * @distrust: (nullable): why the policy did not trust it then; set without @catalog
  * @damaged: as #VtdPool's when the turn began, without @removed
+ * @place: (out): of @files, if they were opened
  * @removed: (out) (nullable): layers that were damaged, and are not here any more
  * @refused: (out): a manifest, if there is @refusal
  */
@@ -24,6 +25,7 @@ typedef struct {
     VtCatalog *catalog;
     GError *distrust;
     GHashTable *damaged;
+    VtdPlace place;
     GArray *removed;
     VtDigest refused;
     char *refusal;

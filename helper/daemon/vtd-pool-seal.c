@@ -91,7 +91,7 @@ vtd_pool_recover(VtdPool *pool)
 /* ---- those that a clone is wanted of now ---- */
 
 typedef struct {
-    VtPool *files;
+    char *target;
     char *volume;
     GArray *layers;
     VtdSealDone done;
@@ -103,7 +103,7 @@ first_free(gpointer data)
 {
     First *first = data;
 
-    vt_pool_free(first->files);
+    g_free(first->target);
     g_free(first->volume);
     g_array_unref(first->layers);
     g_free(first);
@@ -113,8 +113,10 @@ static void
 seal_in_thread(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
 {
     const First *first = data;
+    g_autoptr(VtPool) files = NULL;
 
-    vt_pool_reseal_version(first->files, first->volume, first->layers);
+    if (vt_pool_open(first->target, &files, NULL))
+        vt_pool_reseal_version(files, first->volume, first->layers);
     g_task_return_boolean(task, TRUE);
 }
 
@@ -127,13 +129,14 @@ sealed(GObject *source, GAsyncResult *result, gpointer data)
 }
 
 void
-vtd_pool_seal_first(VtPool *files, const char *volume, const GArray *layers, VtdSealDone done,
+vtd_pool_seal_first(const VtdPool *pool, const char *volume, const GArray *layers, VtdSealDone done,
                     void *user)
 {
     g_autoptr(GTask) task = g_task_new(NULL, NULL, sealed, NULL);
     First *first = g_new0(First, 1);
 
-    *first = (First){files, g_strdup(volume), g_array_copy((GArray *)layers), done, user};
+    *first = (First){g_strdup(pool->settings->target), g_strdup(volume),
+                     g_array_copy((GArray *)layers), done, user};
     g_task_set_task_data(task, first, first_free);
     g_task_run_in_thread(task, seal_in_thread);
 }

@@ -71,7 +71,8 @@ load_catalog(VtdPool *pool)
 }
 
 VtdPool *
-vtd_pool_new(const VtdConfig *config, VtDb *db, VtPoolSettings *settings, VtdTurns *turns)
+vtd_pool_new(const VtdConfig *config, VtDb *db, VtPoolSettings *settings, VtdTurns *turns,
+             GHashTable *pools)
 {
     VtdPool *pool = g_new0(VtdPool, 1);
 
@@ -83,6 +84,7 @@ vtd_pool_new(const VtdConfig *config, VtDb *db, VtPoolSettings *settings, VtdTur
     if (!vt_store_url_parse(settings->store, &pool->url, NULL))
         vt_store_url_parse("oci:/nonexistent", &pool->url, NULL);
     pool->turns = vtd_turns_ref(turns);
+    pool->pools = pools;
     vtd_directory_init(&pool->here);
     pool->refusals = g_hash_table_new_full(vt_digest_hash, vt_digest_same, g_free, refusal_free);
     pool->damaged = g_hash_table_new_full(vt_digest_hash, vt_digest_same, g_free, g_free);
@@ -119,6 +121,25 @@ vtd_pool_unref(VtdPool *pool)
     g_object_unref(pool->cancellable);
     g_free(pool->failure);
     g_free(pool);
+}
+
+/* Two names of one directory are not two places */
+GHashTable *
+vtd_pool_elsewhere(const VtdPool *pool)
+{
+    GHashTable *targets = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, pool->pools);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const VtdPool *other = value;
+
+        if (pool->place.ino != 0 && other->place.ino != 0 &&
+            (other->place.dev != pool->place.dev || other->place.ino != pool->place.ino))
+            g_hash_table_add(targets, g_strdup(other->settings->target));
+    }
+    return targets;
 }
 
 /* ---- refresh ---- */

@@ -42,11 +42,20 @@ typedef struct {
     guint clones;
 } VtdDirectory;
 
+/** VtdPlace: which directory it is; @ino is 0 before somebody has seen it */
+typedef struct {
+    dev_t dev;
+    ino_t ino;
+} VtdPlace;
+
 /**
  * VtdPool: belongs to the main thread, which looks at no file in the directory: see vtd-look.h
  * @settings: never change, like @config and @url: any thread may read them
  * @turns: of the directory, which a pool that takes this one's place has in common with it
  * @here: see there
+ * @pools: (element-type utf8 VtdPool): all of the daemon, by target;
+ *   belongs to it
+ * @place: as the last turn has found it
  * @catalog: (nullable): verified when it came; vtd_pool_check_catalog() tells whether it still is.
  *   Never changed, but replaced
  * @refusals: why a manifest was refused last, by digest
@@ -66,6 +75,8 @@ typedef struct {
     VtStoreUrl *url;
     VtdTurns *turns;
     VtdDirectory here;
+    GHashTable *pools;
+    VtdPlace place;
     VtCatalog *catalog;
     VtDigest manifest;
     GBytes *proofs;
@@ -84,12 +95,17 @@ typedef struct {
     GPtrArray *waiters;
 } VtdPool;
 
-/** vtd_pool_new: @settings: (transfer full): checked. Loads the catalog that the database has; the
- *  first turn ends what was interrupted in the directory */
-VtdPool *vtd_pool_new(const VtdConfig *config, VtDb *db, VtPoolSettings *settings, VtdTurns *turns);
+/** vtd_pool_new: @settings: (transfer full): checked; @pools: in which it will be. Loads the
+ * catalog that the database has; the first turn ends what was interrupted in the directory */
+VtdPool *vtd_pool_new(const VtdConfig *config, VtDb *db, VtPoolSettings *settings, VtdTurns *turns,
+                      GHashTable *pools);
 VtdPool *vtd_pool_ref(VtdPool *pool);
 void vtd_pool_unref(VtdPool *pool);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtdPool, vtd_pool_unref)
+
+/** vtd_pool_elsewhere: Returns: (transfer full): a set of the targets of pools whose directory is
+ *  known to be another one */
+GHashTable *vtd_pool_elsewhere(const VtdPool *pool);
 
 /**
  * vtd_pool_refresh:
@@ -161,15 +177,14 @@ void vtd_pool_recover(VtdPool *pool);
 void vtd_pool_reseal(VtdPool *pool);
 /**
  * vtd_pool_seal_first:
- * @files: (transfer full)
  * @volume: of the version; @layers: digests of its chain
  * @done: called in the main thread when the version is sealed as well as it can be
  *
  * Seals the layers of a version before all others.
  */
 typedef void (*VtdSealDone)(void *user);
-void vtd_pool_seal_first(VtPool *files, const char *volume, const GArray *layers, VtdSealDone done,
-                         void *user);
+void vtd_pool_seal_first(const VtdPool *pool, const char *volume, const GArray *layers,
+                         VtdSealDone done, void *user);
 
 /** vtd_pool_forget_verdict: A job has brought new signatures: those who come next read them */
 void vtd_pool_forget_verdict(VtdPool *pool, const VtDigest *manifest);

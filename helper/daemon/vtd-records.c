@@ -88,32 +88,62 @@ vtd_records_count(VtdDirectory *here)
     return true;
 }
 
+typedef struct {
+    VtdPool *pool;
+    char *reference;
+    GHashTable *elsewhere;
+} Tidy;
+
 static bool
-tidy(VtdLook *look, void *reference, GError **error)
+tidy_begin(VtdLook *look, void *user, GError **error)
 {
+    Tidy *tidy = user;
+
+    tidy->elsewhere = vtd_pool_elsewhere(tidy->pool);
+    return true;
+}
+
+static bool
+tidy_work(VtdLook *look, void *user, GError **error)
+{
+    const Tidy *tidy = user;
     g_autofree char *name = NULL, *version = NULL;
     g_auto(GStrv) paths = NULL;
+    VtClonesQuery query = {.elsewhere = tidy->elsewhere, .prune = true};
     VtDigest index;
 
-    if (!vt_reference_parse(reference, &name, &version, error) || !vtd_look_open(look, error) ||
-        !vt_pool_find_layer(look->files, name, version, &index, error) ||
-        !vtd_records_find(look, (VtClonesQuery){name, version, &index, NULL, true}, &paths, error))
+    if (!vt_reference_parse(tidy->reference, &name, &version, error) ||
+        !vtd_look_open(look, error) ||
+        !vt_pool_find_layer(look->files, name, version, &index, error))
+        return false;
+    query.name = name;
+    query.version = version;
+    query.index = &index;
+    if (!vtd_records_find(look, query, &paths, error))
         return false;
     look->here->clones = g_strv_length(paths);
     return true;
 }
 
 static void
-tidied(VtdLook *look, void *reference, GError *error)
+tidied(VtdLook *look, void *user, GError *error)
 {
+    Tidy *tidy = user;
+
     if (error)
-        g_info("records of clones of %s stay: %s", (const char *)reference, error->message);
+        g_info("records of clones of %s stay: %s", tidy->reference, error->message);
     g_clear_error(&error);
-    g_free(reference);
+    g_clear_pointer(&tidy->elsewhere, g_hash_table_unref);
+    vtd_pool_unref(tidy->pool);
+    g_free(tidy->reference);
+    g_free(tidy);
 }
 
 void
 vtd_records_tidy(VtdPool *pool, const char *reference)
 {
-    vtd_pool_visit_surely(pool, &(const VtdVisit){NULL, tidy, tidied, g_strdup(reference)});
+    Tidy *tidy = g_new0(Tidy, 1);
+
+    *tidy = (Tidy){vtd_pool_ref(pool), g_strdup(reference), NULL};
+    vtd_pool_visit_surely(pool, &(const VtdVisit){tidy_begin, tidy_work, tidied, tidy});
 }

@@ -353,6 +353,38 @@ assert_clones(PoolFixture *fixture, GHashTable *keep, const char *const *expecte
     g_assert_true(g_strv_equal((const char *const *)paths, expected));
 }
 
+/* What has a version of another pool as its base is not looked into further: only who does not know
+ * that finds that it leads here */
+static void
+test_clones_elsewhere(PoolFixture *fixture, gconstpointer data)
+{
+    g_autoptr(GHashTable) elsewhere = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autofree char *backing = vt_pool_version_path(fixture->pool, "debian-12", "1.0.0");
+    g_autofree char *clone = g_build_filename(fixture->dir, "vm.img", NULL);
+    g_autofree char *far = g_build_filename(fixture->dir, "far", NULL);
+    g_autofree char *version = g_build_filename(far, "web@2.0.0.qcow2", NULL);
+    const VtClonesQuery query = {
+        .name = "debian-12", .version = "1.0.0", .elsewhere = elsewhere, .prune = true};
+    const char *const one[] = {clone, NULL};
+    g_auto(GStrv) paths = NULL;
+    g_autoptr(GError) error = NULL;
+
+    g_assert_cmpint(mkdir(far, 0700), ==, 0);
+    write_overlay(version, backing);
+    write_overlay(clone, version);
+    assert_clones(fixture, NULL, one);
+    g_hash_table_add(elsewhere, far);
+    vt_clones_list(fixture->pool, &query, &paths, &error);
+    g_assert_no_error(error);
+    g_assert_null(*paths);
+    g_unlink(clone);
+    write_overlay(clone, backing);
+    g_clear_pointer(&paths, g_strfreev);
+    vt_clones_list(fixture->pool, &query, &paths, &error);
+    g_assert_no_error(error);
+    g_assert_true(g_strv_equal((const char *const *)paths, one));
+}
+
 /* A clone under any name, behind a link, or on a disk that is not there now is still a clone */
 static void
 test_clones_hidden(PoolFixture *fixture, gconstpointer data)
@@ -440,6 +472,7 @@ main(int argc, char **argv)
     ADD("/pool/directories", test_directories);
     ADD("/pool/seal", test_seal);
     ADD("/pool/clones", test_clones);
+    ADD("/pool/clones-elsewhere", test_clones_elsewhere);
     ADD("/pool/clones-hidden", test_clones_hidden);
     return g_test_run();
 }

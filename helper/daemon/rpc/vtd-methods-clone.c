@@ -31,27 +31,30 @@ typedef struct {
 /* ---- making ---- */
 
 static bool
-take_empty_file(VtdCall *call, gint handle, int *ret_fd, GError **error)
+take_file(VtdCall *call, gint handle, int *ret_fd, GError **error)
 {
     GDBusMessage *message = g_dbus_method_invocation_get_message(call->invocation);
     GUnixFDList *fds = g_dbus_message_get_unix_fd_list(message);
-    vt_autofd fd = -1;
-    struct stat st;
-    int mode;
 
     if (!fds || handle < 0 || handle >= g_unix_fd_list_get_length(fds))
         return vt_throw(error, VT_ERROR_INVALID, "no descriptor came with the call");
-    fd = g_unix_fd_list_get(fds, handle, error);
-    if (fd < 0)
-        return false;
-    mode = fcntl(fd, F_GETFL);
+    *ret_fd = g_unix_fd_list_get(fds, handle, error);
+    return *ret_fd >= 0;
+}
+
+/* In the directory's thread: it may be on a server, too */
+static bool
+check_empty(int fd, GError **error)
+{
+    const int mode = fcntl(fd, F_GETFL);
+    struct stat st;
+
     if (mode < 0 || fstat(fd, &st) < 0)
         return vt_throw_errno(error, errno, "cannot stat the file");
     if (!S_ISREG(st.st_mode) || st.st_size != 0)
         return vt_throw(error, VT_ERROR_INVALID, "the file that came is not an empty regular file");
     if ((mode & O_ACCMODE) == O_RDONLY || (mode & (O_APPEND | O_PATH)))
         return vt_throw(error, VT_ERROR_INVALID, "the file that came is not open for writing");
-    *ret_fd = vt_steal_fd(&fd);
     return true;
 }
 
@@ -218,8 +221,8 @@ seal_first(VtdCallVisit *visit, VtdLook *look, GError **error)
 
     if (!vtd_call_may_wait(visit->call))
         return vt_throw(error, VT_ERROR_BUSY, "%s is being sealed: try again", overlay->reference);
-    vtd_pool_seal_first(g_steal_pointer(&look->files), overlay->volume, overlay->local.layers,
-                        sealed_first, visit->call);
+    vtd_pool_seal_first(visit->target.pool, overlay->volume, overlay->local.layers, sealed_first,
+                        visit->call);
     return true;
 }
 
@@ -246,6 +249,8 @@ fill_overlay(const VtdCallVisit *visit, VtdLook *look, Overlay *overlay, GError 
     if (overlay->hidden || !vtd_records_has_name(overlay->path, overlay->fd))
         vtd_records_pending(look->here, overlay->reference, overlay->path, overlay->hidden);
     overlay->tidy = vtd_records_count(look->here);
+    /* Which may write it to a server */
+    vt_close_fd(&overlay->fd);
     return true;
 }
 
@@ -256,7 +261,7 @@ overlay_work(VtdCallVisit *visit, VtdLook *look, GError **error)
     Overlay *overlay = visit->user;
     const char *version;
 
-    if (!vtd_look_open(look, error) ||
+    if (!check_empty(overlay->fd, error) || !vtd_look_open(look, error) ||
         !vtd_look_use(look, target->name, target->version, &overlay->local, error) ||
         !check_capacity(overlay->local.entry, overlay->capacity, error))
         return false;
@@ -302,7 +307,7 @@ vtd_method_make_overlay(VtdCall *call, GError **error)
     g_variant_get(call->arguments, "(&s&s&sht&s@a{sv})", NULL, NULL, NULL, &handle,
                   &overlay->capacity, &overlay->path, &options);
     if (!vtd_call_target(call, &target, error) || !vtd_check_path(overlay->path, error) ||
-        !take_options(options, known, error) || !take_empty_file(call, handle, &overlay->fd, error))
+        !take_options(options, known, error) || !take_file(call, handle, &overlay->fd, error))
         return false;
     return vtd_call_visit(
         &(const VtdCallVisit){call, target, g_steal_pointer(&overlay), overlay_free},
@@ -338,7 +343,7 @@ copy_work(VtdCallVisit *visit, VtdLook *look, GError **error)
     VtdCopy *copy = visit->user;
     VtdLocal local;
 
-    if (!vtd_look_open(look, error) ||
+    if (!check_empty(copy->output_fd, error) || !vtd_look_open(look, error) ||
         !vtd_look_use(look, target->name, target->version, &local, error) ||
         !check_capacity(local.entry, copy->capacity, error))
         return false;
@@ -381,7 +386,7 @@ vtd_method_make_copy(VtdCall *call, GError **error)
                   &copy->capacity, &path, &options);
     if (!vtd_call_target(call, &target, error) || !vtd_check_path(path, error) ||
         !take_format(format, &copy->format, error) || !take_options(options, known, error) ||
-        !take_empty_file(call, handle, &copy->output_fd, error))
+        !take_file(call, handle, &copy->output_fd, error))
         return false;
     return vtd_call_visit(&(const VtdCallVisit){call, target, g_steal_pointer(&copy), free_copy},
                           &steps, error);

@@ -23,13 +23,36 @@ resolve(VtdTarget *target, const VtdLook *look, const VtCatalogEntry **ret_entry
     return true;
 }
 
+/* @elsewhere: see #VtClonesQuery; @paths: (out) */
+typedef struct {
+    GHashTable *elsewhere;
+    char **paths;
+} Clones;
+
+static void
+clones_free(void *user)
+{
+    Clones *clones = user;
+
+    g_clear_pointer(&clones->elsewhere, g_hash_table_unref);
+    g_strfreev(clones->paths);
+    g_free(clones);
+}
+
+static bool
+list_begin(VtdCallVisit *visit, VtdLook *look, GError **error)
+{
+    ((Clones *)visit->user)->elsewhere = vtd_pool_elsewhere(visit->target.pool);
+    return true;
+}
+
 static bool
 list_work(VtdCallVisit *visit, VtdLook *look, GError **error)
 {
     VtdTarget *target = &visit->target;
     const VtCatalogEntry *entry;
-    VtClonesQuery query = {0};
-    char **paths;
+    Clones *clones = visit->user;
+    VtClonesQuery query = {.elsewhere = clones->elsewhere};
     VtDigest index;
 
     if (!resolve(target, look, &entry, error) || !vtd_look_open(look, error))
@@ -38,33 +61,25 @@ list_work(VtdCallVisit *visit, VtdLook *look, GError **error)
     query.version = target->version;
     if (vt_pool_find_layer(look->files, target->name, target->version, &index, NULL))
         query.index = &index;
-    if (!vtd_records_find(look, query, &paths, error))
-        return false;
-    visit->user = paths;
-    return true;
+    return vtd_records_find(look, query, &clones->paths, error);
 }
 
 static bool
 list_reply(VtdCallVisit *visit, VtdLook *look, GError **error)
 {
-    vtd_call_return(visit->call, g_variant_new("(^as)", visit->user));
+    vtd_call_return(visit->call, g_variant_new("(^as)", ((const Clones *)visit->user)->paths));
     return true;
-}
-
-static void
-free_paths(void *paths)
-{
-    g_strfreev(paths);
 }
 
 bool
 vtd_method_list_clones(VtdCall *call, GError **error)
 {
-    static const VtdCallSteps steps = {NULL, list_work, list_reply};
+    static const VtdCallSteps steps = {list_begin, list_work, list_reply};
     VtdTarget target;
 
     return vtd_call_target(call, &target, error) &&
-           vtd_call_visit(&(const VtdCallVisit){call, target, NULL, free_paths}, &steps, error);
+           vtd_call_visit(&(const VtdCallVisit){call, target, g_new0(Clones, 1), clones_free},
+                          &steps, error);
 }
 
 static bool
@@ -95,9 +110,11 @@ log_evicted(const VtdCall *call, const VtdTarget *target, const VtCatalogEntry *
                   target->version, target->target);
 }
 
-/* @entry: (nullable): belongs to the look; @failure: (out) (nullable): layers may lack seals now */
+/* @entry: (nullable): belongs to the look; @elsewhere: see #VtClonesQuery; @failure: (out)
+ * (nullable): layers may lack seals now */
 typedef struct {
     const VtCatalogEntry *entry;
+    GHashTable *elsewhere;
     GError *failure;
 } Eviction;
 
@@ -106,6 +123,7 @@ eviction_free(void *user)
 {
     Eviction *eviction = user;
 
+    g_clear_pointer(&eviction->elsewhere, g_hash_table_unref);
     g_clear_error(&eviction->failure);
     g_free(eviction);
 }
@@ -117,6 +135,7 @@ evict_begin(VtdCallVisit *visit, VtdLook *look, GError **error)
     VtdTarget *target = &visit->target;
     Eviction *eviction = visit->user;
 
+    eviction->elsewhere = vtd_pool_elsewhere(target->pool);
     if (!resolve(target, look, &eviction->entry, error))
         return false;
     return !vtd_jobs_involves(visit->call->daemon->jobs, target->target, target->name,
@@ -132,13 +151,17 @@ evict_work(VtdCallVisit *visit, VtdLook *look, GError **error)
     Eviction *eviction = visit->user;
     const VtDigest *manifest = eviction->entry ? &eviction->entry->manifest : NULL;
     g_autofree char *reference = g_strdup_printf("%s@%s", target->name, target->version);
+    VtClonesQuery query = {.name = target->name,
+                           .version = target->version,
+                           .elsewhere = eviction->elsewhere,
+                           .prune = true};
     g_auto(GStrv) paths = NULL;
     VtDigest index;
 
+    query.index = &index;
     if (!vtd_look_open(look, error) ||
         !vt_pool_find_layer(look->files, target->name, target->version, &index, error) ||
-        !vtd_records_find(look, (VtClonesQuery){target->name, target->version, &index, NULL, true},
-                          &paths, error))
+        !vtd_records_find(look, query, &paths, error))
         return false;
     if (*paths)
         return throw_in_use(target, paths, error);

@@ -3,6 +3,7 @@
 #include "vt-clones.h"
 
 #include "vt-fs.h"
+#include "vt-name.h"
 #include "vt-pool-dirs.h"
 #include "vt-qcow2.h"
 #include "vt-sha256.h"
@@ -40,6 +41,7 @@ typedef struct {
     /* Paths found, and directories looked into: sets */
     GHashTable *paths;
     GHashTable *dirs;
+    GHashTable *elsewhere; /* (nullable): belongs to the query */
     bool prune;
 } Search;
 
@@ -215,6 +217,24 @@ is_ours(const Search *search, const char *path)
            (g_str_equal(dir, search->target) && S_ISREG(st.st_mode) && st.st_nlink > 1);
 }
 
+/* Whether @backing is a version of another pool, or a layer */
+static bool
+is_elsewhere(const Search *search, const char *backing)
+{
+    g_autofree char *dir = g_path_get_dirname(backing);
+    g_autofree char *base = g_path_get_basename(backing);
+    g_autofree char *around = g_path_get_dirname(dir);
+    g_autofree char *below = g_path_get_basename(dir);
+    g_autofree char *name = NULL, *version = NULL;
+
+    if (!search->elsewhere)
+        return false;
+    if (g_str_equal(below, VT_POOL_LAYERS))
+        return g_hash_table_contains(search->elsewhere, around);
+    return g_hash_table_contains(search->elsewhere, dir) &&
+           vt_volume_name_parse(base, &name, &version, NULL) && version;
+}
+
 /* Whether the chain below @path leads to the version. One that cannot be followed may lead to it if
  * somebody has recorded it as a clone. */
 static bool
@@ -228,6 +248,8 @@ is_clone(const Search *search, const char *path, bool recorded)
 
         if (chain != CHAIN_BACKING)
             return recorded && chain == CHAIN_UNKNOWN;
+        if (is_elsewhere(search, backing))
+            return false;
         if (is_version(search, backing))
             return true;
         g_free(at);
@@ -326,6 +348,7 @@ vt_clones_list(VtPool *pool, const VtClonesQuery *query, char ***ret_paths, GErr
     g_autofree char *prefix = g_strdup_printf("%s@%s~", query->name, query->version);
     g_auto(Search) search = {
         .prune = query->prune,
+        .elsewhere = query->elsewhere,
         .version_path = vt_pool_version_path(pool, query->name, query->version),
         .layer_path = query->index ? vt_pool_layer_path(pool, query->index) : NULL,
         .paths = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),

@@ -18,6 +18,9 @@ bool vt_clones_record(VtPool *pool, const char *name, const char *version, const
  * VtClonesQuery:
  * @index: (nullable): the version's layer; its path counts as a backing file, too
  * @keep: (nullable): a set of paths whose record stays although there is no such file yet
+ * @elsewhere: (nullable): a set of the target directories of other pools. A version that is there
+ * is not this one, nor is what is below it, and nobody looks at it: it may be on a server that does
+ *   not answer
  * @prune: remove records of files that are gone, or have another backing file
  */
 typedef struct {
@@ -25,6 +28,7 @@ typedef struct {
     const char *version;
     const VtDigest *index;
     GHashTable *keep;
+    GHashTable *elsewhere;
     bool prune;
 } VtClonesQuery;
 
