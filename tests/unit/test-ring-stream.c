@@ -399,7 +399,6 @@ test_window(void)
     wait_for(&client, LONG);
     assert_slot(&client, have, LONG);
     vt_close_fd(&client.fd);
-    client.fd = -1;
     g_thread_join(thread);
     vt_ring_server_free(client.server);
     client_clear(&client);

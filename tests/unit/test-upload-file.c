@@ -130,7 +130,6 @@ test_being_written(Pool *pool, gconstpointer data)
     g_assert_cmpint(writer, >=, 0);
     assert_busy(pool);
     vt_close_fd(&writer);
-    writer = -1;
     open_it(pool, &file);
 }
 

@@ -16,6 +16,7 @@ vt_close_fd(int *fd)
 {
     if (*fd >= 0)
         close(*fd);
+    *fd = -1;
 }
 #define vt_autofd __attribute__((cleanup(vt_close_fd))) int
 

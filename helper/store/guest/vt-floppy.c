@@ -111,7 +111,6 @@ add_file(const VtSeedFile *file, Files *files, GError **error)
     const char *const argv[] = {"mcopy", "-i", IMAGE_PATH, "-", target, NULL};
 
     vt_close_fd(&files->input);
-    files->input = -1;
     return memory_file(file->bytes, &files->input, error) && run(argv, files, error);
 }
 

@@ -138,7 +138,6 @@ unpack(gpointer data)
 
     (void)vt_unpack_run(&layer->unpack, &layer->failure);
     vt_close_fd(&layer->socket_fd);
-    layer->socket_fd = -1;
     return NULL;
 }
 
@@ -156,7 +155,6 @@ serve_ring(Layer *layer, int stop_fd, GError **error)
     if (!vt_ring_server_add(server, &source, error))
         return false;
     vt_close_fd(&layer->serve_fd);
-    layer->serve_fd = -1;
     thread = g_thread_new("restore", unpack, layer);
     (void)vt_ring_server_run(server, stop_fd);
     g_clear_pointer(&server, vt_ring_server_free);
