@@ -148,7 +148,7 @@ has_room(void *user, uint32_t length)
     if ((uint64_t)slot->have + length <= (uint64_t)slot->request.taken + VT_RING_SLOT_SIZE)
         return true;
     /* Nobody makes room who does not know of all */
-    if (slot->told < slot->have)
+    if (slot->told < slot->have && slot->have < slot->request.length)
         send_part(slot, slot->have);
     return false;
 }

@@ -331,9 +331,8 @@ vt_http_has_answered(const VtHttp *http)
 }
 
 void
-vt_http_limit(VtHttp *http, unsigned connections, uint64_t rate)
+vt_http_limit(VtHttp *http, uint64_t rate)
 {
-    curl_multi_setopt(http->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)connections);
     if (rate != http->flow.rate.per_second)
         vt_http_rate_set(&http->flow.rate, rate);
 }
@@ -358,7 +357,12 @@ vt_http_new(const VtHttpOptions *options, VtHttp **ret_http, GError **error)
     http->running = g_hash_table_new(NULL, NULL);
     http->multi = curl_multi_init();
     g_assert(http->multi);
-    curl_multi_setopt(http->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)VT_HTTP_CONNECTIONS);
+    /* Ranges are fewer, see vt_store_limit(); a token that they wait for must not wait for them */
+    curl_multi_setopt(http->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
+                      (long)VT_HTTP_CONNECTIONS_MAX + 1);
+    /* A connection for each request, with HTTP/2, too: of streams that share one, libcurl reads
+     * none while one is paused */
+    curl_multi_setopt(http->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
     *ret_http = http;
     return true;
 }

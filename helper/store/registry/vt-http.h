@@ -16,10 +16,10 @@
 /**
  * VtHttp: connections to one host, and where it redirects to
  *
- * HTTP/2 where TLS agrees on it, else HTTP/1.1 with keep-alive. No .netrc, no cookies, no
- * decompression. It belongs to one thread. libcurl's global state is counted: each vt_http_new()
- * initialises it, vt_http_free() gives it back; nothing of it needs privileges. Name lookups run in
- * a thread of libcurl's.
+ * HTTP/2 where TLS agrees on it, else HTTP/1.1 with keep-alive; a connection for each request. No
+ * .netrc, no cookies, no decompression. It belongs to one thread. libcurl's global state is
+ * counted: each vt_http_new() initialises it, vt_http_free() gives it back; nothing of it needs
+ * privileges. Name lookups run in a thread of libcurl's.
  */
 typedef struct VtHttp VtHttp;
 
@@ -44,12 +44,9 @@ bool vt_http_new(const VtHttpOptions *options, VtHttp **ret_http, GError **error
 void vt_http_free(VtHttp *http);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtHttp, vt_http_free)
 
-/**
- * vt_http_limit:
- * @connections: at once, to one host
- * @rate: bytes per second that the sinks of all requests together get; 0: no limit
+/** vt_http_limit: @rate: bytes per second that the sinks of all requests together get; 0: no limit
  */
-void vt_http_limit(VtHttp *http, unsigned connections, uint64_t rate);
+void vt_http_limit(VtHttp *http, uint64_t rate);
 
 /** vt_http_has_answered: Returns: whether the host was there at least once */
 bool vt_http_has_answered(const VtHttp *http);

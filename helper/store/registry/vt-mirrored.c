@@ -324,8 +324,13 @@ on_range_done(void *user, const GError *error)
     const Place *place = g_ptr_array_index(task->places, task->number - 1);
 
     task->child->running--;
-    if (!error || task->number == task->places->len) {
-        end_task(task, error ? g_error_copy(error) : NULL);
+    /* What is wrong behind the range does not matter */
+    if (!error || task->given == task->range->length) {
+        end_task(task, NULL);
+        return;
+    }
+    if (task->number == task->places->len) {
+        end_task(task, g_error_copy(error));
         return;
     }
     note_failure(task->mirrored, place, error);

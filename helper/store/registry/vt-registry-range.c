@@ -304,13 +304,16 @@ take_bytes(Job *job, const void *data, uint32_t length)
         range->progress(range->user, job->have);
 }
 
-/* Before an answer has begun nobody knows whether it goes to a spool; then it waits, too */
+/* Before an answer has begun nobody knows whether it goes to a spool; then it waits, too. For what
+ * the range does not have no room is made, and on_data() finds out. */
 static bool
 has_room_for(void *user, gsize length)
 {
     const Job *job = user;
+    const uint32_t left = job->range->length - job->have;
 
-    return job->spool || job->range->room(job->range->user, (uint32_t)length);
+    return job->spool || left == 0 ||
+           job->range->room(job->range->user, (uint32_t)MIN(length, left));
 }
 
 static bool
@@ -542,7 +545,7 @@ void
 vt_registry_limit(VtStore *store, unsigned connections, uint64_t rate)
 {
     store->connections = CLAMP(connections, 1, VT_HTTP_CONNECTIONS_MAX);
-    vt_http_limit(((VtRegistry *)store)->http, store->connections, rate);
+    vt_http_limit(((VtRegistry *)store)->http, rate);
 }
 
 VtRangeQueue *
