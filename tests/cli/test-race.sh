@@ -163,6 +163,27 @@ hidden alive@1.0.0
 succeeds publish two.raw next@1.0.0 --store "$STORE" --key golden.key
 listed base@1.0.0 slow@1.0.0 fast@1.0.0 same@1.0.0 alive@1.0.0 next@1.0.0
 
+# A catalog is renewed by the one who has won, when what the loser announced is still there, and the registry is slow:
+# a version that is published stays what it is
+TWIN=${STORE%golden}twin
+hex=$(digest_of "$STORE/catalog:latest")
+for tag in latest "sha256-$hex.sig"; do
+    copy "$STORE/catalog:$tag" "$TWIN/catalog:$tag"
+done
+succeeds publish two.raw won@1.0.0 --store "$STORE" --key golden.key --json
+manifest=$(jq -r .manifest stdout)
+succeeds publish one.raw won@1.0.0 --store "$TWIN" --key golden.key
+hex=$(digest_of "$TWIN/catalog:latest")
+copy "$TWIN/catalog:latest" "$STORE/catalog:announced-$(catalog .serial)-$hex"
+copy "$TWIN/catalog:sha256-$hex.sig" "$STORE/catalog:sha256-$hex.sig"
+publish_held latest two.raw won@1.0.0 --expires 3650
+sleep 6
+let_go latest
+[ $status = 0 ] || not_ok "the renewal ended with $status: $(cat held-latest.stderr)"
+jq -e .renewed held-latest.json >/dev/null || not_ok "nothing was renewed: $(cat held-latest.json)"
+[ "$(catalog '.templates.won.versions["1.0.0"].manifest')" = "$manifest" ] || not_ok 'a published version was replaced'
+ok 'a renewal keeps what is published'
+
 # A registry that does not tell what tags it has
 touch proxy/no-list
 succeeds publish two.raw unlisted@1.0.0 --store "$STORE" --key golden.key

@@ -34,6 +34,7 @@
 /**
  * Extension:
  * @rivals: (nullable): %NULL: there is a lock
+ * @settled: the version was there before, as we publish it: nobody can have won it since
  * @tried: a catalog of ours was announced
  * @written: serial of the last one that got the tag; 0: none
  * @late: that took long
@@ -44,6 +45,7 @@ typedef struct {
     const VtPublishRequest *request;
     const VtCatalogEntry *entry;
     VtPublishRivals *rivals;
+    bool settled;
     bool tried;
     uint64_t written;
     bool late;
@@ -106,7 +108,8 @@ has_version(const Extension *extension, const VtCatalog *catalog, bool *ret_same
 static const VtCatalog *
 find_contest(const Extension *extension)
 {
-    for (guint i = 0; extension->rivals && i < extension->rivals->catalogs->len; i++) {
+    for (guint i = 0;
+         !extension->settled && extension->rivals && i < extension->rivals->catalogs->len; i++) {
         const VtCatalog *rival = g_ptr_array_index(extension->rivals->catalogs, i);
         bool same;
 
@@ -139,6 +142,16 @@ add_entry(const Extension *extension, Look *look, GError **error)
                           !request->keep_current, error);
 }
 
+/* Takes the contested version and nothing else from whoever has won it */
+static bool
+add_winner(const Extension *extension, const VtCatalog *winner, Look *look, GError **error)
+{
+    const VtPublishRequest *request = extension->request;
+    const VtCatalogEntry *entry = vt_catalog_find(winner, request->name, extension->entry->version);
+
+    return vt_catalog_add(look->next, request->name, vt_catalog_entry_copy(entry), false, error);
+}
+
 static bool
 look_around(Extension *extension, Look *look, GError **error)
 {
@@ -150,11 +163,12 @@ look_around(Extension *extension, Look *look, GError **error)
         (rivals && !vt_publish_rivals_look(rivals, look->current, &look->base, error)))
         return false;
     taken = has_version(extension, look->current, &look->has) && !look->has;
+    extension->settled |= look->has && !extension->tried;
     look->next = vt_catalog_new(look->current->store);
     look->next->serial = look->current->serial + 1;
     winner = find_winner(extension);
-    if (winner)
-        vt_catalog_merge(look->next, winner);
+    if (winner && !add_winner(extension, winner, look, error))
+        return false;
     look->behind = winner && !taken;
     vt_catalog_merge(look->next, look->current);
     if (!add_entry(extension, look, error))
@@ -270,8 +284,13 @@ vt_publish_extend(const VtPublisher *publisher, const VtPublishRequest *request,
     for (int round = 0; round < CATALOG_ROUNDS; round++) {
         uint64_t serial = 0;
 
-        if (!extend_once(&extension, &serial, error))
+        if (!extend_once(&extension, &serial, error)) {
+            if (extension.tried && !extension.settled &&
+                !(error && g_error_matches(*error, VT_ERROR, VT_ERROR_EXISTS)))
+                g_prefix_error(error, "%s@%s was announced, so the next publisher may publish it: ",
+                               request->name, request->version);
             return false;
+        }
         if (serial > 0) {
             *ret_serial = serial;
             return true;

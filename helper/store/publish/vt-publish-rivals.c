@@ -9,8 +9,10 @@
 #define ANNOUNCED "announced-"
 /* What announcements lead to: nothing. The catalogs themselves would stay forever */
 #define ANNOUNCEMENT_TYPE "application/vnd.virt-template.announcement.v1"
-/* Each is read once by every other one */
+/* Each is read once by every other one; whoever may set tags can announce what is not there */
 #define RIVALS_MAX 256u
+/* As JSON has it for everybody: 2^53 - 1 */
+#define SERIAL_MAX G_GUINT64_CONSTANT(9007199254740991)
 
 typedef struct {
     uint64_t serial;
@@ -74,7 +76,7 @@ parse_tag(const char *tag, Announcement *ret_announcement)
         return false;
     serial = g_strndup(tag, (gsize)(dash - tag));
     digest = g_strconcat("sha256:", dash + 1, NULL);
-    return g_ascii_string_to_unsigned(serial, 10, 1, UINT64_MAX, &ret_announcement->serial, NULL) &&
+    return g_ascii_string_to_unsigned(serial, 10, 1, SERIAL_MAX, &ret_announcement->serial, NULL) &&
            vt_digest_parse(digest, &ret_announcement->manifest, NULL);
 }
 
@@ -105,10 +107,11 @@ compare_serials(gconstpointer a, gconstpointer b)
 {
     const Announcement *first = a, *second = b;
 
-    return (first->serial < second->serial) - (first->serial > second->serial);
+    return (first->serial > second->serial) - (first->serial < second->serial);
 }
 
-/* Others' of @serial or higher, the highest first. @ret_listed: (out): see #VtPublishRivals */
+/* Others' of @serial or higher, the lowest first: those are as old as we are. @ret_listed: (out):
+ * see #VtPublishRivals */
 static bool
 list_announced(const VtPublishRivals *rivals, uint64_t serial, GArray **ret_announced,
                bool *ret_listed, GError **error)
@@ -131,17 +134,15 @@ list_announced(const VtPublishRivals *rivals, uint64_t serial, GArray **ret_anno
             g_array_append_val(announced, announcement);
     }
     g_array_sort(announced, compare_serials);
-    g_array_set_size(announced, MIN(announced->len, RIVALS_MAX));
     *ret_announced = g_steal_pointer(&announced);
     *ret_listed = own == g_hash_table_size(rivals->own);
     return true;
 }
 
-/* What nobody signed, or what is gone, says nothing; that it cannot be asked for is another thing.
- * @ret_catalog: (out) (transfer none) (nullable) */
-static bool
-find_catalog(VtPublishRivals *rivals, const Announcement *announcement,
-             const VtCatalog **ret_catalog, GError **error)
+/* What nobody signed, or what is gone, says nothing; what the registry does not give now is asked
+ * for again in the next look. Returns: (transfer none) (nullable) */
+static const VtCatalog *
+find_catalog(VtPublishRivals *rivals, const Announcement *announcement)
 {
     g_autoptr(VtCatalog) catalog = NULL;
     g_autoptr(GError) local = NULL;
@@ -151,8 +152,8 @@ find_catalog(VtPublishRivals *rivals, const Announcement *announcement,
         if (!vt_publish_catalog_read_announced(rivals->publisher, &announcement->manifest, &catalog,
                                                &local) &&
             g_error_matches(local, VT_ERROR, VT_ERROR_NETWORK)) {
-            g_propagate_error(error, g_steal_pointer(&local));
-            return false;
+            rivals->listed = false;
+            return NULL;
         }
         if (catalog && catalog->serial != announcement->serial)
             g_clear_pointer(&catalog, vt_catalog_free);
@@ -161,8 +162,7 @@ find_catalog(VtPublishRivals *rivals, const Announcement *announcement,
                             g_memdup2(&announcement->manifest, sizeof(announcement->manifest)),
                             g_steal_pointer(&catalog));
     }
-    *ret_catalog = known;
-    return true;
+    return known;
 }
 
 bool
@@ -176,7 +176,8 @@ vt_publish_rivals_look(VtPublishRivals *rivals, const VtCatalog *current, const 
     rivals->listed = false;
     rivals->floor = MIN(rivals->floor, current->serial);
     if (!list_announced(rivals, rivals->floor, &announced, &rivals->listed, &local)) {
-        if (g_error_matches(local, VT_ERROR, VT_ERROR_UNSUPPORTED))
+        if (g_error_matches(local, VT_ERROR, VT_ERROR_UNSUPPORTED) ||
+            g_error_matches(local, VT_ERROR, VT_ERROR_TOO_LARGE))
             return true;
         g_propagate_prefixed_error(error, g_steal_pointer(&local),
                                    "cannot see what other publishers do: ");
@@ -184,14 +185,17 @@ vt_publish_rivals_look(VtPublishRivals *rivals, const VtCatalog *current, const 
     }
     for (guint i = 0; i < announced->len; i++) {
         const Announcement *announcement = &g_array_index(announced, Announcement, i);
-        const VtCatalog *catalog = NULL;
+        const VtCatalog *catalog;
 
         if (vt_digest_equal(&announcement->manifest, base))
             continue;
-        if (!find_catalog(rivals, announcement, &catalog, error))
-            return false;
+        if (i == RIVALS_MAX) {
+            rivals->listed = false;
+            break;
+        }
+        catalog = find_catalog(rivals, announcement);
         if (catalog && strcmp(catalog->store, current->store) == 0)
-            g_ptr_array_add(rivals->catalogs, (VtCatalog *)(uintptr_t)catalog);
+            g_ptr_array_insert(rivals->catalogs, 0, (VtCatalog *)(uintptr_t)catalog);
     }
     return true;
 }

@@ -18,7 +18,7 @@
  * @floor: the lowest serial of a current catalog that was seen: older ones hide nothing from us
  * @catalogs: (element-type VtCatalog): others' that may have been replaced by the current one, or
  *   may still replace it; the highest serial first
- * @listed: whether all that was announced here is in the registry's list
+ * @listed: whether all that was announced here is in the registry's list, and could be read
  */
 typedef struct {
     const VtPublisher *publisher;
