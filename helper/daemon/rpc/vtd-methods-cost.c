@@ -32,7 +32,8 @@
  * @targets: what it is about; names and versions belong to @arguments
  * @entries: in the catalog; until the turn is over
  * @look: in the directory's thread: sets @volumes or @damaged
- * @prepare: in the main thread, before the turn is over: sets the members below it
+ * @prepare: in the main thread, before the turn is over: sets the members below it; the pool may
+ *           have got another catalog meanwhile than the one of the look
  * @run: in another thread
  * @user: for @run; freed with @free_user
  * @seconds: that it may take
@@ -51,7 +52,7 @@ struct Question {
     GHashTable *volumes;
     bool damaged;
     bool (*look)(Question *question, VtdLook *look, GError **error);
-    void (*prepare)(Question *question);
+    void (*prepare)(Question *question, const VtdLook *look);
     bool (*run)(void *user, GVariant **ret_reply, GError **error);
     void *user;
     GDestroyNotify free_user;
@@ -162,7 +163,7 @@ looked(VtdLook *look, void *user, GError *error)
     Question *question = user;
 
     if (question->call && !error) {
-        question->prepare(question);
+        question->prepare(question, look);
         run(question);
         return;
     }
@@ -280,7 +281,7 @@ set_reader(VtdReader *reader, const VtdPool *pool, GCancellable *cancellable)
 
 /* All that are here, but the one itself */
 static void
-add_here(const VtdPool *pool, GHashTable *volumes, VtdCost *cost)
+add_here(const VtCatalog *catalog, GHashTable *volumes, VtdCost *cost)
 {
     GHashTableIter iter;
     gpointer volume;
@@ -291,7 +292,7 @@ add_here(const VtdPool *pool, GHashTable *volumes, VtdCost *cost)
         const VtCatalogEntry *entry = NULL;
 
         if (vt_volume_name_parse(volume, &name, &version, NULL) && version)
-            entry = vt_catalog_find(pool->catalog, name, version);
+            entry = vt_catalog_find(catalog, name, version);
         if (entry && !vt_digest_equal(&entry->manifest, &cost->version->manifest))
             g_ptr_array_add(cost->others, version_of(name, entry));
     }
@@ -299,10 +300,9 @@ add_here(const VtdPool *pool, GHashTable *volumes, VtdCost *cost)
 
 /* The newest ones of the same name that are not here */
 static void
-add_elsewhere(const VtdPool *pool, GHashTable *volumes, VtdCost *cost)
+add_elsewhere(const VtCatalog *catalog, GHashTable *volumes, VtdCost *cost)
 {
-    const VtCatalogTemplate *template =
-        vt_catalog_find_template(pool->catalog, cost->version->name);
+    const VtCatalogTemplate *template = vt_catalog_find_template(catalog, cost->version->name);
 
     for (guint i = template->versions->len; i > 0 && cost->elsewhere->len < ELSEWHERE_MAX; i--) {
         const VtCatalogEntry *entry = template->versions->pdata[i - 1];
@@ -342,7 +342,7 @@ free_cost(gpointer cost)
 }
 
 static void
-prepare_cost(Question *question)
+prepare_cost(Question *question, const VtdLook *look)
 {
     VtdCost *cost = g_new0(VtdCost, 1);
 
@@ -350,9 +350,9 @@ prepare_cost(Question *question)
     cost->others = g_ptr_array_new_with_free_func((GDestroyNotify)vtd_version_free);
     cost->elsewhere = g_ptr_array_new_with_free_func((GDestroyNotify)vtd_version_free);
     set_reader(&cost->reader, question->pool, question->cancellable);
-    add_here(question->pool, question->volumes, cost);
+    add_here(look->catalog, question->volumes, cost);
     if (question->all)
-        add_elsewhere(question->pool, question->volumes, cost);
+        add_elsewhere(look->catalog, question->volumes, cost);
     g_ptr_array_sort(cost->others, compare_versions);
     g_ptr_array_sort(cost->elsewhere, compare_versions);
     question->run = run_cost;
@@ -399,7 +399,7 @@ look_for_damage(Question *question, VtdLook *look, GError **error)
 }
 
 static void
-prepare_compare(Question *question)
+prepare_compare(Question *question, const VtdLook *look)
 {
     VtdCompare *compare = g_new0(VtdCompare, 1);
 
