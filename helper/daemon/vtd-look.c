@@ -87,9 +87,9 @@ visit_work(void *user, GError **error)
     return ok;
 }
 
-/* What was found there becomes known */
+/* What was found there becomes known, to what is done next, too */
 static void
-take_back(VtdPool *pool, VtdLook *look)
+take_back(VtdPool *pool, const VtdLook *look)
 {
     if (look->place.ino != 0)
         pool->place = look->place;
@@ -97,6 +97,11 @@ take_back(VtdPool *pool, VtdLook *look)
         vtd_pool_refuse(pool, &look->refused, look->refusal);
     for (guint i = 0; look->removed && i < look->removed->len; i++)
         vtd_pool_damage(pool, &g_array_index(look->removed, VtDigest, i), NULL);
+}
+
+static void
+look_clear(VtdLook *look)
+{
     vt_catalog_free(look->catalog);
     g_clear_error(&look->distrust);
     g_clear_pointer(&look->damaged, g_hash_table_unref);
@@ -109,8 +114,9 @@ visit_done(void *user, GError *error)
 {
     Visit *visit = user;
 
-    visit->what.done(visit->begun ? &visit->look : NULL, visit->what.user, error);
     take_back(visit->pool, &visit->look);
+    visit->what.done(visit->begun ? &visit->look : NULL, visit->what.user, error);
+    look_clear(&visit->look);
     vtd_pool_unref(visit->pool);
     g_free(visit);
 }
