@@ -11,6 +11,9 @@
 #include <sched.h>
 #include <sys/mount.h>
 
+/* Ends of jobs: more than anybody keeps */
+#define MADE_UP 100
+
 static const char manager_xml[] =
     "<node><interface name='org.freedesktop.systemd1.Manager'>"
     "<method name='StartTransientUnit'><arg type='s' direction='in'/><arg type='s' direction='in'/>"
@@ -32,6 +35,7 @@ typedef enum {
     LIES,    /* does not mount, and says that it has */
     CLOSES,  /* the bus ends after the mount, before the answer */
     FORGETS, /* the bus ends between the answer and the end of the job */
+    SILENT,  /* does not tell the end */
 } Behaviour;
 
 /* @asked: how often for the state of the unit
@@ -92,7 +96,20 @@ add_unit(GDBusConnection *connection, Fixture *fixture)
                                       NULL);
 }
 
-/* Ends of other jobs and units come, too, and one that somebody else has made up */
+static void
+send_end(GDBusConnection *connection, const char *sender, GVariant *end)
+{
+    g_autoptr(GDBusMessage) message = g_dbus_message_new_signal(
+        "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", "JobRemoved");
+
+    if (sender)
+        g_dbus_message_set_sender(message, sender);
+    g_dbus_message_set_body(message, end);
+    g_assert_true(g_dbus_connection_send_message(connection, message,
+                                                 G_DBUS_SEND_MESSAGE_FLAGS_NONE, NULL, NULL));
+}
+
+/* Ends of other jobs and units come, too, and some that somebody else has made up */
 static void
 tell_end(const Fixture *fixture, GDBusConnection *connection)
 {
@@ -106,17 +123,14 @@ tell_end(const Fixture *fixture, GDBusConnection *connection)
          fixture->behaviour == FAILS ? "failed" : "done"},
     };
 
-    for (guint i = 0; i < G_N_ELEMENTS(ends); i++) {
-        g_autoptr(GDBusMessage) message = g_dbus_message_new_signal(
-            "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", "JobRemoved");
+    for (guint i = 0; i < MADE_UP; i++) {
+        g_autofree char *job = g_strdup_printf("/org/freedesktop/systemd1/job/1%u", i);
 
-        if (ends[i].sender)
-            g_dbus_message_set_sender(message, ends[i].sender);
-        g_dbus_message_set_body(
-            message, g_variant_new("(uoss)", 1u, ends[i].job, ends[i].unit, ends[i].result));
-        g_assert_true(g_dbus_connection_send_message(connection, message,
-                                                     G_DBUS_SEND_MESSAGE_FLAGS_NONE, NULL, NULL));
+        send_end(connection, ":1.66", g_variant_new("(uoss)", i, job, fixture->unit, "failed"));
     }
+    for (guint i = 0; i < G_N_ELEMENTS(ends); i++)
+        send_end(connection, ends[i].sender,
+                 g_variant_new("(uoss)", 1u, ends[i].job, ends[i].unit, ends[i].result));
 }
 
 static bool
@@ -145,6 +159,8 @@ called(GDBusConnection *connection, const char *sender, const char *path, const 
         return;
     }
     act(fixture, method, parameters);
+    if (fixture->behaviour == SILENT)
+        add_unit(connection, fixture);
     if (fixture->behaviour == CLOSES) {
         fixture->behaviour = WELL;
         g_object_unref(invocation);
@@ -153,6 +169,8 @@ called(GDBusConnection *connection, const char *sender, const char *path, const 
     }
     g_dbus_method_invocation_return_value(invocation,
                                           g_variant_new("(o)", "/org/freedesktop/systemd1/job/1"));
+    if (fixture->behaviour == SILENT)
+        return;
     if (fixture->behaviour != FORGETS) {
         tell_end(fixture, connection);
         return;
@@ -384,6 +402,23 @@ test_manager_restarts(Fixture *fixture, gconstpointer data)
     }
 }
 
+/* All the time goes by for the signal; then the state is asked for, once */
+static void
+test_manager_silent(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!can_mount())
+        return;
+    fixture->behaviour = SILENT;
+    fixture->asked = 2;
+    start_manager(fixture);
+    g_assert_true(vt_seal_mount(fixture->file, fixture->manager, &error));
+    g_assert_no_error(error);
+    g_assert_true(is_mounted(fixture));
+    g_assert_cmpuint(fixture->asked, ==, 3);
+}
+
 static void
 test_manager_refuses(Fixture *fixture, gconstpointer data)
 {
@@ -450,6 +485,7 @@ main(int argc, char **argv)
     g_test_add("/seal-mount/manager-calls", Fixture, NULL, set_up, test_manager_calls, tear_down);
     g_test_add("/seal-mount/manager-restarts", Fixture, NULL, set_up, test_manager_restarts,
                tear_down);
+    g_test_add("/seal-mount/manager-silent", Fixture, NULL, set_up, test_manager_silent, tear_down);
     g_test_add("/seal-mount/manager-fails", Fixture, GINT_TO_POINTER(FAILS), set_up,
                test_manager_fails, tear_down);
     g_test_add("/seal-mount/manager-lies", Fixture, GINT_TO_POINTER(LIES), set_up,

@@ -7,7 +7,8 @@
  * has asked, by a signal that the bus sends to all who want such signals. It is read in GDBus's own
  * thread, perhaps before the thread that waits knows the name of its job: so all ends of jobs for
  * the unit are kept. Everybody on the bus can send such a signal; only one whose sender, which the
- * bus writes, is that of the answer counts.
+ * bus writes, is that of the answer counts. The answer comes before the signal, and the bus lets
+ * nobody answer who was not asked: that thread knows the sender by then, and keeps no others.
  *
  * When the bus is closed meanwhile, the signal may be lost. Then systemd is asked for the state.
  */
@@ -20,7 +21,7 @@
 #define WAIT_MS 5000
 /* A connection that is closed wakes nobody up */
 #define LOOK_US (G_USEC_PER_SEC / 20)
-/* Ends of jobs for one unit that are kept: there is one, and what others make up */
+/* Ends of jobs for one unit that are kept: there is one, and those that others asked for */
 #define ENDS_MAX 64
 
 #define SYSTEMD_NAME      "org.freedesktop.systemd1"
@@ -33,11 +34,13 @@
 
 /* Shared with GDBus's thread
  * @unit: (nullable): that is waited for
+ * @owner: (nullable): who has answered last
  * @results: "done", "failed"... by sender and job */
 typedef struct {
     GMutex lock;
     GCond changed;
     char *unit;
+    char *owner;
     GHashTable *results;
 } Ends;
 
@@ -59,6 +62,7 @@ ends_clear(gpointer data)
     g_mutex_clear(&ends->lock);
     g_cond_clear(&ends->changed);
     g_free(ends->unit);
+    g_free(ends->owner);
     g_hash_table_unref(ends->results);
 }
 
@@ -131,10 +135,22 @@ keep_end(Ends *ends, GDBusMessage *message)
         return;
     g_variant_get(body, "(u&o&s&s)", NULL, &job, &unit, &result);
     g_mutex_lock(&ends->lock);
-    if (g_strcmp0(unit, ends->unit) == 0 && g_hash_table_size(ends->results) < ENDS_MAX) {
+    if (g_strcmp0(unit, ends->unit) == 0 &&
+        g_strcmp0(g_dbus_message_get_sender(message), ends->owner) == 0 &&
+        g_hash_table_size(ends->results) < ENDS_MAX) {
         g_hash_table_insert(ends->results, end_key(message, job), g_strdup(result));
         g_cond_broadcast(&ends->changed);
     }
+    g_mutex_unlock(&ends->lock);
+}
+
+/* After AddMatch, systemd alone is asked. It has another name after 'systemctl daemon-reexec'. */
+static void
+keep_owner(Ends *ends, GDBusMessage *answer)
+{
+    g_mutex_lock(&ends->lock);
+    g_free(ends->owner);
+    ends->owner = g_strdup(g_dbus_message_get_sender(answer));
     g_mutex_unlock(&ends->lock);
 }
 
@@ -143,7 +159,11 @@ static GDBusMessage *
 look_at_message(GDBusConnection *connection, GDBusMessage *message, gboolean incoming,
                 gpointer data)
 {
-    if (incoming && g_dbus_message_get_message_type(message) == G_DBUS_MESSAGE_TYPE_SIGNAL &&
+    const GDBusMessageType type = g_dbus_message_get_message_type(message);
+
+    if (incoming && type == G_DBUS_MESSAGE_TYPE_METHOD_RETURN)
+        keep_owner(data, message);
+    if (incoming && type == G_DBUS_MESSAGE_TYPE_SIGNAL &&
         g_strcmp0(g_dbus_message_get_interface(message), SYSTEMD_INTERFACE) == 0 &&
         g_strcmp0(g_dbus_message_get_member(message), "JobRemoved") == 0)
         keep_end(data, message);
@@ -299,19 +319,20 @@ unit_state(VtSealManager *manager, const char *unit)
                                                               : NULL;
 }
 
-/* Whether it has come to rest; a mount is there before it is read-only */
+/* Whether it has come to rest; a mount is there before it is read-only. A signal that was waited
+ * for in vain until the deadline is over may be lost: so it is asked once in any case. */
 static char *
 ask_for_end(VtSealManager *manager, const char *unit, gint64 deadline)
 {
     g_autofree char *state = NULL;
 
-    while (g_get_monotonic_time() < deadline) {
+    do {
         g_free(state);
         state = unit_state(manager, unit);
         if (state && !g_str_has_suffix(state, "activating"))
             return g_strdup(g_str_equal(state, "failed") ? state : "done");
         g_usleep(LOOK_US);
-    }
+    } while (g_get_monotonic_time() < deadline);
     return NULL;
 }
 
