@@ -33,12 +33,13 @@ typedef enum {
     REFUSES, /* answers with an error */
     FAILS,   /* begins, does not mount, and says so */
     LIES,    /* does not mount, and says that it has */
-    CLOSES,  /* the bus ends after the mount, before the answer */
+    CLOSES,  /* the bus ends after the work, before the answer */
     FORGETS, /* the bus ends between the answer and the end of the job */
     SILENT,  /* does not tell the end */
 } Behaviour;
 
 /* @asked: how often for the state of the unit
+ * @stops: the last call was StopUnit
  * @connections, @calls: counted */
 typedef struct {
     char *dir, *file, *socket;
@@ -49,6 +50,7 @@ typedef struct {
     GDBusServer *server;
     Behaviour behaviour;
     guint asked;
+    bool stops;
     guint connections, calls;
     char *unit;
     GVariant *properties;
@@ -59,7 +61,8 @@ act(Fixture *fixture, const char *method, GVariant *parameters)
 {
     g_clear_pointer(&fixture->unit, g_free);
     g_variant_get_child(parameters, 0, "s", &fixture->unit);
-    if (g_str_equal(method, "StopUnit")) {
+    fixture->stops = g_str_equal(method, "StopUnit");
+    if (fixture->stops) {
         g_assert_cmpint(umount2(fixture->file, MNT_DETACH), ==, 0);
         return;
     }
@@ -72,16 +75,19 @@ act(Fixture *fixture, const char *method, GVariant *parameters)
                     0);
 }
 
-/* Of a mount that takes a moment */
+/* Of a job that takes a moment, even to begin */
 static GVariant *
 get_state(GDBusConnection *connection, const char *sender, const char *path, const char *interface,
           const char *property, GError **error, gpointer user)
 {
+    static const char *const states[2][3] = {{"inactive", "activating", "active"},
+                                             {"active", "deactivating", "inactive"}};
     Fixture *fixture = user;
+    const guint step = MIN(fixture->asked, 2);
 
-    if (fixture->asked++ < 2)
-        return g_variant_new_string("activating");
-    return g_variant_new_string(fixture->behaviour == FAILS ? "failed" : "active");
+    fixture->asked++;
+    return g_variant_new_string(fixture->behaviour == FAILS ? "failed"
+                                                            : states[fixture->stops][step]);
 }
 
 static void
@@ -156,6 +162,11 @@ called(GDBusConnection *connection, const char *sender, const char *path, const 
     if (g_str_equal(method, "StartTransientUnit") && is_mounted(fixture)) {
         g_dbus_method_invocation_return_dbus_error(
             invocation, "org.freedesktop.systemd1.UnitExists", "it exists");
+        return;
+    }
+    if (g_str_equal(method, "StopUnit") && !is_mounted(fixture)) {
+        g_dbus_method_invocation_return_dbus_error(
+            invocation, "org.freedesktop.systemd1.NoSuchUnit", "it is not loaded");
         return;
     }
     act(fixture, method, parameters);
@@ -396,10 +407,19 @@ test_manager_restarts(Fixture *fixture, gconstpointer data)
         g_assert_true(is_mounted(fixture));
         g_assert_cmpint(fixture->behaviour, ==, WELL);
         g_assert_cmpuint(fixture->asked, ==, 3);
+        fixture->behaviour = behaviours[i];
+        fixture->asked = 0;
         g_assert_true(vt_seal_unmount(fixture->file, fixture->manager, &error));
         g_assert_no_error(error);
-        g_assert_cmpuint(fixture->connections, ==, 2 + i);
+        g_assert_false(is_mounted(fixture));
+        g_assert_cmpint(fixture->behaviour, ==, WELL);
+        g_assert_cmpuint(fixture->asked, ==, 3);
+        g_assert_cmpuint(fixture->connections, ==, 3 + 2 * i);
     }
+    /* Nobody has asked for this one before */
+    g_assert_false(vt_seal_unmount(fixture->file, fixture->manager, &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_FAILED);
+    g_assert_cmpstr(error->message, ==, "systemd refuses StopUnit: it is not loaded");
 }
 
 /* All the time goes by for the signal; then the state is asked for, once */

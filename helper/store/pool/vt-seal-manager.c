@@ -272,7 +272,8 @@ begin(VtSealManager *manager, const VtSealJob *job, char **ret_key, GError **err
         *ret_key = key_of_answer(reply);
     if (reply && *ret_key)
         return true;
-    if (again && failure && is_unit_there(failure))
+    /* The unit is there, or it is not there any more, because it was asked for twice */
+    if (again && failure && (is_unit_there(failure) || job->is_done(job->path)))
         return true;
     if (failure)
         g_dbus_error_strip_remote_error(failure);
@@ -322,14 +323,14 @@ unit_state(VtSealManager *manager, const char *unit)
 /* Whether it has come to rest; a mount is there before it is read-only. A signal that was waited
  * for in vain until the deadline is over may be lost: so it is asked once in any case. */
 static char *
-ask_for_end(VtSealManager *manager, const char *unit, gint64 deadline)
+ask_for_end(VtSealManager *manager, const VtSealJob *job, gint64 deadline)
 {
     g_autofree char *state = NULL;
 
     do {
         g_free(state);
-        state = unit_state(manager, unit);
-        if (state && !g_str_has_suffix(state, "activating"))
+        state = unit_state(manager, job->unit);
+        if (state && !g_str_has_suffix(state, "activating") && !g_str_equal(state, job->before))
             return g_strdup(g_str_equal(state, "failed") ? state : "done");
         g_usleep(LOOK_US);
     } while (g_get_monotonic_time() < deadline);
@@ -348,7 +349,7 @@ run(VtSealManager *manager, const VtSealJob *job, GError **error)
     if (key)
         result = wait_for_end(manager, key, deadline);
     if (!result)
-        result = ask_for_end(manager, job->unit, deadline);
+        result = ask_for_end(manager, job, deadline);
     return (g_strcmp0(result, "done") == 0 && job->is_done(job->path)) ||
            vt_throw(error, VT_ERROR_FAILED, "systemd has not %s '%s'%s: see 'systemctl status %s'",
                     job->done, job->path, result ? "" : " in time", job->unit);

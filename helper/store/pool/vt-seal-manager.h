@@ -31,6 +31,7 @@ bool vt_seal_manager_is_there(const VtSealManager *manager);
  * @path: that it mounts or unmounts
  * @done: what becomes of it: "mounted"
  * @is_done: whether it has
+ * @before: state of the unit that is not the job's end: it was in it when the job was asked for
  */
 typedef struct {
     const char *method;
@@ -39,6 +40,7 @@ typedef struct {
     const char *path;
     const char *done;
     bool (*is_done)(const char *path);
+    const char *before;
 } VtSealJob;
 
 /** vt_seal_manager_run: One call, and one signal that comes by itself when the job has ended.

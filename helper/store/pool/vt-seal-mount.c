@@ -106,7 +106,7 @@ vt_seal_mount(const char *path, VtSealManager *manager, GError **error)
         return mount_here(path, error);
     return vt_seal_manager_run(manager,
                                &(const VtSealJob){"StartTransientUnit", mount_unit(path, unit),
-                                                  unit, path, "mounted", is_mounted},
+                                                  unit, path, "mounted", is_mounted, "inactive"},
                                error);
 }
 
@@ -121,6 +121,6 @@ vt_seal_unmount(const char *path, VtSealManager *manager, GError **error)
     return vt_seal_manager_run(manager,
                                &(const VtSealJob){"StopUnit",
                                                   g_variant_new("(ss)", unit, "replace"), unit,
-                                                  path, "unmounted", is_unmounted},
+                                                  path, "unmounted", is_unmounted, "active"},
                                error);
 }
