@@ -396,7 +396,8 @@ run(const VtdConfig *config, Outside *outside, GError **error)
     g_unix_signal_add(SIGINT, on_signal, loop);
     if (config->idle_seconds > 0)
         g_timeout_add_seconds(MAX(config->idle_seconds / 4, 1), check_idle, &running);
-    ok = start_servers(daemon, outside->sockets, servers, error) &&
+    ok = vtd_daemon_resume(daemon, error) &&
+         start_servers(daemon, outside->sockets, servers, error) &&
          say_ready(config, &outside->ready_fd, error);
     if (ok)
         g_main_loop_run(loop);
@@ -470,6 +471,7 @@ main(int argc, char **argv)
     Outside outside = {{-1, -1}, -1, -1, false};
     g_autoptr(GError) error = NULL;
     g_auto(Options) options = {0};
+    bool ok;
 
     setlocale(LC_ALL, "");
     umask(0077);
@@ -483,12 +485,11 @@ main(int argc, char **argv)
         g_print("virttemplated " VT_VERSION "\n");
         return 0;
     }
-    if (!serve(&options, &outside, &error)) {
+    ok = serve(&options, &outside, &error);
+    if (!ok)
         g_printerr("virttemplated: %s\n", error->message);
-        return 1;
-    }
     /* Nothing that the thread may still look at is freed */
     if (outside.hangs)
-        _exit(EXIT_SUCCESS);
-    return 0;
+        _exit(ok ? EXIT_SUCCESS : EXIT_FAILURE);
+    return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -470,10 +470,14 @@ vtd_daemon_new(const VtdConfig *config, VtdDaemon **ret_daemon, GError **error)
         return false;
     daemon->jobs = vtd_jobs_new(daemon->db, config->workers.monitor);
     daemon->followers = vtd_followers_new(daemon->jobs);
-    if (!load_pools(daemon, error) || !resume_jobs(daemon, error))
-        return false;
     *ret_daemon = g_steal_pointer(&daemon);
     return true;
+}
+
+bool
+vtd_daemon_resume(VtdDaemon *daemon, GError **error)
+{
+    return load_pools(daemon, error) && resume_jobs(daemon, error);
 }
 
 static bool

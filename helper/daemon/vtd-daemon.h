@@ -35,8 +35,11 @@ typedef struct {
     gint64 busy_until;
 } VtdDaemon;
 
-/** vtd_daemon_new: Opens the database, knows its pools, resumes jobs that were interrupted */
+/** vtd_daemon_new: Opens the database; nothing runs yet */
 bool vtd_daemon_new(const VtdConfig *config, VtdDaemon **ret_daemon, GError **error);
+/** vtd_daemon_resume: Once: knows the pools of the database, resumes jobs that were interrupted.
+ * Even if it fails something may run then: vtd_daemon_stop() tells */
+bool vtd_daemon_resume(VtdDaemon *daemon, GError **error);
 /** vtd_daemon_rests: Returns: whether there is neither a client nor a job, nor work in a directory,
  *  and no layer is being sealed */
 bool vtd_daemon_rests(const VtdDaemon *daemon);
