@@ -55,6 +55,20 @@ add_pool(VtdDaemon *daemon, VtPoolSettings *settings)
                                       turns_of(daemon, settings->target), daemon->pools));
 }
 
+/* A job, or a refresh, may have a pool that was forgotten, and turns to come: who registers its
+ * directory again waits behind them, for there is one thread for each directory */
+static gboolean
+is_left(gpointer target, gpointer turns, gpointer user)
+{
+    return !vtd_turns_are_shared(turns);
+}
+
+static void
+drop_turns(VtdDaemon *daemon)
+{
+    g_hash_table_foreach_remove(daemon->turns, is_left, NULL);
+}
+
 static bool
 same_settings(const VtPoolSettings *a, const VtPoolSettings *b)
 {
@@ -76,15 +90,8 @@ vtd_daemon_register(VtdDaemon *daemon, VtPoolSettings *settings, GError **error)
     if (!vt_db_put_pool(daemon->db, settings, error))
         return false;
     add_pool(daemon, g_steal_pointer(&owned));
+    drop_turns(daemon);
     return true;
-}
-
-/* Who registers such a directory again waits behind those turns */
-static gboolean
-is_left(gpointer target, gpointer turns, gpointer daemon)
-{
-    return !g_hash_table_contains(((VtdDaemon *)daemon)->pools, target) &&
-           vtd_turns_are_over(turns);
 }
 
 bool
@@ -96,7 +103,7 @@ vtd_daemon_forget(VtdDaemon *daemon, const char *target, GError **error)
         !vt_db_forget_pool(daemon->db, target, error))
         return false;
     g_hash_table_remove(daemon->pools, target);
-    g_hash_table_foreach_remove(daemon->turns, is_left, daemon);
+    drop_turns(daemon);
     return true;
 }
 

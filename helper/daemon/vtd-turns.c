@@ -156,6 +156,12 @@ vtd_turns_are_over(const VtdTurns *turns)
     return turns->since == 0 && turns->waiting.length == 0;
 }
 
+bool
+vtd_turns_are_shared(const VtdTurns *turns)
+{
+    return turns->references > 1;
+}
+
 void
 vtd_turns_stop(VtdTurns *turns)
 {

@@ -45,5 +45,9 @@ bool vtd_turns_add(VtdTurns *turns, const VtdTurn *turn, guint waiting_max, GErr
 /** vtd_turns_are_over: Returns: whether none waits or is under way */
 bool vtd_turns_are_over(const VtdTurns *turns);
 
+/** vtd_turns_are_shared: Returns: whether somebody has a reference besides the caller: a pool, or a
+ *  turn that is not over */
+bool vtd_turns_are_shared(const VtdTurns *turns);
+
 /** vtd_turns_stop: None begins any more. What is under way cannot be ended by anybody */
 void vtd_turns_stop(VtdTurns *turns);
