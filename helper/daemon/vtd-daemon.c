@@ -41,7 +41,7 @@ turns_of(VtdDaemon *daemon, const char *target)
     VtdTurns *turns = g_hash_table_lookup(daemon->turns, target);
 
     if (!turns) {
-        turns = vtd_turns_new(target);
+        turns = vtd_turns_new(target, vtd_directory_pending());
         g_hash_table_insert(daemon->turns, g_strdup(target), turns);
     }
     return turns;

@@ -38,11 +38,17 @@ pending_free(gpointer data)
     g_free(pending);
 }
 
+GHashTable *
+vtd_directory_pending(void)
+{
+    return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, pending_free);
+}
+
 void
-vtd_directory_init(VtdDirectory *here)
+vtd_directory_init(VtdDirectory *here, GHashTable *pending)
 {
     here->verdicts = g_hash_table_new_full(vt_digest_hash, vt_digest_same, g_free, kept_free);
-    here->pending = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, pending_free);
+    here->pending = pending;
 }
 
 void

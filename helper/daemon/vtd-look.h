@@ -103,6 +103,8 @@ GHashTable *vtd_look_damaged_files(VtdLook *look);
 /** vtd_look_prune_damage: Forgets the damage of layers that were removed */
 void vtd_look_prune_damage(VtdLook *look);
 
-/** vtd_directory_init: Of a pool that is new */
-void vtd_directory_init(VtdDirectory *here);
+/** vtd_directory_pending: Returns: (transfer full): for the first pool of a directory */
+GHashTable *vtd_directory_pending(void);
+/** vtd_directory_init: Of a pool that is new; @pending: (transfer full): of its directory */
+void vtd_directory_init(VtdDirectory *here, GHashTable *pending);
 void vtd_directory_clear(VtdDirectory *here);

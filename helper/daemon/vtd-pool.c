@@ -85,7 +85,7 @@ vtd_pool_new(const VtdConfig *config, VtDb *db, VtPoolSettings *settings, VtdTur
         vt_store_url_parse("oci:/nonexistent", &pool->url, NULL);
     pool->turns = vtd_turns_ref(turns);
     pool->pools = pools;
-    vtd_directory_init(&pool->here);
+    vtd_directory_init(&pool->here, vtd_turns_known(turns));
     pool->refusals = g_hash_table_new_full(vt_digest_hash, vt_digest_same, g_free, refusal_free);
     pool->damaged = g_hash_table_new_full(vt_digest_hash, vt_digest_same, g_free, g_free);
     pool->waiters = g_ptr_array_new_with_free_func(g_free);

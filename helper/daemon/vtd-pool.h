@@ -31,7 +31,8 @@ typedef struct {
 /**
  * VtdDirectory: what is known of the directory; belongs to the thread in which its turns are
  * @verdicts: of the manifests of local versions, by digest
- * @pending: clones that have no name yet: path, and a #VtdPending
+ * @pending: clones that have no name yet: path, and a #VtdPending; of all pools with these turns,
+ * for a clone is being made whatever becomes of the settings
  * @recorded: clones since records were last tidied
  * @clones: how many there were then, of the version that was looked at
  */

@@ -15,6 +15,7 @@
 struct VtdTurns {
     guint references;
     char *target;
+    GHashTable *known;
     GThread *thread;
     /* (element-type Turn): to the thread */
     GAsyncQueue *work;
@@ -33,15 +34,22 @@ typedef struct {
 } Turn;
 
 VtdTurns *
-vtd_turns_new(const char *target)
+vtd_turns_new(const char *target, GHashTable *known)
 {
     VtdTurns *turns = g_new0(VtdTurns, 1);
 
     turns->references = 1;
     turns->target = g_strdup(target);
+    turns->known = known;
     turns->work = g_async_queue_new();
     g_queue_init(&turns->waiting);
     return turns;
+}
+
+GHashTable *
+vtd_turns_known(const VtdTurns *turns)
+{
+    return g_hash_table_ref(turns->known);
 }
 
 VtdTurns *
@@ -64,6 +72,7 @@ vtd_turns_unref(VtdTurns *turns)
         g_thread_join(turns->thread);
     }
     g_async_queue_unref(turns->work);
+    g_hash_table_unref(turns->known);
     g_free(turns->target);
     g_free(turns);
 }

@@ -13,8 +13,12 @@
  */
 typedef struct VtdTurns VtdTurns;
 
-/** vtd_turns_new: @target: the directory. Starts no thread before there is work */
-VtdTurns *vtd_turns_new(const char *target);
+/** vtd_turns_new: @target: the directory; @known: (transfer full): what its thread has to know as
+ *  long as there are these turns, whatever pool they are of. Starts no thread before there is work
+ */
+VtdTurns *vtd_turns_new(const char *target, GHashTable *known);
+/** vtd_turns_known: Returns: (transfer full): for the directory's thread alone */
+GHashTable *vtd_turns_known(const VtdTurns *turns);
 VtdTurns *vtd_turns_ref(VtdTurns *turns);
 void vtd_turns_unref(VtdTurns *turns);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtdTurns, vtd_turns_unref)
