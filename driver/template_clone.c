@@ -197,8 +197,8 @@ virStorageTemplateFail(const GError *error)
  * may need signatures that are not kept with the layer: Fetch asks the store for both, which may
  * take long. There is no file meanwhile. */
 static int
-virStorageTemplateMake(virStoragePoolObj *pool, virStorageVolDef *vol,
-                       const virStorageTemplateRef *ref, const virStorageTemplateKind *kind)
+virStorageTemplateTryMake(virStoragePoolObj *pool, virStorageVolDef *vol,
+                          const virStorageTemplateRef *ref, const virStorageTemplateKind *kind)
 {
     g_autoptr(GError) error = NULL, again = NULL;
 
@@ -214,6 +214,27 @@ virStorageTemplateMake(virStoragePoolObj *pool, virStorageVolDef *vol,
                                                                     : virStorageTemplateFail(again);
 }
 
+/* After a failure there is no file of ours: what is there was put there meanwhile */
+static int
+virStorageTemplateMake(virStoragePoolObj *pool, virStorageVolDef *vol,
+                       const virStorageTemplateRef *ref, const virStorageTemplateKind *kind)
+{
+    if (virStorageTemplateTryMake(pool, vol, ref, kind) == 0)
+        return 0;
+    virStorageTemplateFileDisown(vol->target.path);
+    return -1;
+}
+
+/* Before libvirt makes the volume itself, whatever is there by now: fetching may take long */
+static int
+virStorageTemplateFetchFor(const virStorageTemplateRef *ref, const virStorageVolDef *vol)
+{
+    if (virStorageTemplateFetch(ref) == 0)
+        return virStorageTemplateFileCheck(vol->target.path);
+    virStorageTemplateFileDisown(vol->target.path);
+    return -1;
+}
+
 int
 virStorageTemplateBuildOver(virStoragePoolObj *pool, virStorageVolDef *vol,
                             const virStorageTemplateRef *ref, unsigned int flags)
@@ -225,7 +246,7 @@ virStorageTemplateBuildOver(virStoragePoolObj *pool, virStorageVolDef *vol,
         return -1;
     if (virStorageTemplateIsPlainOverlay(vol, flags))
         return virStorageTemplateMake(pool, vol, ref, &(virStorageTemplateKind){.full = false});
-    if (virStorageTemplateFetch(ref) < 0 ||
+    if (virStorageTemplateFetchFor(ref, vol) < 0 ||
         virStorageTemplateStockOf(pool)->buildVol(pool, vol, flags) < 0)
         return -1;
     call.arguments =
@@ -285,14 +306,14 @@ virStorageTemplateBuildFrom(virStoragePoolObj *pool, virStorageVolDef *vol,
                             virStorageVolDef *inputvol, const virStorageTemplateRef *ref,
                             unsigned int flags)
 {
+    if (virStorageTemplateFileCheck(vol->target.path) < 0)
+        return -1;
     if (virStorageTemplateIsOtherBacking(vol, ref)) {
         virReportError(VIR_ERR_CONFIG_UNSUPPORTED,
                        "volume '%s' is made from '%s', so its backing store cannot be '%s'",
                        vol->name, ref->path, NULLSTR(vol->target.backingStore->path));
         return -1;
     }
-    if (virStorageTemplateFileCheck(vol->target.path) < 0)
-        return -1;
     if (!ref->pool->full && virStorageTemplateIsPlainOverlay(vol, flags)) {
         if (virStorageTemplateMake(pool, vol, ref, &(virStorageTemplateKind){.full = false}) < 0)
             return -1;
@@ -302,7 +323,7 @@ virStorageTemplateBuildFrom(virStoragePoolObj *pool, virStorageVolDef *vol,
     if (virStorageTemplateIsPlainCopy(vol, flags))
         return virStorageTemplateMake(pool, vol, ref,
                                       &(virStorageTemplateKind){.full = true, .flags = flags});
-    if (virStorageTemplateFetch(ref) < 0)
+    if (virStorageTemplateFetchFor(ref, vol) < 0)
         return -1;
     return virStorageTemplateCopy(pool, vol, inputvol, ref, flags);
 }

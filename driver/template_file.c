@@ -34,11 +34,16 @@ virStorageTemplateFileRegistry(void)
     return virStorageTemplateDriverGet()->registry;
 }
 
-/* It is not ours: libvirt deletes what it could not build */
+void
+virStorageTemplateFileDisown(const char *path)
+{
+    virStorageTemplateRegistrySetForeign(virStorageTemplateFileRegistry(), path);
+}
+
 static int
 virStorageTemplateFileExists(const char *path)
 {
-    virStorageTemplateRegistrySetForeign(virStorageTemplateFileRegistry(), path);
+    virStorageTemplateFileDisown(path);
     virReportSystemError(EEXIST, "cannot create the file '%s'", path);
     return -1;
 }

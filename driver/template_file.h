@@ -18,8 +18,12 @@ typedef struct {
     const virStorageVolDef *vol;
 } virStorageTemplateFile;
 
-/** virStorageTemplateFileCheck: reports an error if there is a file of a volume that is to be made;
- * it is not deleted when libvirt deletes the volume that it could not make */
+/** virStorageTemplateFileDisown: what is at @path is not ours: it stays when libvirt deletes the
+ * volume that it could not make */
+void virStorageTemplateFileDisown(const char *path);
+
+/** virStorageTemplateFileCheck: reports an error if there is a file of a volume that is to be made,
+ * and disowns it */
 int virStorageTemplateFileCheck(const char *path);
 
 /**

@@ -4,7 +4,7 @@
 # there is nothing of it, and a user's own files stay
 # shellcheck source=tests/e2e/functions.sh
 . "$(dirname "$0")/functions.sh"
-requires virsh qemu-img ss virt-template
+requires virsh qemu-img ss jq virt-template
 
 IMAGES=/var/lib/libvirt/images
 INJECT=$VT_BUILD_DIR/tests/crash/inject
@@ -136,6 +136,22 @@ touch go
 wait_until 20 eval '! virt-template jobs | grep -q running'
 assert_match 'was deleted while it was made' "$(virt-template jobs --json)"
 assert_eq "$(files default)" "$before" "what is there after the helper went on"
+
+step "a file that a user puts there while a copy is made that fails stays"
+rm go
+full_copy mine $TEMPLATE default 2>failed.txt &
+pid=$!
+wait_until 20 eval 'virt-template jobs | grep -q running'
+echo precious >$IMAGES/default/mine
+virt-template jobs --cancel "$(virt-template jobs --json |
+    jq '[.. | objects | select(.kind? == "copy" and .state == "running")][0].id')"
+! wait $pid || fail "a cancelled copy succeeded"
+grep -i cancel failed.txt
+assert_eq "$(cat $IMAGES/default/mine)" precious "what a user has put there"
+expect_fail 'no storage vol' virsh vol-info mine default
+rm $IMAGES/default/mine
+touch go
+assert_eq "$(files default)" "$before" "what is there after a copy that was cancelled"
 
 step "a file of a user's that the pool does not list stays, and is told of"
 for how in clone full_copy; do
