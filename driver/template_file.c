@@ -12,7 +12,8 @@
  * A file without a name and a link to it would leave nothing, but libvirtd's AppArmor profile does
  * not allow that, and network file systems do not know it. In a netfs pool libvirt creates files as
  * the user that they are for, who alone may rename them where the server squashes root. There the
- * file has its name at once, as libvirt's own.
+ * file has its name at once, as libvirt's own, and also in another pool where root may not create
+ * it.
  */
 #include "template_file.h"
 
@@ -64,26 +65,40 @@ virStorageTemplateFileHide(const char *path)
     return g_strdup_printf("%s/" HIDDEN_PREFIX "%s", folder, uuid);
 }
 
-/* With owner and mode as libvirt would make it */
+/* With owner and mode as libvirt would make it. A hidden file is made by who renames it.
+ * Returns: as virFileOpenAs() */
 static int
 virStorageTemplateFileOpen(virStorageTemplateFile *file)
 {
     const virStorageVolDef *vol = file->vol;
-    unsigned int flags = VIR_FILE_OPEN_FORCE_MODE | VIR_FILE_OPEN_FORCE_OWNER;
+    unsigned int flags = file->hidden ? VIR_FILE_OPEN_NOFORK : VIR_FILE_OPEN_FORK;
     mode_t mode = VIR_STORAGE_DEFAULT_VOL_PERM_MODE;
 
-    if (!file->hidden)
-        flags |= VIR_FILE_OPEN_FORK;
+    flags |= VIR_FILE_OPEN_FORCE_MODE | VIR_FILE_OPEN_FORCE_OWNER;
     if (vol->target.perms->mode != (mode_t)-1 &&
         vol->target.perms->mode != VIR_STORAGE_TEMPLATE_MODE)
         mode = vol->target.perms->mode;
     file->fd = virFileOpenAs(file->path, O_RDWR | O_CREAT | O_EXCL, mode, vol->target.perms->uid,
                              vol->target.perms->gid, flags);
-    if (file->fd == -EEXIST)
-        return virStorageTemplateFileExists(vol->target.path);
-    if (file->fd < 0)
-        virReportSystemError(-file->fd, "cannot create the file '%s'", vol->target.path);
-    return file->fd < 0 ? -1 : 0;
+    return file->fd;
+}
+
+static void
+virStorageTemplateFileUnhide(virStorageTemplateFile *file)
+{
+    if (file->hidden)
+        virStorageTemplateRegistrySetHidden(virStorageTemplateFileRegistry(),
+                                            file->vol->target.path, NULL);
+    file->hidden = false;
+}
+
+static int
+virStorageTemplateFileFail(int failure, const char *path)
+{
+    if (failure == -EEXIST)
+        return virStorageTemplateFileExists(path);
+    virReportSystemError(-failure, "cannot create the file '%s'", path);
+    return -1;
 }
 
 /* Returns: whether it is still there. An image is locked by QEMU from byte 100 on. */
@@ -98,18 +113,26 @@ virStorageTemplateFileLock(const virStorageTemplateFile *file)
     return fstat(file->fd, &sb) < 0 || sb.st_nlink > 0;
 }
 
+/* @ret_here: (out): whether there is a file; if not, it may be tried again */
 static int
 virStorageTemplateFileTry(virStorageTemplateFile *file, bool *ret_here)
 {
+    const char *path = file->vol->target.path;
+    int rc;
+
     g_free(file->path);
-    file->path = file->hidden ? virStorageTemplateFileHide(file->vol->target.path)
-                              : g_strdup(file->vol->target.path);
+    file->path = file->hidden ? virStorageTemplateFileHide(path) : g_strdup(path);
     /* Before it is there: this process does not see its own lock */
     if (file->hidden)
-        virStorageTemplateRegistrySetHidden(virStorageTemplateFileRegistry(),
-                                            file->vol->target.path, file->path);
-    if (virStorageTemplateFileOpen(file) < 0)
-        return -1;
+        virStorageTemplateRegistrySetHidden(virStorageTemplateFileRegistry(), path, file->path);
+    rc = virStorageTemplateFileOpen(file);
+    if (file->hidden && (rc == -EACCES || rc == -EPERM)) {
+        virStorageTemplateFileUnhide(file);
+        *ret_here = false;
+        return 0;
+    }
+    if (rc < 0)
+        return virStorageTemplateFileFail(rc, path);
     /* As libvirt: only an empty file can be taken out of copy-on-write. Before it is locked, as
      * whoever closes a file gives up all locks of it. */
     if (file->vol->target.nocow && virFileSetCOW(file->path, VIR_TRISTATE_BOOL_NO) < 0) {
@@ -142,13 +165,47 @@ virStorageTemplateFileCreate(virStoragePoolObj *pool, const virStorageVolDef *vo
     return -1;
 }
 
-/* NFS and FUSE do not know the flag */
+/* It replaces an empty file, which is there only if there was none */
+static int
+virStorageTemplateFileReplace(const char *from, const char *to)
+{
+    VIR_AUTOCLOSE fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
+    int failure;
+
+    if (fd < 0)
+        return -1;
+    if (rename(from, to) == 0)
+        return 0;
+    failure = errno;
+    unlink(to);
+    errno = failure;
+    return -1;
+}
+
+/* A second name that stays is removed by a sweep */
+static int
+virStorageTemplateFileLink(const char *from, const char *to)
+{
+    if (link(from, to) < 0)
+        return -1;
+    if (unlink(from) < 0)
+        VIR_WARN("cannot remove '%s', which is '%s' now: %s", from, to, g_strerror(errno));
+    return 0;
+}
+
+/* NFS and FUSE do not know the flag, some of FUSE no links */
 static int
 virStorageTemplateFileRename(const char *from, const char *to)
 {
     if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
         return 0;
-    return errno == EINVAL && link(from, to) == 0 ? unlink(from) : -1;
+    if (errno != EINVAL)
+        return -1;
+    if (virStorageTemplateFileLink(from, to) == 0)
+        return 0;
+    return errno == EPERM || errno == ENOTSUP || errno == ENOSYS
+               ? virStorageTemplateFileReplace(from, to)
+               : -1;
 }
 
 int
@@ -179,9 +236,7 @@ virStorageTemplateFileRemove(const virStorageTemplateFile *file)
 void
 virStorageTemplateFileClear(virStorageTemplateFile *file)
 {
-    if (file->hidden)
-        virStorageTemplateRegistrySetHidden(virStorageTemplateFileRegistry(),
-                                            file->vol->target.path, NULL);
+    virStorageTemplateFileUnhide(file);
     VIR_FORCE_CLOSE(file->fd);
     g_clear_pointer(&file->path, g_free);
 }
