@@ -98,25 +98,37 @@ virStorageTemplateAsk(const virStorageTemplateRef *ref, virStorageVolDef *vol)
     return true;
 }
 
+/* Returns: whether the file is there */
+static bool
+virStorageTemplateMeasure(const virStorageTemplateRef *ref, virStorageVolDef *vol)
+{
+    struct stat sb;
+
+    if (stat(ref->path, &sb) < 0)
+        return false;
+    vol->target.allocation = (unsigned long long)sb.st_blocks * 512;
+    vol->target.physical = sb.st_size;
+    return true;
+}
+
 void
 virStorageTemplateVolumeRefresh(const virStorageTemplateRef *ref, virStorageVolDef *vol)
 {
     virStorageTemplateClient *client = virStorageTemplateDriverGet()->client;
     const virStorageTemplate *entry = virStorageTemplateRefGet(ref);
-    struct stat sb;
 
     if (entry && entry->capacity)
         vol->target.capacity = entry->capacity;
     vol->target.format = VIR_STORAGE_FILE_QCOW2;
-    if (stat(ref->path, &sb) == 0) {
-        vol->target.allocation = (unsigned long long)sb.st_blocks * 512;
-        vol->target.physical = sb.st_size;
+    if (virStorageTemplateMeasure(ref, vol))
         return;
-    }
     if (entry && !virStorageTemplateClientMayAsk(client))
         return;
     if (virStorageTemplateClientIsHanging(client) || !virStorageTemplateAsk(ref, vol))
         vol->target.allocation = vol->target.physical = 0;
+    /* A fetch may end between the questions */
+    if (vol->target.allocation == 0)
+        (void)virStorageTemplateMeasure(ref, vol);
 }
 
 static GVariant *

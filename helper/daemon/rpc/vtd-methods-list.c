@@ -353,6 +353,23 @@ template_free(void *user)
     g_free(template);
 }
 
+/* A fetch that ends before the answer was one all the same: what the work sees may be older */
+static bool
+template_begin(VtdCallVisit *visit, VtdLook *look, GError **error)
+{
+    Template *template = visit->user;
+    VtdTarget *target = &visit->target;
+
+    if (look->catalog)
+        template->entry =
+            vt_catalog_find(look->catalog, target->name, *target->version ? target->version : NULL);
+    if (template->entry)
+        target->version = template->entry->version;
+    if (vtd_jobs_involves(visit->call->daemon->jobs, target->target, target->name, target->version))
+        template->flags |= FLAG_FETCHING;
+    return true;
+}
+
 static bool
 template_work(VtdCallVisit *visit, VtdLook *look, GError **error)
 {
@@ -364,11 +381,6 @@ template_work(VtdCallVisit *visit, VtdLook *look, GError **error)
 
     if (!vtd_look_open(look, error))
         return false;
-    if (look->catalog)
-        template->entry =
-            vt_catalog_find(look->catalog, target->name, *target->version ? target->version : NULL);
-    if (template->entry)
-        target->version = template->entry->version;
     size = *target->version ? allocation(look->files, target->name, target->version) : 0;
     if (!template->entry && size == 0)
         return vtd_look_find(look, target->name, target->version, &template->entry, error);
@@ -376,7 +388,7 @@ template_work(VtdCallVisit *visit, VtdLook *look, GError **error)
     g_variant_dict_insert(template->info, "name", "s", target->name);
     g_variant_dict_insert(template->info, "path", "s", path);
     g_variant_dict_insert(template->info, "allocation", "t", size);
-    template->flags = size > 0 ? FLAG_COMPLETE : 0;
+    template->flags |= size > 0 ? FLAG_COMPLETE : 0;
     if (!template->entry) {
         capacity = vt_pool_capacity(look->files, target->name, target->version);
         g_variant_dict_insert(template->info, "capacity", "t", capacity);
@@ -436,7 +448,7 @@ template_reply(VtdCallVisit *visit, VtdLook *look, GError **error)
 bool
 vtd_method_get_template(VtdCall *call, GError **error)
 {
-    static const VtdCallSteps steps = {NULL, template_work, template_reply};
+    static const VtdCallSteps steps = {template_begin, template_work, template_reply};
     Template *template;
     VtdTarget target;
 
