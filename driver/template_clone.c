@@ -2,7 +2,6 @@
 /* template_clone.c: new volumes from templates */
 #include "template_file.h"
 
-#include <gio/gunixfdlist.h>
 #include <unistd.h>
 
 VIR_LOG_INIT("storage.template_clone");
@@ -55,20 +54,16 @@ virStorageTemplateTell(const virStorageTemplateRef *ref, virStorageTemplateCall 
                                       &reply, error);
 }
 
-/* The helper gets a copy of @fd */
+/* The helper gets a copy of the descriptor */
 static bool
 virStorageTemplateWriteOverlay(const virStorageTemplateRef *ref, const virStorageTemplateFile *file,
                                GError **error)
 {
-    g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
-    int handle = g_unix_fd_list_append(fds, file->fd, error);
     const virStorageSource *target = &file->vol->target;
-    virStorageTemplateCall call = {.method = "MakeOverlay", .reply_type = "(s)", .fds = fds};
+    virStorageTemplateCall call = {.method = "MakeOverlay", .reply_type = "(s)", .fds = file->fds};
 
-    if (handle < 0)
-        return false;
     call.arguments =
-        g_variant_new("(ssshts@a{sv})", ref->pool->target, ref->name, ref->version, handle,
+        g_variant_new("(ssshts@a{sv})", ref->pool->target, ref->name, ref->version, 0,
                       (guint64)target->capacity, target->path,
                       file->hidden ? g_variant_new_parsed("{'hidden': <%s>}", file->path)
                                    : g_variant_new_parsed("@a{sv} {}"));
@@ -112,7 +107,7 @@ virStorageTemplateStartCopy(const virStorageTemplateRef *ref, virStorageTemplate
     return false;
 }
 
-/* The helper gets a copy of @fd */
+/* The helper gets a copy of the descriptor */
 static bool
 virStorageTemplateWriteCopy(const virStorageTemplateRef *ref, const virStorageTemplateFile *file,
                             unsigned int flags, GError **error)
@@ -125,19 +120,14 @@ virStorageTemplateWriteCopy(const virStorageTemplateRef *ref, const virStorageTe
     guint64 job = 0;
 
     do {
-        g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
-        int handle;
-        virStorageTemplateCall call = {.method = "MakeCopy", .reply_type = "(t)", .fds = fds};
+        virStorageTemplateCall call = {.method = "MakeCopy", .reply_type = "(t)", .fds = file->fds};
 
         if (busy) {
             g_clear_error(error);
             g_usleep(BUSY_WAIT_US);
         }
-        handle = g_unix_fd_list_append(fds, file->fd, error);
-        if (handle < 0)
-            return false;
         call.arguments = g_variant_new("(ssshsts@a{sv})", ref->pool->target, ref->name,
-                                       ref->version, handle, format, (guint64)vol->target.capacity,
+                                       ref->version, 0, format, (guint64)vol->target.capacity,
                                        vol->target.path, g_variant_new_parsed(options));
         if (virStorageTemplateStartCopy(ref, &call, &job, &busy, error))
             return virStorageTemplateJobRun(job, &lost, error);
@@ -167,7 +157,7 @@ virStorageTemplateMakeFile(virStoragePoolObj *pool, virStorageVolDef *vol,
                            const virStorageTemplateRef *ref, const virStorageTemplateKind *kind,
                            GError **error)
 {
-    g_auto(virStorageTemplateFile) file = {.fd = -1};
+    g_auto(virStorageTemplateFile) file = {.fds = NULL};
 
     if (virStorageTemplateFileCreate(pool, vol, &file) < 0)
         return false;

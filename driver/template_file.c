@@ -71,6 +71,7 @@ static int
 virStorageTemplateFileOpen(virStorageTemplateFile *file)
 {
     const virStorageVolDef *vol = file->vol;
+    int fd;
     unsigned int flags = file->hidden ? VIR_FILE_OPEN_NOFORK : VIR_FILE_OPEN_FORK;
     mode_t mode = VIR_STORAGE_DEFAULT_VOL_PERM_MODE;
 
@@ -78,9 +79,11 @@ virStorageTemplateFileOpen(virStorageTemplateFile *file)
     if (vol->target.perms->mode != (mode_t)-1 &&
         vol->target.perms->mode != VIR_STORAGE_TEMPLATE_MODE)
         mode = vol->target.perms->mode;
-    file->fd = virFileOpenAs(file->path, O_RDWR | O_CREAT | O_EXCL, mode, vol->target.perms->uid,
-                             vol->target.perms->gid, flags);
-    return file->fd;
+    fd = virFileOpenAs(file->path, O_RDWR | O_CREAT | O_EXCL, mode, vol->target.perms->uid,
+                       vol->target.perms->gid, flags);
+    if (fd >= 0)
+        file->fds = g_unix_fd_list_new_from_array(&fd, 1);
+    return fd;
 }
 
 static void
@@ -105,12 +108,13 @@ virStorageTemplateFileFail(int failure, const char *path)
 static bool
 virStorageTemplateFileLock(const virStorageTemplateFile *file)
 {
+    int fd = *g_unix_fd_list_peek_fds(file->fds, NULL);
+    int rc = virFileLock(fd, false, 0, 1, true);
     struct stat sb;
-    int rc = virFileLock(file->fd, false, 0, 1, true);
 
     if (rc < 0)
         VIR_DEBUG("cannot lock '%s': %s", file->path, g_strerror(-rc));
-    return fstat(file->fd, &sb) < 0 || sb.st_nlink > 0;
+    return fstat(fd, &sb) < 0 || sb.st_nlink > 0;
 }
 
 /* @ret_here: (out): whether there is a file; if not, it may be tried again */
@@ -150,12 +154,11 @@ virStorageTemplateFileCreate(virStoragePoolObj *pool, const virStorageVolDef *vo
     bool here = false;
 
     *file = (virStorageTemplateFile){
-        .fd = -1,
         .vol = vol,
         .hidden = virStoragePoolObjGetDef(pool)->type != VIR_STORAGE_POOL_NETFS,
     };
     for (int attempt = 0; attempt < CREATE_ATTEMPTS; attempt++) {
-        VIR_FORCE_CLOSE(file->fd);
+        g_clear_object(&file->fds);
         if (virStorageTemplateFileTry(file, &here) < 0)
             return -1;
         if (here)
@@ -237,7 +240,7 @@ void
 virStorageTemplateFileClear(virStorageTemplateFile *file)
 {
     virStorageTemplateFileUnhide(file);
-    VIR_FORCE_CLOSE(file->fd);
+    g_clear_object(&file->fds);
     g_clear_pointer(&file->path, g_free);
 }
 

@@ -4,15 +4,18 @@
 
 #include "storage_backend_template.h"
 
+#include <gio/gunixfdlist.h>
+
 /**
  * virStorageTemplateFile:
- * @fd: open for reading and writing
+ * @fds: one, open for reading and writing. The only one of the file while it is locked: this
+ * process gives up all locks of a file with any of its descriptors
  * @path: where it is now
  * @hidden: it gets the name of its volume by virStorageTemplateFileFinish()
  * @vol: that it is made for
  */
 typedef struct {
-    int fd;
+    GUnixFDList *fds;
     char *path;
     bool hidden;
     const virStorageVolDef *vol;

@@ -128,6 +128,8 @@ restart_libvirtd
 full_copy made $TEMPLATE default &
 pid=$!
 wait_until 20 eval 'virt-template jobs | grep -q running'
+grep ":$(stat -c %i $IMAGES/default/.virt-template-new-*-*) " /proc/locks ||
+    fail "libvirtd gave up its lock of the file that it makes"
 kill_libvirtd
 ! wait $pid || fail "a copy was made without libvirtd"
 start_libvirtd
