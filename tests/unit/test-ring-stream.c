@@ -118,15 +118,18 @@ stream_init(StreamStore *stream, const LayerFixture *fixture)
                             .rand = g_rand_new_with_seed(1)};
 }
 
+/* Ends what runs, so that the server can be freed */
 static void
 stream_clear(StreamStore *stream)
 {
     Running *running;
 
     while ((running = g_queue_pop_head(&stream->running))) {
-        vt_range_free(running->range);
+        vt_store_range_ended(&stream->store, running->range, NULL);
         g_free(running);
     }
+    if (!g_queue_is_empty(&stream->store.ended))
+        vt_store_dispatch(&stream->store, -1, 0);
     g_rand_free(stream->rand);
 }
 
@@ -153,6 +156,7 @@ serve(gpointer data)
     return GINT_TO_POINTER(vt_ring_server_run(data, -1));
 }
 
+/* @stream: cleared at the end */
 static bool
 unpack(StreamStore *stream, int output, bool resume, GError **error)
 {
@@ -186,8 +190,8 @@ unpack(StreamStore *stream, int output, bool resume, GError **error)
     ok = vt_unpack_run(&job, error);
     close(pair[1]);
     g_thread_join(thread);
-    if (ok)
-        vt_ring_server_free(server);
+    stream_clear(stream);
+    vt_ring_server_free(server);
     return ok;
 }
 
@@ -228,7 +232,6 @@ test_layer(void)
     assert_complete(&fixture, output);
     g_assert_cmpuint(stream.longest, >, VT_RING_SLOT_SIZE);
     g_assert_cmpuint(stream.requested, ==, fixture.result.stored_bytes);
-    stream_clear(&stream);
     layer_fixture_clear(&fixture);
 }
 
@@ -247,7 +250,6 @@ test_large_frames(void)
     g_assert_no_error(error);
     assert_complete(&fixture, output);
     g_assert_cmpuint(stream.longest, <=, VT_RING_SLOT_SIZE);
-    stream_clear(&stream);
     layer_fixture_clear(&fixture);
 }
 
@@ -272,8 +274,6 @@ test_cut(void)
     assert_complete(&fixture, output);
     /* All that is in the ring may be lost, as the process dies, but no more */
     g_assert_cmpuint(again.requested, <, fixture.result.stored_bytes / 4 + RING_SIZE);
-    stream_clear(&stream);
-    stream_clear(&again);
     layer_fixture_clear(&fixture);
 }
 
@@ -324,8 +324,9 @@ static void
 client_clear(Client *client)
 {
     vt_close_fd(&client->fd);
-    munmap(client->memory, RING_SIZE);
     stream_clear(&client->stream);
+    vt_ring_server_free(client->server);
+    munmap(client->memory, RING_SIZE);
     layer_fixture_clear(&client->fixture);
 }
 
@@ -400,7 +401,6 @@ test_window(void)
     assert_slot(&client, have, LONG);
     vt_close_fd(&client.fd);
     g_thread_join(thread);
-    vt_ring_server_free(client.server);
     client_clear(&client);
 }
 
@@ -425,7 +425,6 @@ test_insane(void)
         say(&client, &insane[i].request);
         g_assert_true(vt_ring_server_run(client.server, -1));
         g_assert_cmpint(recv(client.fd, &byte, 1, 0), <=, 0);
-        vt_ring_server_free(client.server);
         client_clear(&client);
     }
 }
