@@ -138,7 +138,17 @@ class World:
         while self.daemon.poll() is None and not self.idle():
             require(time.monotonic() < end, 'the daemon does not come to rest')
             time.sleep(0.01)
+        self.finish_start()
         return self.daemon.returncode or 0
+
+    def finish_start(self):
+        """Waits until what was interrupted in the pool is over, and sealed, or the daemon has ended"""
+        end = time.monotonic() + COMMAND_LIMIT_S
+        # Answered after that
+        self.run(self.cli, 'info', '-p', str(self.pool), 'keep@1.0.0')
+        while self.daemon.poll() is None and self.seals():
+            require(time.monotonic() < end, 'the sealing does not end')
+            time.sleep(0.002)
 
     def idle(self):
         status, out, _ = self.run(self.cli, 'jobs', '--json')
@@ -158,20 +168,19 @@ class World:
             time.sleep(0.01)
         took = time.monotonic() - began
         require(took < START_LIMIT_S, f'the start took {took:.1f} s')
-        # Answered after what was interrupted in the pool is over
-        self.run(self.cli, 'info', '-p', str(self.pool), 'keep@1.0.0')
         # The injector cannot take hold of a thread that is about to end
-        while self.seals():
-            require(time.monotonic() - began < COMMAND_LIMIT_S, 'the sealing does not end')
-            time.sleep(0.002)
+        self.finish_start()
         return took
+
+    def daemon_pids(self):
+        # Below the injector it is that one's child
+        traced = 'inject' in self.daemon.args[0]
+        return children(self.daemon.pid) if traced else [self.daemon.pid]
 
     def down(self, number=signal.SIGTERM):
         """Ends the daemon; nothing of it may stay"""
         if self.daemon.poll() is None:
-            # Below the injector it is that one's child
-            traced = 'inject' in self.daemon.args[0]
-            for pid in children(self.daemon.pid) if traced else [self.daemon.pid]:
+            for pid in self.daemon_pids():
                 os.kill(pid, number)
         status = self.daemon.wait(COMMAND_LIMIT_S)
         self.reap()
@@ -205,10 +214,11 @@ class World:
 
     def seals(self):
         """Whether a thread looks for layers without a seal"""
-        for task in Path(f'/proc/{self.daemon.pid}/task').glob('*/comm'):
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                if task.read_text() == 'reseal\n':
-                    return True
+        for pid in self.daemon_pids():
+            for task in Path(f'/proc/{pid}/task').glob('*/comm'):
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                    if task.read_text() == 'reseal\n':
+                        return True
         return False
 
     def settle(self):
