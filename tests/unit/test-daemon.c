@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* test-daemon.c: virttemplated as its clients see it: sockets, arguments, pools, the database */
 #include "daemon-fixture.h"
+#include "vt-fs.h"
 
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* Asserts that a call is refused with @code, and that the message has @contains */
@@ -176,6 +179,39 @@ test_second_daemon(DaemonFixture *f, gconstpointer data)
     g_assert_no_error(error);
 }
 
+static gpointer
+let_go(gpointer user)
+{
+    int *socket = user;
+
+    g_usleep(700 * 1000);
+    close(vt_steal_fd(socket));
+    return NULL;
+}
+
+/* What a child of a daemon that was killed does: its socket is open for a moment, and nobody serves
+ */
+static void
+test_orphan(DaemonFixture *f, gconstpointer data)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    g_autoptr(GVariant) answer = NULL;
+    g_autoptr(GError) error = NULL;
+    vt_autofd orphan = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    GThread *thread;
+
+    daemon_stop(f, SIGKILL);
+    g_snprintf(address.sun_path, sizeof(address.sun_path), "%s/run/virttemplated-sock", f->dir);
+    g_assert_cmpint(g_unlink(address.sun_path), ==, 0);
+    g_assert_cmpint(bind(orphan, (struct sockaddr *)&address, sizeof(address)), ==, 0);
+    g_assert_cmpint(listen(orphan, 8), ==, 0);
+    thread = g_thread_new("orphan", let_go, &orphan);
+    daemon_start(f);
+    g_thread_join(thread);
+    answer = daemon_call(f->rw, "Hello", NULL, &error);
+    g_assert_no_error(error);
+}
+
 static void
 test_activation(DaemonFixture *f, gconstpointer data)
 {
@@ -280,6 +316,7 @@ main(int argc, char **argv)
     ADD("/daemon/settings", test_settings);
     ADD("/daemon/types", test_types);
     ADD("/daemon/second-daemon", test_second_daemon);
+    ADD("/daemon/orphan", test_orphan);
     ADD("/daemon/activation", test_activation);
     ADD("/daemon/confined", test_confined);
     ADD("/daemon/greedy-user", test_greedy_user);

@@ -27,6 +27,9 @@
 #define HANDSHAKES_PER_UID_MAX 2
 /* Answers that nobody reads, and calls that wait, take memory */
 #define UNANSWERED_MAX 16
+/* Who is about to run another program needs no longer on a busy machine */
+#define ORPHAN_MS      2000
+#define ORPHAN_STEP_MS 200
 
 struct VtdServer {
     VtdDaemon *daemon;
@@ -328,6 +331,18 @@ vtd_server_answers(const char *path)
            connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
 }
 
+/* A child of one that was killed has its socket until it runs a program of its own */
+static bool
+is_served(const char *path)
+{
+    for (int waited = 0; waited < ORPHAN_MS; waited += ORPHAN_STEP_MS) {
+        if (!vtd_server_answers(path))
+            return false;
+        g_usleep(ORPHAN_STEP_MS * 1000);
+    }
+    return vtd_server_answers(path);
+}
+
 bool
 vtd_server_listen(const char *path, mode_t mode, int *ret_fd, GError **error)
 {
@@ -338,7 +353,7 @@ vtd_server_listen(const char *path, mode_t mode, int *ret_fd, GError **error)
 
     if (!fill_address(path, &address))
         return vt_throw(error, VT_ERROR_INVALID, "the path of the socket '%s' is too long", path);
-    if (vtd_server_answers(path))
+    if (is_served(path))
         return vt_throw(error, VT_ERROR_BUSY, "another virttemplated answers at '%s'", path);
     if (unlink(path) < 0 && errno != ENOENT)
         return vt_throw_errno(error, errno, "cannot replace '%s'", path);
