@@ -248,3 +248,19 @@ vt_registry_resolve(VtRegistry *registry, const VtHttpReply *reply, const char *
     *ret_url = g_uri_to_string(target);
     return true;
 }
+
+bool
+vt_registry_next_page(VtRegistry *registry, const VtHttpReply *reply, char **ret_url,
+                      GError **error)
+{
+    const char *link = vt_http_reply_header(reply, "link");
+    g_autofree char *next = link ? vt_link_next(link) : NULL, *url = NULL;
+
+    if (next && !vt_registry_resolve(registry, reply, next, &url, error))
+        return false;
+    if (url && *url != '/')
+        return vt_throw(error, VT_ERROR_NETWORK, "%s: the next page is on another host",
+                        reply->url);
+    *ret_url = g_steal_pointer(&url);
+    return true;
+}

@@ -2,7 +2,6 @@
 /* vt-registry-tags.c: which tags a repository has (distribution-spec 1.1, "Listing Tags") */
 #include "vt-registry.h"
 
-#include "vt-http-header.h"
 #include "vt-json.h"
 
 /* A page. Some registries give all tags in one: 40,000 of 100 bytes */
@@ -37,22 +36,13 @@ add_tags(const VtHttpReply *reply, GPtrArray *tags, GError **error)
 static bool
 add_page(VtRegistry *registry, const char *repository, char **url, GPtrArray *tags, GError **error)
 {
-    g_autofree char *path = g_steal_pointer(url), *next = NULL;
+    g_autofree char *path = g_steal_pointer(url);
     g_autoptr(VtHttpReply) reply = NULL;
     const VtHttpRequest request = {
         .method = "GET", .url = path, .limit = TAGS_PAGE_MAX, .follow = true, .body_fd = -1};
-    const char *link;
 
-    if (!vt_registry_send(registry, repository, &request, &reply, error) ||
-        !add_tags(reply, tags, error))
-        return false;
-    link = vt_http_reply_header(reply, "link");
-    next = link ? vt_link_next(link) : NULL;
-    if (next && !vt_registry_resolve(registry, reply, next, url, error))
-        return false;
-    if (*url && **url != '/')
-        return vt_throw(error, VT_ERROR_NETWORK, "%s: the next page is on another host", path);
-    return true;
+    return vt_registry_send(registry, repository, &request, &reply, error) &&
+           add_tags(reply, tags, error) && vt_registry_next_page(registry, reply, url, error);
 }
 
 bool

@@ -4,7 +4,6 @@
 
 #include "vt-auth-file.h"
 #include "vt-fs.h"
-#include "vt-http-header.h"
 #include "vt-manifest.h"
 #include "vt-oci-index.h"
 #include "vt-oci-name.h"
@@ -105,7 +104,7 @@ static bool
 add_page(VtRegistry *registry, const char *repository, char **url, json_t *found, GError **error)
 {
     static const char *const accept[] = {"Accept: " VT_OCI_INDEX_TYPE, NULL};
-    g_autofree char *path = g_steal_pointer(url), *next = NULL;
+    g_autofree char *path = g_steal_pointer(url);
     g_autoptr(VtHttpReply) reply = NULL;
     g_autoptr(GBytes) bytes = NULL;
     const VtHttpRequest request = {.method = "GET",
@@ -114,7 +113,6 @@ add_page(VtRegistry *registry, const char *repository, char **url, json_t *found
                                    .limit = VT_MANIFEST_MAX,
                                    .follow = true,
                                    .body_fd = -1};
-    const char *link;
 
     if (!vt_registry_send(registry, repository, &request, &reply, error))
         return false;
@@ -122,15 +120,8 @@ add_page(VtRegistry *registry, const char *repository, char **url, json_t *found
     if (!is_index(reply))
         return vt_throw(error, VT_ERROR_UNSUPPORTED, "%s: not an image index", reply->url);
     bytes = g_bytes_new(reply->body->data, reply->body->len);
-    if (!add_index(found, bytes, reply->url, error))
-        return false;
-    link = vt_http_reply_header(reply, "link");
-    next = link ? vt_link_next(link) : NULL;
-    if (next && !vt_registry_resolve(registry, reply, next, url, error))
-        return false;
-    if (*url && **url != '/')
-        return vt_throw(error, VT_ERROR_NETWORK, "%s: the next page is on another host", path);
-    return true;
+    return add_index(found, bytes, reply->url, error) &&
+           vt_registry_next_page(registry, reply, url, error);
 }
 
 static bool

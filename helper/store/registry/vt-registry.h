@@ -90,6 +90,14 @@ bool vt_registry_pause(VtRegistry *registry, const VtHttpReply *reply, VtAttempt
 bool vt_registry_resolve(VtRegistry *registry, const VtHttpReply *reply, const char *location,
                          char **ret_url, GError **error);
 
+/**
+ * vt_registry_next_page: Follows `Link: <URL>; rel="next"` (RFC 8288)
+ * @ret_url: (out) (transfer full) (nullable): a path, %NULL if @reply is the last page
+ * @error: %VT_ERROR_NETWORK if it is on another host
+ */
+bool vt_registry_next_page(VtRegistry *registry, const VtHttpReply *reply, char **ret_url,
+                           GError **error);
+
 /* ---- vt-registry-auth.c ---- */
 
 typedef struct VtAuthorization VtAuthorization;
