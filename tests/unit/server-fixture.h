@@ -142,6 +142,20 @@ wait_for_file(const Servers *servers, const char *name)
     g_error("no server wrote '%s'", name);
 }
 
+/** start_fault_registry: tools/fault-registry.py; @other_port: where it redirects to */
+static inline void
+start_fault_registry(Servers *servers, unsigned *port, unsigned *other_port)
+{
+    g_autofree char *script =
+        g_test_build_filename(G_TEST_DIST, "tools", "fault-registry.py", NULL);
+    g_autofree char *command = g_strconcat("/usr/bin/python3 ", script, " ", servers->dir, NULL);
+    g_autofree char *ports = NULL;
+
+    start_server(servers, command);
+    ports = wait_for_file(servers, "port");
+    g_assert_cmpint(sscanf(ports, "%u %u", port, other_port), ==, 2);
+}
+
 static inline int
 loopback_socket(struct sockaddr_in *address)
 {

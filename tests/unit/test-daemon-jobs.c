@@ -118,17 +118,12 @@ query_seal(const char *path)
     return vt_seal_query(fd);
 }
 
-/* The seal of a layer that was lost comes before a clone, and nobody else waits for it */
-static void
-test_sealed_first(DaemonFixture *f, gconstpointer data)
+/* 1.0.1 is here and sealed; then the daemon ends and @version loses its seal. As long as @lock is
+ * held, nothing can be sealed. Returns: the seal that it had */
+static VtSeal
+lose_seal(DaemonFixture *f, const char *version, int *lock)
 {
-    g_autofree char *version = clone_path(f, "debian-12@1.0.1.qcow2");
-    g_autofree char *path = clone_path(f, "clone.qcow2");
     g_autofree char *layers = clone_path(f, ".layers");
-    g_autoptr(GVariant) hello = NULL;
-    g_autoptr(GError) error = NULL;
-    Overlay overlay = {0};
-    vt_autofd lock = -1;
     VtSeal seal;
 
     daemon_make_store(f);
@@ -136,9 +131,24 @@ test_sealed_first(DaemonFixture *f, gconstpointer data)
     daemon_stop(f, SIGTERM);
     seal = query_seal(version);
     unseal(version);
-    /* As long as this is held, nothing can be sealed */
-    lock = open(layers, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    g_assert_cmpint(flock(lock, LOCK_EX), ==, 0);
+    *lock = open(layers, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    g_assert_cmpint(flock(*lock, LOCK_EX), ==, 0);
+    return seal;
+}
+
+/* The seal of a layer that was lost comes before a clone, and nobody else waits for it */
+static void
+test_sealed_first(DaemonFixture *f, gconstpointer data)
+{
+    g_autofree char *version = clone_path(f, "debian-12@1.0.1.qcow2");
+    g_autofree char *path = clone_path(f, "clone.qcow2");
+    g_autoptr(GVariant) hello = NULL;
+    g_autoptr(GError) error = NULL;
+    Overlay overlay = {0};
+    vt_autofd lock = -1;
+    VtSeal seal;
+
+    seal = lose_seal(f, version, &lock);
     daemon_start(f);
     begin_overlay(f, "1.0.1", path, &overlay);
     hello = daemon_call(f->rw, "Hello", NULL, &error);
@@ -159,19 +169,12 @@ static void
 test_sealed_idle(DaemonFixture *f, gconstpointer data)
 {
     g_autofree char *version = clone_path(f, "debian-12@1.0.1.qcow2");
-    g_autofree char *layers = clone_path(f, ".layers");
     g_autoptr(GSubprocess) process = NULL;
     g_autoptr(GError) error = NULL;
     vt_autofd lock = -1;
     VtSeal seal;
 
-    daemon_make_store(f);
-    assert_fetched(f, "1.0.1");
-    daemon_stop(f, SIGTERM);
-    seal = query_seal(version);
-    unseal(version);
-    lock = open(layers, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    g_assert_cmpint(flock(lock, LOCK_EX), ==, 0);
+    seal = lose_seal(f, version, &lock);
     process = daemon_activate(f, "state");
     g_usleep(3500 * 1000);
     g_assert_nonnull(g_subprocess_get_identifier(process));

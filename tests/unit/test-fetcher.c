@@ -58,7 +58,10 @@ typedef struct {
 static void
 set_up(Fixture *f, gconstpointer data)
 {
-    f->dir = g_dir_make_tmp("test-fetcher-XXXXXX", NULL);
+    g_autoptr(GError) error = NULL;
+
+    f->dir = g_dir_make_tmp("test-fetcher-XXXXXX", &error);
+    g_assert_no_error(error);
     f->auth = g_build_filename(f->dir, "auth.json", NULL);
     f->ca = g_build_filename(f->dir, "ca.pem", NULL);
     f->config = (VtdWorkerConfig){

@@ -8,21 +8,14 @@
 
 typedef struct {
     Servers servers;
-    unsigned port;
+    unsigned port, other_port;
 } Fixture;
 
 static void
 setup(Fixture *f, gconstpointer data)
 {
-    g_autofree char *script =
-        g_test_build_filename(G_TEST_DIST, "tools", "fault-registry.py", NULL);
-    g_autofree char *command = NULL, *ports = NULL;
-
     servers_begin(&f->servers);
-    command = g_strconcat("/usr/bin/python3 ", script, " ", f->servers.dir, NULL);
-    start_server(&f->servers, command);
-    ports = wait_for_file(&f->servers, "port");
-    g_assert_cmpint(sscanf(ports, "%u", &f->port), ==, 1);
+    start_fault_registry(&f->servers, &f->port, &f->other_port);
 }
 
 static void

@@ -16,16 +16,11 @@ typedef struct {
 static void
 setup(Fixture *f, gconstpointer data)
 {
-    g_autofree char *script =
-        g_test_build_filename(G_TEST_DIST, "tools", "fault-registry.py", NULL);
-    g_autofree char *command = NULL, *ports = NULL, *auth = NULL;
+    g_autofree char *auth = NULL;
     VtStoreOptions options = {.writable = true, .tries = 5, .layout_fd = -1};
 
     servers_begin(&f->servers);
-    command = g_strconcat("/usr/bin/python3 ", script, " ", f->servers.dir, NULL);
-    start_server(&f->servers, command);
-    ports = wait_for_file(&f->servers, "port");
-    g_assert_cmpint(sscanf(ports, "%u %u", &f->port, &f->other_port), ==, 2);
+    start_fault_registry(&f->servers, &f->port, &f->other_port);
     /* alice:secret */
     auth =
         g_strdup_printf("{\"auths\":{\"127.0.0.1:%u\":{\"auth\":\"YWxpY2U6c2VjcmV0\"}}}", f->port);
