@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# image-pair.sh FOLDER: v1.img, v2.img and v3.img, raw disks as a publisher of templates has them
+# image-pair.sh pair|large FOLDER: v1.img, v2.img and v3.img, raw disks as a publisher of templates has
+# them, below FOLDER/pair or FOLDER/large
 #
-#   v1  a Debian as it was released, about 460 MiB of data
+#   v1  a Debian as it was released, about 460 MiB of data; large: that of developers, about 3.8 GiB
 #   v2  v1 upgraded in place by its own apt, with one more package, and trimmed
-#   v3  the same Debian built anew, with the newer packages and three more
+#   v3  the same Debian built anew, with the newer packages and three more; not large
 #
 # What is there is kept. The packages come from the mirrors that this machine's apt uses. Needs root
 # and a loop device, in a mount namespace of its own: where new files lie is for the kernel's ext4 to say.
@@ -16,6 +17,8 @@ tests=$(dirname "$(dirname "$(realpath "$0")")")
 
 packages=linux-image-cloud-amd64,systemd-sysv,openssh-server,python3,git,vim-tiny,perl,curl
 packages+=,nginx-light,postgresql-client
+large=build-essential,clang,default-jdk-headless,golang,rustc,cargo,docker.io,mariadb-server
+large+=,libreoffice-core-nogui,python3-scipy,ansible,php-fpm,redis-server,postgresql
 more_upgraded=ruby
 more_rebuilt=ruby,redis-server,nmap
 
@@ -65,7 +68,7 @@ debian() {
 
 # file_system IMAGE TREE: with the same identity in all images, as a publisher's tool does it
 file_system() {
-    truncate -s 4G "$1"
+    truncate -s "$size" "$1"
     mke2fs -q -t ext4 -L root -U 5d2c4a0e-65e1-4b6b-9d4e-2c1b7a3f9e10 -d "$2" "$1"
 }
 
@@ -83,6 +86,7 @@ build() {
     file_system "$work/v1.img" "$work/tree1"
     cp --sparse=always "$work/v1.img" "$work/v2.img"
     unshare --mount --propagation private "$0" --upgrade "$work/v2.img" "$work"
+    [ "$kind" != large ] || return 0
     debian "$work/tree3" "$packages,$more_rebuilt" "${mirrors[@]}"
     file_system "$work/v3.img" "$work/tree3"
 }
@@ -91,13 +95,25 @@ if [ "${1:-}" = --upgrade ]; then
     upgrade "$2" "$3"
     exit
 fi
-[ $# = 1 ] || { echo "usage: image-pair.sh FOLDER" >&2; exit 2; }
-folder=$(realpath -m "$1")
+case $#$1 in
+2pair)
+    size=4G
+    images=(v1 v2 v3)
+    ;;
+2large)
+    size=8G
+    images=(v1 v2)
+    packages+=,$large
+    ;;
+*) echo "usage: image-pair.sh pair|large FOLDER" >&2; exit 2 ;;
+esac
+kind=$1
+folder=$(realpath -m "$2")/$1
 mkdir -p "$folder"
-[ ! -f "$folder/v1.img" ] || [ ! -f "$folder/v2.img" ] || [ ! -f "$folder/v3.img" ] || exit 0
+[ ! -f "$folder/${images[-1]}.img" ] || exit 0
 work=$(vt_work_dir)
 trap 'rm -rf --one-file-system "$work"' EXIT
 build >"$folder/build.log" 2>&1 || { tail -n 30 "$folder/build.log" >&2; exit 1; }
-for image in v1 v2 v3; do
+for image in "${images[@]}"; do
     mv "$work/$image.img" "$folder/$image.img"
 done
