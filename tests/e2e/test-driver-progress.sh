@@ -3,13 +3,13 @@
 # While a template is fetched and a copy is built, every query answers and the allocation grows
 # shellcheck source=tests/e2e/functions.sh
 . "$(dirname "$0")/functions.sh"
-requires virsh qemu-img virt-template
+requires virsh qemu-img virt-template docker-registry
 
-STORE=oci:$PWD/golden
 IMAGES=/var/lib/libvirt/images
 MIB=$((1 << 20))
-# Enough for some looks before it is all here
+# Enough for some looks before a copy is complete; a fetch takes longer than a copy, on any machine
 SIZE_MIB=768
+SLOWLY=(--limit-rate 300M)
 
 # watch VOLUME POOL PID FILE: the allocation in bytes, again and again until PID ends
 watch_volume() {
@@ -32,13 +32,15 @@ grew() {
 }
 
 step "publish an image of $SIZE_MIB MiB of noise"
+start_registry
+STORE=docker://$REGISTRY/golden
 make_key golden
 make_store "$STORE" golden.key
 head -c ${SIZE_MIB}M /dev/zero |
     openssl enc -aes-128-ctr -K 00000000000000000000000000000001 -iv 0 >noise.img 2>/dev/null
 publish "$STORE" golden.key noise.img noise@1.0.0
 make_policy "$PWD/golden.pub"
-start_helper
+start_helper "${SLOWLY[@]}"
 start_libvirtd
 define_pool templates "$STORE"
 define_dir_pool default
@@ -91,6 +93,6 @@ HELPER_PID=
 wait $child
 [ ! -e $IMAGES/default/web4.qcow2 ] || fail "half a clone was left behind"
 rm -f $SOCKET $SOCKET-ro
-start_helper
+start_helper "${SLOWLY[@]}"
 clone web4.qcow2 noise@1.0.0.qcow2
 assert_libvirtd_alive
