@@ -76,8 +76,8 @@ for number in $(seq $((WAITING + 1))); do
     CLIENTS+=($!)
 done
 refused() {
-    timeout 3 virt-template list -p $FAR >refused 2>&1 || true
-    grep -Eq "the directory '$FAR' of the pool does not answer.* [0-9]+ wait" refused
+    ! timeout 3 virt-template list -p $FAR >refused 2>&1 &&
+        grep -Eq "the directory '$FAR' of the pool does not answer.* [0-9]+ wait" refused
 }
 wait_until 60 refused || fail "$(cat refused)"
 soon virt-template list -p near | grep -q debian
@@ -86,11 +86,18 @@ expect_fail "does not answer" setpriv --reuid nobody --clear-groups \
     virt-template list -p $FAR --socket $SOCKET-ro
 
 step "fetches for it end, too, before there is no room for those of other pools"
-virt-template pull -q -p $FAR -d debian@2.0.0 || true
+job=$(virt-template pull -p $FAR -d debian@2.0.0 | grep -oE '[0-9]+' | head -n 1)
+ended() {
+    soon virt-template jobs --json >jobs.json
+    jq -e --argjson id "$job" '.jobs[] | select(.id == $id and .state == "failed") |
+        .message | contains("does not answer")' jobs.json
+}
+wait_until 40 ended
 soon virt-template pull -q -p near debian@2.0.0
 go_on
-for client in "${CLIENTS[@]}"; do
-    wait "$client" || true
+for number in "${!CLIENTS[@]}"; do
+    wait "${CLIENTS[$number]}" || grep -q 'does not answer' "waiting.$((number + 1))" ||
+        fail "client $number: $(cat "waiting.$((number + 1))")"
 done
 wait_until 20 virt-template pull -q -p far debian@2.0.0
 virt-template verify -p far debian@2.0.0
