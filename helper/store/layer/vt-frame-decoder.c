@@ -46,8 +46,8 @@ vt_frame_decoder_free(VtFrameDecoder *decoder)
 }
 
 /* Reads what @frame was compressed against, and tells zstd for the next frame. What ancestors have
- * was checked when it was fetched; if it is damaged since, so is what is decoded, and the check
- * against the content's digest finds it. */
+ * was checked when it was fetched. If a disk damaged it since, so is what is decoded: zstd's
+ * checksum in the frame, or the content's digest, finds it. */
 static bool
 load_prefix(VtFrameDecoder *decoder, const VtFrame *frame, GError **error)
 {
@@ -81,18 +81,44 @@ check_window(const VtFrame *frame, uint64_t number, const uint8_t *bytes, GError
                     1u << (WINDOW_LOG_MAX - 20));
 }
 
+/* Bit 2 of the descriptor: four bytes of XXH64 of the content follow the last block */
 static bool
-check_content(const VtFrame *frame, uint64_t number, const uint8_t *content, GError **error)
+has_checksum(const uint8_t *bytes)
+{
+    return bytes[4] & 0x04;
+}
+
+static bool
+has_content_digest(const VtFrame *frame, const uint8_t *content)
 {
     VtDigest digest;
 
     vt_sha256_data(content, (size_t)frame->blocks * VT_INDEX_BLOCK_SIZE, &digest);
-    return vt_digest_equal(&digest, &frame->content_digest) ||
-           vt_throw(
-               error, VT_ERROR_CORRUPT,
-               "frame %" G_GUINT64_FORMAT " does not have the content that its digest says: "
-               "a layer below it on this host is damaged; 'virt-template verify --repair' mends it",
-               number);
+    return vt_digest_equal(&digest, &frame->content_digest);
+}
+
+/* The bytes of the frame are the right ones. Returns: whether what was decoded is, too */
+static bool
+check_decoded(const VtFrameDecoder *decoder, const VtFrame *frame, const uint8_t *content,
+              size_t size)
+{
+    if (size != (size_t)frame->blocks * VT_INDEX_BLOCK_SIZE)
+        return false;
+    return frame->prefix_count == 0 || has_checksum(decoder->copy) ||
+           has_content_digest(frame, content);
+}
+
+static bool
+throw_decoded(const VtFrame *frame, uint64_t number, size_t size, GError **error)
+{
+    if (frame->prefix_count > 0)
+        return vt_throw(
+            error, VT_ERROR_CORRUPT,
+            "frame %" G_GUINT64_FORMAT " does not have the content that its digest says: "
+            "a layer below it on this host is damaged; 'virt-template verify --repair' mends it",
+            number);
+    return vt_throw(error, VT_ERROR_CORRUPT, "frame %" G_GUINT64_FORMAT " cannot be decoded: %s",
+                    number, ZSTD_isError(size) ? ZSTD_getErrorName(size) : "short");
 }
 
 /* Read, not mapped: memory that somebody truncates would end the process */
@@ -137,9 +163,6 @@ vt_frame_decode(VtFrameDecoder *decoder, uint64_t number, const VtFrameWindow *w
     if (frame.prefix_count > 0 && !load_prefix(decoder, &frame, error))
         return false;
     size = ZSTD_decompressDCtx(decoder->context, content, expected, decoder->copy, frame.size);
-    if (ZSTD_isError(size) || size != expected)
-        return vt_throw(error, VT_ERROR_CORRUPT,
-                        "frame %" G_GUINT64_FORMAT " cannot be decoded: %s", number,
-                        ZSTD_isError(size) ? ZSTD_getErrorName(size) : "short");
-    return frame.prefix_count == 0 || check_content(&frame, number, content, error);
+    return check_decoded(decoder, &frame, content, size) ||
+           throw_decoded(&frame, number, size, error);
 }

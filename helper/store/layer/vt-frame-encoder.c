@@ -77,6 +77,9 @@ load_prefix(const VtFrameEncoder *encoder, Slot *slot, const Workspace *workspac
             return false;
         size += (size_t)segment->length * VT_INDEX_BLOCK_SIZE;
     }
+    /* What is decoded then depends on more than the frame: 4 bytes tell whether it is right, for
+     * less than a digest costs */
+    ZSTD_CCtx_setParameter(workspace->zstd, ZSTD_c_checksumFlag, size > 0);
     result = ZSTD_CCtx_refPrefix(workspace->zstd, workspace->prefix, size);
     return !ZSTD_isError(result) ||
            vt_throw(error, VT_ERROR_FAILED, "zstd: %s", ZSTD_getErrorName(result));
