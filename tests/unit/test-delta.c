@@ -410,7 +410,7 @@ test_damaged_prefix(void)
     g_assert_cmpint(ftruncate(world.fds[1], 0), ==, 0);
     g_assert_false(layer_fixture_unpack(&world.layers[1], world.fds[1], false, &error));
     g_assert_error(error, VT_ERROR, VT_ERROR_CORRUPT);
-    if (!strstr(error->message, "does not have the content that its digest says"))
+    if (!strstr(error->message, "does not have the content that it was made from"))
         g_error("%s", error->message);
     world_clear(&world);
 }

@@ -8,8 +8,11 @@
 #include <sys/mman.h>
 #include <zstd.h>
 
-#define BLOCKS 16u
-#define SIZE   (BLOCKS * BLOCK)
+/* The first byte of a frame of RFC 8878, and of one of before */
+#define MAGIC     0x28
+#define OLD_MAGIC 0x27
+#define BLOCKS    16u
+#define SIZE      (BLOCKS * BLOCK)
 
 /**
  * Crafted: a delta layer of one frame, all of the parent being its prefix
@@ -59,7 +62,7 @@ craft_index(Crafted *crafted, const uint8_t *bytes, size_t size)
 
 /* The content is the parent's, a little changed */
 static void
-craft(Crafted *crafted, bool checksum)
+craft(Crafted *crafted, bool checksum, uint8_t magic)
 {
     const VtPrefix all = {.source = 0, .length = BLOCKS, .ancestor = 1};
     g_autofree uint8_t *frame = g_malloc(ZSTD_compressBound(SIZE));
@@ -78,6 +81,7 @@ craft(Crafted *crafted, bool checksum)
     memset(crafted->content + 5000, 'X', 100);
     size = compress(crafted->content, prefix, checksum, frame);
     g_assert_cmpint(!!(frame[4] & 0x04), ==, checksum);
+    frame[0] = magic;
     craft_index(crafted, frame, size);
     crafted->memory_fd = memfd_create("frame", MFD_CLOEXEC);
     g_assert_cmpint(write(crafted->memory_fd, frame, size), ==, size);
@@ -111,7 +115,7 @@ test_damaged(gconstpointer data)
     VtChainRun run;
     Crafted crafted;
 
-    craft(&crafted, checksum);
+    craft(&crafted, checksum, MAGIC);
     decode(&crafted, content, &error);
     g_assert_no_error(error);
     g_assert_cmpmem(content, SIZE, crafted.content, SIZE);
@@ -123,11 +127,26 @@ test_damaged(gconstpointer data)
     crafted_clear(&crafted);
 }
 
+static void
+test_old(void)
+{
+    g_autoptr(GError) error = NULL;
+    uint8_t content[SIZE];
+    Crafted crafted;
+
+    craft(&crafted, true, OLD_MAGIC);
+    g_assert_false(decode(&crafted, content, &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_CORRUPT);
+    g_assert_nonnull(strstr(error->message, "is not one zstd frame"));
+    crafted_clear(&crafted);
+}
+
 int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_data_func("/frame-prefix/checksum", GINT_TO_POINTER(true), test_damaged);
     g_test_add_data_func("/frame-prefix/digest", GINT_TO_POINTER(false), test_damaged);
+    g_test_add_func("/frame-prefix/old", test_old);
     return g_test_run();
 }

@@ -237,6 +237,9 @@ test_blob_sizes(void)
 
 /* ---- resume ---- */
 
+#define GAPS_BLOCKS 6000
+#define GAPS_ROUNDS 10
+
 static void
 flip_in_file(int fd, off_t at)
 {
@@ -267,6 +270,31 @@ test_resume(void)
         g_assert_true(layer_fixture_unpack(&fixture, output, true, &error));
         g_assert_no_error(error);
         g_assert_cmpuint(fixture.requests, <=, 1);
+        assert_image(&fixture, output);
+    }
+    layer_fixture_clear(&fixture);
+}
+
+/* Each second frame is missing: ranges of one frame, which are done as soon as they come, so that
+ * all slots may be free while most was not asked for yet */
+static void
+test_gaps(void)
+{
+    vt_autofd image = layer_fixture_image(GAPS_BLOCKS), output = output_file();
+    g_autoptr(GError) error = NULL;
+    LayerFixture fixture;
+    off_t size;
+
+    layer_fixture_init(&fixture);
+    layer_fixture_encode(&fixture, image, &small_frames);
+    g_assert_true(layer_fixture_unpack(&fixture, output, false, &error));
+    size = lseek(output, 0, SEEK_END);
+    for (guint round = 0; round < GAPS_ROUNDS; round++) {
+        for (off_t at = 5 * 65536 + 17; at < size; at += 2 * 65536)
+            flip_in_file(output, at);
+        g_assert_true(layer_fixture_unpack(&fixture, output, true, &error));
+        g_assert_no_error(error);
+        g_assert_cmpuint(fixture.requests, >, 64);
         assert_image(&fixture, output);
     }
     layer_fixture_clear(&fixture);
@@ -359,6 +387,7 @@ main(int argc, char **argv)
     g_test_add_data_func("/unpack/race/send-twice", &twice, test_race);
     g_test_add_func("/unpack/blob-sizes", test_blob_sizes);
     g_test_add_func("/unpack/resume", test_resume);
+    g_test_add_func("/unpack/gaps", test_gaps);
     g_test_add_func("/unpack/largest-frame", test_largest_frame);
     g_test_add_func("/unpack/many-copies", test_many_copies);
     g_test_add_func("/unpack/holes", test_holes);

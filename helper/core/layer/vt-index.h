@@ -172,6 +172,13 @@ uint64_t vt_index_peek_data(const uint8_t head[VT_INDEX_HEAD_SIZE]);
 bool vt_index_check_blobs(const VtIndex *index, const uint64_t *sizes, uint32_t count,
                           GError **error);
 
+/** vt_index_frame_bytes: Returns: content of a frame, but maybe the last one */
+static inline uint64_t
+vt_index_frame_bytes(const VtIndex *index)
+{
+    return (uint64_t)index->frame_blocks * VT_INDEX_BLOCK_SIZE;
+}
+
 /** vt_index_frame: @number: below @frame_count */
 void vt_index_frame(const VtIndex *index, uint64_t number, VtFrame *ret_frame);
 

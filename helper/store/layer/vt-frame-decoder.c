@@ -4,6 +4,7 @@
 #include "vt-fs.h"
 #include "vt-sha256.h"
 
+#include <string.h>
 #include <zstd.h>
 
 /* 8 MiB: RFC 8878 asks every decoder for it; no frame has more than 4 MiB of content */
@@ -81,6 +82,15 @@ check_window(const VtFrame *frame, uint64_t number, const uint8_t *bytes, GError
                     1u << (WINDOW_LOG_MAX - 20));
 }
 
+/* libzstd may know forms of before RFC 8878, too, in which the descriptor says other things */
+static bool
+is_zstd(const uint8_t *bytes, size_t size)
+{
+    static const uint8_t magic[] = {0x28, 0xb5, 0x2f, 0xfd};
+
+    return size > sizeof(magic) && memcmp(bytes, magic, sizeof(magic)) == 0;
+}
+
 /* Bit 2 of the descriptor: four bytes of XXH64 of the content follow the last block */
 static bool
 has_checksum(const uint8_t *bytes)
@@ -114,9 +124,9 @@ throw_decoded(const VtFrame *frame, uint64_t number, size_t size, GError **error
     if (frame->prefix_count > 0)
         return vt_throw(
             error, VT_ERROR_CORRUPT,
-            "frame %" G_GUINT64_FORMAT " does not have the content that its digest says: "
+            "frame %" G_GUINT64_FORMAT " does not have the content that it was made from (%s): "
             "a layer below it on this host is damaged; 'virt-template verify --repair' mends it",
-            number);
+            number, ZSTD_isError(size) ? ZSTD_getErrorName(size) : "digest");
     return vt_throw(error, VT_ERROR_CORRUPT, "frame %" G_GUINT64_FORMAT " cannot be decoded: %s",
                     number, ZSTD_isError(size) ? ZSTD_getErrorName(size) : "short");
 }
@@ -153,7 +163,8 @@ vt_frame_decode(VtFrameDecoder *decoder, uint64_t number, const VtFrameWindow *w
                         number, frame.blob, frame.offset, frame.size);
     expected = (size_t)frame.blocks * VT_INDEX_BLOCK_SIZE;
     /* one frame, nothing behind it, of exactly this content */
-    if (ZSTD_findFrameCompressedSize(decoder->copy, frame.size) != frame.size ||
+    if (!is_zstd(decoder->copy, frame.size) ||
+        ZSTD_findFrameCompressedSize(decoder->copy, frame.size) != frame.size ||
         ZSTD_getFrameContentSize(decoder->copy, frame.size) != expected)
         return vt_throw(error, VT_ERROR_CORRUPT,
                         "frame %" G_GUINT64_FORMAT " is not one zstd frame of %zu bytes", number,

@@ -1,8 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* vt-unpack-pool.c: threads that check, decode and write the frames that lie in a ring */
+/* vt-unpack-pool.c: threads that check, decode and write the frames that lie in a ring
+ *
+ * Theory of operation
+ *
+ * A range lies in a slot. Threads take its frames in order, some at a time, and end in any order.
+ * Its bytes are needed up to the first frame that a thread still has: fetch may write over what is
+ * before that. When all frames were taken and no thread has any, the slot is free.
+ *
+ * Who finds no complete frame leaves, under the lock under which more of them come; each answer,
+ * and each thread that leaves something for another one, starts one more.
+ */
 #include "vt-unpack-pool.h"
 
 #include "vt-direct.h"
+#include "vt-frame-decoder.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -63,14 +74,9 @@ struct VtUnpackPool {
     GError *failure;
     uint64_t blocks;
     uint64_t bytes;
+    guint next_slot; /* looked at first, so that each gets its turn */
     Range ranges[VT_RING_SLOTS];
 };
-
-static uint64_t
-frame_bytes(const VtIndex *index)
-{
-    return (uint64_t)index->frame_blocks * VT_INDEX_BLOCK_SIZE;
-}
 
 static Workspace *
 workspace_new(const VtUnpackPool *pool)
@@ -79,7 +85,7 @@ workspace_new(const VtUnpackPool *pool)
     Workspace *workspace = g_new0(Workspace, 1);
 
     workspace->decoder = vt_frame_decoder_new(index, pool->setup.chain);
-    workspace->content = vt_aligned_new(MAX(WRITE_TARGET, frame_bytes(index)));
+    workspace->content = vt_aligned_new(MAX(WRITE_TARGET, vt_index_frame_bytes(index)));
     return workspace;
 }
 
@@ -105,13 +111,23 @@ wake(const VtUnpackPool *pool)
 
 /* ---- under the lock ---- */
 
+/* Lets one more thread look */
+static void
+start_one(VtUnpackPool *pool)
+{
+    if (!pool->begun || pool->failure || pool->running == pool->threads_max)
+        return;
+    pool->running++;
+    g_thread_pool_push(pool->threads, pool, NULL);
+}
+
 /* Gives @workspace frames of @range that are complete, up to what WRITE_TARGET holds */
 static bool
 take_frames(const VtUnpackPool *pool, Range *range, Workspace *workspace)
 {
     const VtIndex *index = pool->setup.index;
-    const uint64_t most =
-        MIN(MAX(WRITE_TARGET / frame_bytes(index), 1), range->frames.count - range->frames_taken);
+    const uint64_t most = MIN(MAX(WRITE_TARGET / vt_index_frame_bytes(index), 1),
+                              range->frames.count - range->frames_taken);
     uint64_t count = 0, bytes = 0;
 
     for (; count < most; count++) {
@@ -145,8 +161,13 @@ take_any(VtUnpackPool *pool, Workspace *workspace)
         return false;
     if (workspace->range)
         any = take_frames(pool, workspace->range, workspace);
-    for (guint slot = 0; !any && slot < VT_RING_SLOTS; slot++)
+    for (guint i = 0; !any && i < VT_RING_SLOTS; i++) {
+        const guint slot = (pool->next_slot + i) % VT_RING_SLOTS;
+
         any = take_frames(pool, &pool->ranges[slot], workspace);
+        if (any)
+            pool->next_slot = slot + 1;
+    }
     if (any)
         g_ptr_array_add(pool->busy, workspace);
     return any;
@@ -189,15 +210,29 @@ blocks_of(const VtIndex *index, uint64_t first, uint64_t count)
     return MIN(start + count * index->frame_blocks, index->literal_blocks) - start;
 }
 
-/* The frames of @workspace are written. Returns: whether those were the last of their range */
+static void
+remember_failure(VtUnpackPool *pool, GError *error)
+{
+    if (!pool->failure)
+        pool->failure = error;
+    else
+        g_error_free(error);
+}
+
+/* @workspace has done what it could. Returns: whether its range is done, or failed: then nothing
+ * follows, and its slot is not needed */
 static bool
-settle(VtUnpackPool *pool, Workspace *workspace)
+settle(VtUnpackPool *pool, Workspace *workspace, GError *failure)
 {
     Range *range = workspace->range;
     bool done;
 
     g_ptr_array_remove_fast(pool->busy, workspace);
     range->working--;
+    if (failure) {
+        remember_failure(pool, failure);
+        return true;
+    }
     pool->blocks +=
         blocks_of(pool->setup.index, range->frames.first + workspace->first, workspace->count);
     pool->bytes += workspace->bytes;
@@ -209,25 +244,6 @@ settle(VtUnpackPool *pool, Workspace *workspace)
     return done;
 }
 
-static void
-remember_failure(VtUnpackPool *pool, GError *error)
-{
-    if (!pool->failure)
-        pool->failure = error;
-    else
-        g_error_free(error);
-}
-
-/* Lets one more thread look */
-static void
-start_one(VtUnpackPool *pool)
-{
-    if (!pool->begun || pool->failure || pool->running == pool->threads_max)
-        return;
-    pool->running++;
-    g_thread_pool_push(pool->threads, pool, NULL);
-}
-
 /* ---- a thread ---- */
 
 /* Decodes and writes the frames that @workspace has */
@@ -235,7 +251,7 @@ static bool
 process(const VtUnpackPool *pool, const Workspace *workspace, GError **error)
 {
     const VtIndex *index = pool->setup.index;
-    const uint64_t size = frame_bytes(index);
+    const uint64_t size = vt_index_frame_bytes(index);
     const uint64_t number = workspace->range->frames.first + workspace->first;
     const VtFrameWindow window = {pool->setup.ring_fd,
                                   (uint64_t)workspace->range->request.slot * VT_RING_SLOT_SIZE,
@@ -278,6 +294,8 @@ next_frames(VtUnpackPool *pool, Workspace *workspace)
     if (!any) {
         pool->running--;
         g_ptr_array_add(pool->idle, workspace);
+    } else if (workspace->range->have > workspace->range->bytes_taken) {
+        start_one(pool);
     }
     g_mutex_unlock(&pool->lock);
     return any;
@@ -291,13 +309,11 @@ work(gpointer data, gpointer user)
 
     while (next_frames(pool, workspace)) {
         GError *error = NULL;
-        const bool ok = process(pool, workspace, &error);
         bool news;
 
+        (void)process(pool, workspace, &error);
         g_mutex_lock(&pool->lock);
-        news = settle(pool, workspace) || !ok;
-        if (!ok)
-            remember_failure(pool, error);
+        news = settle(pool, workspace, error);
         g_mutex_unlock(&pool->lock);
         if (news)
             wake(pool);
@@ -414,6 +430,7 @@ vt_unpack_pool_fail(VtUnpackPool *pool, GError *error)
     g_mutex_lock(&pool->lock);
     remember_failure(pool, error);
     g_mutex_unlock(&pool->lock);
+    wake(pool);
 }
 
 VtUnpackState

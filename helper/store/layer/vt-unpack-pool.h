@@ -2,7 +2,7 @@
 /* vt-unpack-pool.h: threads that check, decode and write the frames that lie in a ring */
 #pragma once
 
-#include "vt-frame-decoder.h"
+#include "vt-chain.h"
 #include "vt-layer-writer.h"
 #include "vt-ring.h"
 #include "vt-unpack-plan.h"
@@ -17,7 +17,7 @@
  * slot of a range that is written is free. Who fails first is remembered; nothing new is begun
  * then.
  *
- * Belongs to one thread, which owns the ring.
+ * Belongs to one thread, which owns the ring; any may call vt_unpack_pool_fail().
  */
 typedef struct VtUnpackPool VtUnpackPool;
 
@@ -53,7 +53,7 @@ bool vt_unpack_pool_take(VtUnpackPool *pool, uint32_t *ret_slot);
 void vt_unpack_pool_give(VtUnpackPool *pool, uint32_t slot);
 
 /** vt_unpack_pool_ask: @frames: what a slot that was taken gets. Returns: (transfer none): the
- *  request for it */
+ *  request for it, until vt_unpack_pool_have() */
 const VtRingRequest *vt_unpack_pool_ask(VtUnpackPool *pool, uint32_t slot,
                                         const VtFrameRange *frames);
 

@@ -2,7 +2,6 @@
 /* vt-unpack.c: an authenticated index and its frames become a QCOW2 file */
 #include "vt-unpack.h"
 
-#include "vt-frame-decoder.h"
 #include "vt-fs.h"
 #include "vt-layer-file.h"
 #include "vt-layer-writer.h"
@@ -14,9 +13,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /*
  * The calling thread owns the ring: it asks for ranges of adjacent frames while slots are free, and
@@ -55,16 +54,11 @@ typedef struct {
 } Unpacker;
 
 static uint64_t
-frame_bytes(const VtIndex *index)
-{
-    return (uint64_t)index->frame_blocks * VT_INDEX_BLOCK_SIZE;
-}
-
-static uint64_t
 range_target(const Unpacker *unpacker)
 {
     if (!unpacker->job->streams || !unpacker->begun ||
-        VT_INDEX_FRAME_OVERHEAD(frame_bytes(unpacker->index)) + frame_bytes(unpacker->index) >
+        VT_INDEX_FRAME_OVERHEAD(vt_index_frame_bytes(unpacker->index)) +
+                vt_index_frame_bytes(unpacker->index) >
             STREAM_FRAME_MAX)
         return RANGE_TARGET;
     return CLAMP(unpacker->plan.left / VT_RING_SLOTS, RANGE_TARGET, VT_RING_RANGE_MAX);
@@ -166,6 +160,13 @@ take_ready(Unpacker *unpacker, short events, GError **error)
     return true;
 }
 
+/* Slots may have become free since the last ones were asked for */
+static bool
+is_complete(const Unpacker *unpacker, const VtUnpackState *state)
+{
+    return state->idle && unpacker->begun && unpacker->plan.left == 0;
+}
+
 static bool
 transfer(Unpacker *unpacker, GError **error)
 {
@@ -183,7 +184,7 @@ transfer(Unpacker *unpacker, GError **error)
             return false;
         state = vt_unpack_pool_state(unpacker->pool);
         report(unpacker, &state, &reported, false);
-        if ((state.idle && unpacker->begun) || state.failed)
+        if (is_complete(unpacker, &state) || state.failed)
             break;
         if (poll(fds, G_N_ELEMENTS(fds), PROGRESS_MS) < 0 && errno != EINTR)
             return vt_throw_errno(error, errno, "cannot wait for the fetch worker");
@@ -204,7 +205,7 @@ find_present(Unpacker *unpacker, GError **error)
 {
     const VtIndex *index = unpacker->index;
     const int fd = unpacker->job->output_fd, flags = fcntl(fd, F_GETFL);
-    uint8_t *content = vt_aligned_new(frame_bytes(index));
+    uint8_t *content = vt_aligned_new(vt_index_frame_bytes(index));
     bool ok = true;
 
     /* One frame after the other: what was written a moment ago is in the page cache, and what was

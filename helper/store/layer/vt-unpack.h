@@ -16,7 +16,7 @@
  * @output_fd: regular file, read-write; O_DIRECT is set and cleared as the file system allows
  * @ring_fd: memfd of VT_RING_SLOTS * VT_RING_SLOT_SIZE bytes
  * @socket_fd: the unpack end of the ring's socket
- * @threads: 0 is as many as the number of CPUs and the ring ask for
+ * @threads: 0 is as many as the number of CPUs asks for
  * @resume: @output_fd may hold frames of an earlier attempt: those whose content digest matches are
  *   not fetched again
  * @ready_fd: when there is something to be read from it, the files of @ancestors are complete;
