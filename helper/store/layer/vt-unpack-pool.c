@@ -67,6 +67,7 @@ struct VtUnpackPool {
     int threads_max;
     GMutex lock; /* of all below */
     bool begun;
+    bool ending;       /* who runs goes on, nobody else comes */
     int running;       /* threads that look for frames */
     GPtrArray *idle;   /* Workspace */
     GPtrArray *busy;   /* (transfer none): Workspace that has frames */
@@ -115,7 +116,7 @@ wake(const VtUnpackPool *pool)
 static void
 start_one(VtUnpackPool *pool)
 {
-    if (!pool->begun || pool->failure || pool->running == pool->threads_max)
+    if (!pool->begun || pool->ending || pool->failure || pool->running == pool->threads_max)
         return;
     pool->running++;
     g_thread_pool_push(pool->threads, pool, NULL);
@@ -342,6 +343,9 @@ vt_unpack_pool_new(const VtUnpackPoolSetup *setup)
 static void
 wait_for_threads(VtUnpackPool *pool)
 {
+    g_mutex_lock(&pool->lock);
+    pool->ending = true;
+    g_mutex_unlock(&pool->lock);
     if (pool->threads)
         g_thread_pool_free(g_steal_pointer(&pool->threads), false, true);
 }
