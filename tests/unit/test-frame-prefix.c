@@ -8,11 +8,8 @@
 #include <sys/mman.h>
 #include <zstd.h>
 
-/* The first byte of a frame of RFC 8878, and of one of before */
-#define MAGIC     0x28
-#define OLD_MAGIC 0x27
-#define BLOCKS    16u
-#define SIZE      (BLOCKS * BLOCK)
+#define BLOCKS 16u
+#define SIZE   (BLOCKS * BLOCK)
 
 /**
  * Crafted: a delta layer of one frame, all of the parent being its prefix
@@ -61,8 +58,22 @@ craft_index(Crafted *crafted, const uint8_t *bytes, size_t size)
 }
 
 /* The content is the parent's, a little changed */
+/* The form of zstd 0.7, which libzstd may know: magic, descriptor (one segment, a checksum, a size
+ * of two bytes), size - 256; a raw block; the end. Its checksum is wrong, and not looked at */
+static size_t
+store_old(const uint8_t *content, uint8_t *ret_frame)
+{
+    static const uint8_t head[] = {0x27, 0xb5, 0x2f, 0xfd, 0x64, 0x00, 0xff, 0x41, 0x00, 0x00},
+                         tail[] = {0xc0, 0x00, 0x00};
+
+    memcpy(ret_frame, head, sizeof(head));
+    memcpy(ret_frame + sizeof(head), content, SIZE);
+    memcpy(ret_frame + sizeof(head) + SIZE, tail, sizeof(tail));
+    return sizeof(head) + SIZE + sizeof(tail);
+}
+
 static void
-craft(Crafted *crafted, bool checksum, uint8_t magic)
+craft(Crafted *crafted, bool checksum, bool old)
 {
     const VtPrefix all = {.source = 0, .length = BLOCKS, .ancestor = 1};
     g_autofree uint8_t *frame = g_malloc(ZSTD_compressBound(SIZE));
@@ -81,7 +92,8 @@ craft(Crafted *crafted, bool checksum, uint8_t magic)
     memset(crafted->content + 5000, 'X', 100);
     size = compress(crafted->content, prefix, checksum, frame);
     g_assert_cmpint(!!(frame[4] & 0x04), ==, checksum);
-    frame[0] = magic;
+    if (old)
+        size = store_old(crafted->content, frame);
     craft_index(crafted, frame, size);
     crafted->memory_fd = memfd_create("frame", MFD_CLOEXEC);
     g_assert_cmpint(write(crafted->memory_fd, frame, size), ==, size);
@@ -115,7 +127,7 @@ test_damaged(gconstpointer data)
     VtChainRun run;
     Crafted crafted;
 
-    craft(&crafted, checksum, MAGIC);
+    craft(&crafted, checksum, false);
     decode(&crafted, content, &error);
     g_assert_no_error(error);
     g_assert_cmpmem(content, SIZE, crafted.content, SIZE);
@@ -134,7 +146,7 @@ test_old(void)
     uint8_t content[SIZE];
     Crafted crafted;
 
-    craft(&crafted, true, OLD_MAGIC);
+    craft(&crafted, true, true);
     g_assert_false(decode(&crafted, content, &error));
     g_assert_error(error, VT_ERROR, VT_ERROR_CORRUPT);
     g_assert_nonnull(strstr(error->message, "is not one zstd frame"));

@@ -250,19 +250,28 @@ flip_in_file(int fd, off_t at)
     g_assert_cmpint(pwrite(fd, &byte, 1, at), ==, 1);
 }
 
+/* A layer of @blocks blocks in small frames is in @output. Returns: the size of the file */
+static off_t
+unpack_all(LayerFixture *fixture, guint blocks, int output)
+{
+    vt_autofd image = layer_fixture_image(blocks);
+    g_autoptr(GError) error = NULL;
+
+    layer_fixture_init(fixture);
+    layer_fixture_encode(fixture, image, &small_frames);
+    g_assert_true(layer_fixture_unpack(fixture, output, false, &error));
+    return lseek(output, 0, SEEK_END);
+}
+
 /* Only what is damaged is fetched again, wherever it is */
 static void
 test_resume(void)
 {
-    vt_autofd image = layer_fixture_image(BLOCKS), output = output_file();
+    vt_autofd output = output_file();
     g_autoptr(GError) error = NULL;
     LayerFixture fixture;
-    off_t size;
+    const off_t size = unpack_all(&fixture, BLOCKS, output);
 
-    layer_fixture_init(&fixture);
-    layer_fixture_encode(&fixture, image, &small_frames);
-    g_assert_true(layer_fixture_unpack(&fixture, output, false, &error));
-    size = lseek(output, 0, SEEK_END);
     /* behind the metadata: 5 clusters */
     for (off_t at = 5 * 65536 + 17; at < size; at += 300001) {
         flip_in_file(output, at);
@@ -280,15 +289,11 @@ test_resume(void)
 static void
 test_gaps(void)
 {
-    vt_autofd image = layer_fixture_image(GAPS_BLOCKS), output = output_file();
+    vt_autofd output = output_file();
     g_autoptr(GError) error = NULL;
     LayerFixture fixture;
-    off_t size;
+    const off_t size = unpack_all(&fixture, GAPS_BLOCKS, output);
 
-    layer_fixture_init(&fixture);
-    layer_fixture_encode(&fixture, image, &small_frames);
-    g_assert_true(layer_fixture_unpack(&fixture, output, false, &error));
-    size = lseek(output, 0, SEEK_END);
     for (guint round = 0; round < GAPS_ROUNDS; round++) {
         for (off_t at = 5 * 65536 + 17; at < size; at += 2 * 65536)
             flip_in_file(output, at);
