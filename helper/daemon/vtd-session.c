@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -45,6 +44,16 @@ open_run_dir(const char *run_dir, int *ret_fd, GError **error)
     return true;
 }
 
+/* Of this process alone: a child that outlives it for a moment does not have this lock, as it would
+ * have one of flock() */
+static bool
+try_lock(int fd)
+{
+    const struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    return fcntl(fd, F_SETLK, &whole) == 0;
+}
+
 bool
 vtd_session_lock(const char *run_dir, int *ret_fd, GError **error)
 {
@@ -58,8 +67,8 @@ vtd_session_lock(const char *run_dir, int *ret_fd, GError **error)
     fd = openat(dir, LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return vt_throw_errno(error, errno, "cannot open '%s/" LOCK_NAME "'", run_dir);
-    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR)
+    while (!try_lock(fd)) {
+        if (errno != EACCES && errno != EAGAIN && errno != EINTR)
             return vt_throw_errno(error, errno, "cannot lock '%s/" LOCK_NAME "'", run_dir);
         if (vtd_server_answers(socket)) {
             *ret_fd = -1;

@@ -7,7 +7,7 @@
 /**
  * vtd_session_lock:
  * @run_dir: made if it is not there; nobody but the user may use it
- * @ret_fd: (out): held until the end of the process; -1: another one answers already
+ * @ret_fd: (out): held until it is closed, or this process ends; -1: another one answers already
  * @error: %VT_ERROR_DENIED: the directory is somebody else's; %VT_ERROR_BUSY: another one has the
  *   lock and does not answer
  */
