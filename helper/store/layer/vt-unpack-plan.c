@@ -12,6 +12,7 @@ vt_unpack_plan_init(VtUnpackPlan *plan, const VtIndex *index)
         vt_index_frame(index, number, &frame);
         plan->left += frame.size;
     }
+    plan->whole = plan->left;
 }
 
 void
@@ -27,7 +28,14 @@ vt_unpack_plan_have(VtUnpackPlan *plan, uint64_t number)
 
     vt_index_frame(plan->index, number, &frame);
     plan->left -= frame.size;
+    plan->whole = plan->left;
     plan->present[number] = 1;
+}
+
+uint64_t
+vt_unpack_plan_share(const VtUnpackPlan *plan, uint32_t connections)
+{
+    return MAX(plan->left, plan->whole / 2) / connections;
 }
 
 /* Whether @number is missing and lies right behind @range, in the same blob */

@@ -7,11 +7,13 @@
 /**
  * VtUnpackPlan:
  * @left: bytes of the frames that were not asked for
+ * @whole: the same before the first vt_unpack_plan_next()
  */
 typedef struct {
     const VtIndex *index;
     uint64_t next_frame;
     uint64_t left;
+    uint64_t whole;
     uint8_t *present;
 } VtUnpackPlan;
 
@@ -31,6 +33,15 @@ void vt_unpack_plan_clear(VtUnpackPlan *plan);
 
 /** vt_unpack_plan_have: Frame @number is here; before the first vt_unpack_plan_next() */
 void vt_unpack_plan_have(VtUnpackPlan *plan, uint64_t number);
+
+/**
+ * vt_unpack_plan_share:
+ *
+ * What one of @connections asks for next, bytes: its part of what is left, so that they end
+ * together. Half of its part of all is enough for that, and is the least, because each request
+ * costs a registry the same.
+ */
+uint64_t vt_unpack_plan_share(const VtUnpackPlan *plan, uint32_t connections);
 
 /** vt_unpack_plan_next: @most: bytes, unless a single frame has more. Returns: false at the end */
 bool vt_unpack_plan_next(VtUnpackPlan *plan, uint64_t most, VtFrameRange *ret);

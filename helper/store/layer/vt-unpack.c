@@ -61,7 +61,8 @@ range_target(const Unpacker *unpacker)
                 vt_index_frame_bytes(unpacker->index) >
             STREAM_FRAME_MAX)
         return RANGE_TARGET;
-    return CLAMP(unpacker->plan.left / VT_RING_SLOTS, RANGE_TARGET, VT_RING_RANGE_MAX);
+    return CLAMP(vt_unpack_plan_share(&unpacker->plan, VT_RING_SLOTS), RANGE_TARGET,
+                 VT_RING_RANGE_MAX);
 }
 
 static bool
