@@ -64,20 +64,14 @@ start_worker(const VtdCopy *copy, const GArray *layers, VtdProcess *process, GEr
                               layers->len, error);
 }
 
-/* 0 if that cannot be told */
-static nlink_t
-count_names(const VtdCopy *copy)
+/* The client removes the file when it gives up, and libvirtd when it starts again after it was
+ * killed: then nobody waits for this any more */
+static bool
+check_named(const VtdCopy *copy, GError **error)
 {
     struct stat st;
 
-    return fstat(copy->output_fd, &st) == 0 ? st.st_nlink : 0;
-}
-
-/* What libvirtd removes, after it was killed and has started again, nobody waits for any more */
-static bool
-check_names(const VtdCopy *copy, nlink_t before, GError **error)
-{
-    return before == 0 || count_names(copy) > 0 ||
+    return (fstat(copy->output_fd, &st) == 0 && st.st_nlink > 0) ||
            vt_throw(error, VT_ERROR_FAILED, "the file was deleted while it was made");
 }
 
@@ -85,7 +79,6 @@ static bool
 follow(VtdJob *job, const VtdCopy *copy, const VtdProcess *process, GError **error)
 {
     VtdProgress progress = {.phase = "copy"};
-    const nlink_t names = count_names(copy);
     VtdUnpackReport report;
 
     do {
@@ -97,7 +90,7 @@ follow(VtdJob *job, const VtdCopy *copy, const VtdProcess *process, GError **err
         progress.done = report.done;
         progress.total = report.total;
         vtd_job_report(job, &progress);
-        if (!check_names(copy, names, error))
+        if (!check_named(copy, error))
             return false;
     } while (!report.ended);
     return vtd_channel_check(report.code, report.message, sizeof(report.message), error);
@@ -109,8 +102,8 @@ run(VtdJob *job, const VtdCopy *copy, GError **error)
     g_auto(VtdProcess) process = {.socket_fd = -1};
     g_autoptr(GArray) layers = NULL;
 
-    return open_layers(copy, &layers, error) && start_worker(copy, layers, &process, error) &&
-           follow(job, copy, &process, error);
+    return check_named(copy, error) && open_layers(copy, &layers, error) &&
+           start_worker(copy, layers, &process, error) && follow(job, copy, &process, error);
 }
 
 bool

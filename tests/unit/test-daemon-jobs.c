@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 
 static void
 test_single_flight(DaemonFixture *f, gconstpointer data)
@@ -246,6 +247,38 @@ test_hidden(DaemonFixture *f, gconstpointer data)
     g_assert_no_error(error);
 }
 
+/* Who has waited long enough for a pool removes the file: the copy is not made when the pool is
+ * back */
+static void
+test_deleted(DaemonFixture *f, gconstpointer data)
+{
+    g_autofree char *path = clone_path(f, "copy.img");
+    g_autoptr(GUnixFDList) fds = g_unix_fd_list_new();
+    vt_autofd fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    g_autoptr(GVariant) answer = NULL;
+    g_autoptr(GVariant) status = NULL;
+    g_autoptr(GError) error = NULL;
+    struct stat st;
+    guint64 job;
+
+    daemon_make_store(f);
+    assert_fetched(f, "1.0.1");
+    g_unix_fd_list_append(fds, fd, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(g_unlink(path), ==, 0);
+    answer = daemon_call_with(f->rw, "MakeCopy",
+                              g_variant_new("(ssshsts@a{sv})", f->pool, "debian-12", "1.0.1", 0,
+                                            "raw", (guint64)0, path,
+                                            g_variant_new_array(G_VARIANT_TYPE("{sv}"), NULL, 0)),
+                              fds, &error);
+    g_assert_no_error(error);
+    g_variant_get(answer, "(t)", &job);
+    status = daemon_wait(f, job);
+    g_assert_cmpint(daemon_job_error(status, "was deleted"), ==, VT_ERROR_FAILED);
+    g_assert_cmpint(fstat(fd, &st), ==, 0);
+    g_assert_cmpint(st.st_blocks, ==, 0);
+}
+
 /* What verification found damaged is refused, also after a restart, until it is evicted */
 static void
 test_damaged_layer(DaemonFixture *f, gconstpointer data)
@@ -468,6 +501,7 @@ main(int argc, char **argv)
     ADD("/daemon/sealed-first", test_sealed_first);
     ADD("/daemon/sealed-idle", test_sealed_idle);
     ADD("/daemon/hidden", test_hidden);
+    ADD("/daemon/deleted", test_deleted);
     ADD("/daemon/damaged-layer", test_damaged_layer);
     ADD("/daemon/repair", test_repair);
     ADD("/daemon/lost", test_lost);
