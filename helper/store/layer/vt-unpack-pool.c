@@ -27,8 +27,8 @@
 #define WRITE_TARGET (1u << 20)
 /* Each has some MiB of memory */
 #define THREADS_MAX 8
-/* Threads wait for the disk at times; more of them only evict each other's caches */
-#define THREADS_PER_CPU 2
+/* Of a delta they wait for the disk most of the time, each with one write of some ten KiB */
+#define THREADS_PER_CPU 4
 
 /**
  * Range: what was asked for, and how far it is; guarded by the pool's lock
