@@ -80,12 +80,21 @@ logged() {
     "$@" >>"$LOGS/bench.log" 2>&1 || fail "$* (see the log above)"
 }
 
-# seconds COMMAND...: how long it took; what it prints goes to the log. Each starts with a disk that has
-# nothing to do: what the one before it left to be written is not its business.
+# Few contenders use more for the first time, their page cache included
+WARM_MIB=4096
+
+# settle: to start with a disk that has nothing to do and with memory that the host has given: what
+# the one before left to be written, or gave back, is not the business of the next
+settle() {
+    sync
+    "$VT_BUILD_DIR/tests/bench/touch-memory" $WARM_MIB
+    sleep 0.3
+}
+
+# seconds COMMAND...: how long it took; what it prints goes to the log
 seconds() {
     local start end
-    sync
-    sleep 0.3
+    settle
     start=$EPOCHREALTIME
     "$@" >>"$LOGS/bench.log" 2>&1 || fail "$* (see the log above)"
     end=$EPOCHREALTIME
@@ -96,8 +105,7 @@ seconds() {
 # shellcheck disable=SC2034 # the caller's
 timed() {
     local times
-    sync
-    sleep 0.3
+    settle
     TIMEFORMAT='%R %U %S'
     times=$({ time "$@" >>"$LOGS/bench.log" 2>&1; } 2>&1) || fail "$* (see the log above)"
     wall=${times%% *}
