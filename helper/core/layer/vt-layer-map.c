@@ -18,6 +18,20 @@ by_source(gconstpointer a, gconstpointer b)
     return x->guest < y->guest ? -1 : x->guest > y->guest;
 }
 
+/* Most are in order, and sorting takes its time for those, too */
+static void
+sort_if_needed(GArray *array, GCompareFunc compare)
+{
+    const guint size = g_array_get_element_size(array);
+    guint i = 1;
+
+    while (i < array->len &&
+           compare(array->data + (gsize)(i - 1) * size, array->data + (gsize)i * size) <= 0)
+        i++;
+    if (i < array->len)
+        g_array_sort(array, compare);
+}
+
 static GArray *
 sorted_literals(const VtIndex *index)
 {
@@ -30,7 +44,7 @@ sorted_literals(const VtIndex *index)
         if (extent.kind == VT_EXTENT_LITERAL)
             g_array_append_val(literals, extent);
     }
-    g_array_sort(literals, by_source);
+    sort_if_needed(literals, by_source);
     return literals;
 }
 
@@ -68,7 +82,7 @@ number_frames(VtTargets *targets, uint64_t frames, uint64_t frame_blocks)
 {
     guint next = 0;
 
-    g_array_sort(targets->all, by_target_source);
+    sort_if_needed(targets->all, by_target_source);
     targets->first = g_new(guint, frames + 1);
     for (uint64_t frame = 0; frame < frames; frame++) {
         while (next < targets->all->len &&
