@@ -122,9 +122,8 @@ vt_layer_file_read_frame(int fd, const VtLayerMap *map, uint64_t frame, uint8_t 
     return true;
 }
 
-/* What an ancestor has as zeros is a hole in the new file */
-static void
-add_move(const VtMove *move, const VtChain *chain, GArray *pieces)
+void
+vt_layer_file_locate_move(const VtMove *move, const VtChain *chain, GArray *pieces)
 {
     for (uint64_t done = 0; done < move->blocks;) {
         const VtChainRun run = vt_chain_locate(chain, move->ancestor, move->source + done);
@@ -142,14 +141,14 @@ add_move(const VtMove *move, const VtChain *chain, GArray *pieces)
 }
 
 bool
-vt_layer_file_copy_moves(int fd, const VtLayerMap *map, const VtChain *chain, GError **error)
+vt_layer_file_copy_moves(int fd, const GArray *moves, const VtChain *chain, GError **error)
 {
     g_autoptr(GArray) pieces = g_array_new(false, false, sizeof(VtPiece));
     const VtPiecesWrite request = {.fd = fd};
     uint64_t shared;
 
-    for (guint i = 0; i < map->moves->len; i++)
-        add_move(&g_array_index(map->moves, VtMove, i), chain, pieces);
+    for (guint i = 0; i < moves->len; i++)
+        vt_layer_file_locate_move(&g_array_index(moves, VtMove, i), chain, pieces);
     return vt_pieces_share(fd, pieces, false, &shared, error) &&
            vt_pieces_write(&request, pieces, error);
 }

@@ -25,8 +25,13 @@ void vt_layer_file_buffer(int fd);
 bool vt_layer_file_read_frame(int fd, const VtLayerMap *map, uint64_t frame, uint8_t *buffer,
                               GError **error);
 
-/** vt_layer_file_copy_moves: Writes what the layer takes from its ancestors */
-bool vt_layer_file_copy_moves(int fd, const VtLayerMap *map, const VtChain *chain, GError **error);
+/** vt_layer_file_locate_move: Appends to @pieces (element-type VtPiece) where in the ancestors'
+ *  files the blocks of @move are; those that are zeros there are left out */
+void vt_layer_file_locate_move(const VtMove *move, const VtChain *chain, GArray *pieces);
+
+/** vt_layer_file_copy_moves: Writes @moves (element-type VtMove), which the layer takes from its
+ *  ancestors */
+bool vt_layer_file_copy_moves(int fd, const GArray *moves, const VtChain *chain, GError **error);
 
 /** vt_layer_file_finish: Makes it durable */
 bool vt_layer_file_finish(int fd, GError **error);

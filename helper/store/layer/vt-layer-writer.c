@@ -3,18 +3,21 @@
  *
  * Theory of operation
  *
- * Blocks that occur again lie scattered among blocks that do not. Written alone they would be many
- * small writes, and they would cut the large ones. So blocks that have copies are remembered when
- * their frame comes, and whoever writes the stretch around a copy takes it along:
+ * Blocks that occur again, and blocks that an ancestor has elsewhere, lie scattered among blocks
+ * that do neither. Written alone they would be many small writes, and they would cut the large
+ * ones. So blocks that have copies are remembered when their frame comes, and whoever writes the
+ * stretch around a copy or a move takes it along:
  *
- *     file      | primary of frame 7 | copy of a block of frame 2 | primary of frame 7 |
- *     pwritev   { content,             remembered,                  content }
+ *     file      | primary of frame 7 | copy of a block of frame 2 | primary of frame 7 | move |
+ *     pwritev   { content,             remembered,                  content,             room }
  *
  * Each copy is claimed once, under the lock. What nobody passed by is written at the end.
  */
 #include "vt-layer-writer.h"
 
+#include "vt-fs.h"
 #include "vt-layer-file.h"
+#include "vt-pieces.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -34,16 +37,20 @@ typedef struct {
     uint64_t at;
 } Remembered;
 
-/* Part of a write */
+/* Part of a write. @data: (nullable): %NULL where it is at @from of the file @fd */
 typedef struct {
     uint64_t offset;
     const uint8_t *data;
     uint64_t bytes;
+    uint64_t from;
+    int fd;
 } Piece;
 
 struct VtLayerWriter {
     int fd;
     const VtLayerMap *map;
+    const VtLayerGather *gather;
+    const VtChain *chain;
     GArray *remembered;
     uint8_t *memory;
     /* numbers of the copies, ordered by offset */
@@ -96,7 +103,8 @@ plan_memory(VtLayerWriter *writer)
 }
 
 VtLayerWriter *
-vt_layer_writer_new(int fd, const VtLayerMap *map)
+vt_layer_writer_new(int fd, const VtLayerMap *map, const VtLayerGather *gather,
+                    const VtChain *chain)
 {
     VtLayerWriter *writer = g_new0(VtLayerWriter, 1);
     const guint copies = map->copies.all->len;
@@ -104,6 +112,8 @@ vt_layer_writer_new(int fd, const VtLayerMap *map)
 
     writer->fd = fd;
     writer->map = map;
+    writer->gather = gather;
+    writer->chain = chain;
     writer->remembered = g_array_new(false, false, sizeof(Remembered));
     bytes = plan_memory(writer) * BLOCK;
     writer->memory = vt_aligned_new(CLAMP(bytes, BLOCK, REMEMBER_MAX));
@@ -156,7 +166,7 @@ memory_of(const VtLayerWriter *writer, const VtTarget *copy)
 static void
 add_piece(GArray *pieces, uint64_t offset, const uint8_t *data, uint64_t bytes)
 {
-    const Piece piece = {offset, data, bytes};
+    const Piece piece = {.offset = offset, .data = data, .bytes = bytes};
 
     g_array_append_val(pieces, piece);
 }
@@ -254,26 +264,44 @@ write_run(int fd, struct iovec *parts, int count, uint64_t offset, GError **erro
     return true;
 }
 
+/* Makes @parts of the pieces from *@next on that follow each other in the file, and fit: moved
+ * blocks are read into @room. Returns: how many, at least one; 0 when one cannot be read */
+static int
+gather_run(const GArray *pieces, guint *next, uint8_t *room, struct iovec *parts, GError **error)
+{
+    uint64_t end = g_array_index(pieces, Piece, *next).offset, used = 0;
+    int count = 0;
+
+    for (; *next < pieces->len && count < PIECES_MAX; count++, (*next)++) {
+        const Piece *piece = &g_array_index(pieces, Piece, *next);
+        const uint8_t *data = piece->data ? piece->data : room + used;
+
+        if (piece->offset != end || (!piece->data && piece->bytes > VT_LAYER_WRITER_ROOM - used))
+            break;
+        if (!piece->data) {
+            if (!vt_fs_pread_all(piece->fd, room + used, piece->bytes, (off_t)piece->from, "layer",
+                                 error))
+                return 0;
+            used += piece->bytes;
+        }
+        parts[count] = (struct iovec){(void *)data, piece->bytes};
+        end += piece->bytes;
+    }
+    return count;
+}
+
+/* @room: (nullable): where no piece is in another file */
 static bool
-write_pieces(int fd, GArray *pieces, GError **error)
+write_pieces(int fd, GArray *pieces, uint8_t *room, GError **error)
 {
     struct iovec parts[PIECES_MAX];
 
     g_array_sort(pieces, compare_pieces);
     for (guint i = 0; i < pieces->len;) {
         const uint64_t offset = g_array_index(pieces, Piece, i).offset;
-        uint64_t end = offset;
-        int count = 0;
+        const int count = gather_run(pieces, &i, room, parts, error);
 
-        for (; i < pieces->len && count < PIECES_MAX; i++, count++) {
-            const Piece *piece = &g_array_index(pieces, Piece, i);
-
-            if (piece->offset != end)
-                break;
-            parts[count] = (struct iovec){(void *)piece->data, piece->bytes};
-            end += piece->bytes;
-        }
-        if (!write_run(fd, parts, count, offset, error))
+        if (count == 0 || !write_run(fd, parts, count, offset, error))
             return false;
     }
     return true;
@@ -294,26 +322,44 @@ add_primaries(const VtLayerWriter *writer, const uint8_t *content, uint64_t firs
     }
 }
 
+static void
+add_moves(const VtLayerWriter *writer, uint64_t first_frame, uint64_t end_frame, GArray *pieces)
+{
+    g_autoptr(GArray) moved = g_array_new(false, false, sizeof(VtPiece));
+    const VtLayerGather *gather = writer->gather;
+
+    for (guint i = gather->first[first_frame]; i < gather->first[end_frame]; i++)
+        vt_layer_file_locate_move(&g_array_index(gather->beside, VtMove, i), writer->chain, moved);
+    for (guint i = 0; i < moved->len; i++) {
+        const VtPiece *from = &g_array_index(moved, VtPiece, i);
+        const Piece piece = {
+            .offset = from->to, .bytes = from->bytes, .from = from->from, .fd = from->fd};
+
+        g_array_append_val(pieces, piece);
+    }
+}
+
 bool
-vt_layer_writer_add(VtLayerWriter *writer, const uint8_t *content, uint64_t first_frame,
-                    uint64_t frame_count, GError **error)
+vt_layer_writer_add(VtLayerWriter *writer, const VtLayerBatch *batch, GError **error)
 {
     g_autoptr(GArray) pieces = g_array_new(false, false, sizeof(Piece));
     const uint64_t frame_bytes = writer->map->frame_blocks * BLOCK;
-    guint primaries;
+    const uint64_t first = batch->first_frame, end = first + batch->frame_count;
+    guint known;
 
-    add_primaries(writer, content, first_frame, first_frame + frame_count, pieces);
-    primaries = pieces->len;
+    add_primaries(writer, batch->content, first, end, pieces);
+    add_moves(writer, first, end, pieces);
+    known = pieces->len;
     g_mutex_lock(&writer->lock);
-    for (uint64_t i = 0; i < frame_count; i++)
-        remember(writer, content + i * frame_bytes, first_frame + i, pieces);
-    for (guint i = 0; i < primaries; i++) {
+    for (uint64_t i = 0; i < batch->frame_count; i++)
+        remember(writer, batch->content + i * frame_bytes, first + i, pieces);
+    for (guint i = 0; i < known; i++) {
         const Piece *piece = &g_array_index(pieces, Piece, i);
 
         claim_copies(writer, piece->offset + piece->bytes, pieces);
     }
     g_mutex_unlock(&writer->lock);
-    return write_pieces(writer->fd, pieces, error);
+    return write_pieces(writer->fd, pieces, batch->room, error);
 }
 
 bool
@@ -324,7 +370,7 @@ vt_layer_writer_keep(VtLayerWriter *writer, const uint8_t *content, uint64_t fra
     g_mutex_lock(&writer->lock);
     remember(writer, content, frame, pieces);
     g_mutex_unlock(&writer->lock);
-    return write_pieces(writer->fd, pieces, error);
+    return write_pieces(writer->fd, pieces, NULL, error);
 }
 
 bool
@@ -338,5 +384,5 @@ vt_layer_writer_finish(VtLayerWriter *writer, GError **error)
         if (!writer->claimed[i])
             add_piece(pieces, copy->offset, memory_of(writer, copy), copy->blocks * BLOCK);
     }
-    return write_pieces(writer->fd, pieces, error);
+    return write_pieces(writer->fd, pieces, NULL, error);
 }

@@ -2,7 +2,11 @@
 /* vt-layer-writer.h: decoded frames go to their places in the QCOW2 file, in large writes */
 #pragma once
 
-#include "vt-layer-map.h"
+#include "vt-chain.h"
+#include "vt-layer-gather.h"
+
+/* Memory for moved blocks that are written with frames; bytes */
+#define VT_LAYER_WRITER_ROOM (512u << 10)
 
 /**
  * VtLayerWriter:
@@ -10,23 +14,36 @@
  * May be used by several threads at once. Remembers up to 32 MiB of blocks that occur again.
  */
 typedef struct VtLayerWriter VtLayerWriter;
-/** vt_layer_writer_new: @fd: as vt_layer_file_begin() left it; @map: must live as long */
-VtLayerWriter *vt_layer_writer_new(int fd, const VtLayerMap *map);
+/**
+ * vt_layer_writer_new:
+ * @fd: as vt_layer_file_begin() left it
+ * @map, @gather, @chain: must live as long
+ */
+VtLayerWriter *vt_layer_writer_new(int fd, const VtLayerMap *map, const VtLayerGather *gather,
+                                   const VtChain *chain);
 void vt_layer_writer_free(VtLayerWriter *writer);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtLayerWriter, vt_layer_writer_free)
 
 /**
- * vt_layer_writer_add:
- * @content: of @frame_count frames from @first_frame on, aligned to %VT_DIRECT_ALIGN; not used
- *   after the call
- *
- * Writes their blocks to their primary places. Copies may wait until vt_layer_writer_finish().
+ * VtLayerBatch: frames that follow each other; its memory is not used after a call
+ * @content: of the frames, aligned to %VT_DIRECT_ALIGN
+ * @room: %VT_LAYER_WRITER_ROOM bytes, aligned as well
  */
-bool vt_layer_writer_add(VtLayerWriter *writer, const uint8_t *content, uint64_t first_frame,
-                         uint64_t frame_count, GError **error);
+typedef struct {
+    const uint8_t *content;
+    uint8_t *room;
+    uint64_t first_frame;
+    uint64_t frame_count;
+} VtLayerBatch;
+
+/**
+ * vt_layer_writer_add: Writes the blocks of @batch to their primary places, and the moves beside
+ * them: the ancestors must be complete. Copies may wait until vt_layer_writer_finish().
+ */
+bool vt_layer_writer_add(VtLayerWriter *writer, const VtLayerBatch *batch, GError **error);
 
 /** vt_layer_writer_keep: As vt_layer_writer_add() for one frame whose blocks are in their primary
- *  places already */
+ *  places already, and which has no moves beside it */
 bool vt_layer_writer_keep(VtLayerWriter *writer, const uint8_t *content, uint64_t frame,
                           GError **error);
 

@@ -54,6 +54,7 @@ typedef struct {
 typedef struct {
     VtFrameDecoder *decoder;
     uint8_t *content;
+    uint8_t *room;
     Range *range;
     uint64_t first;
     uint64_t count;
@@ -87,6 +88,7 @@ workspace_new(const VtUnpackPool *pool)
 
     workspace->decoder = vt_frame_decoder_new(index, pool->setup.chain);
     workspace->content = vt_aligned_new(MAX(WRITE_TARGET, vt_index_frame_bytes(index)));
+    workspace->room = vt_aligned_new(VT_LAYER_WRITER_ROOM);
     return workspace;
 }
 
@@ -97,6 +99,7 @@ workspace_free(gpointer data)
 
     vt_frame_decoder_free(workspace->decoder);
     free(workspace->content);
+    free(workspace->room);
     g_free(workspace);
 }
 
@@ -257,6 +260,7 @@ process(const VtUnpackPool *pool, const Workspace *workspace, GError **error)
     const VtFrameWindow window = {pool->setup.ring_fd,
                                   (uint64_t)workspace->range->request.slot * VT_RING_SLOT_SIZE,
                                   VT_RING_SLOT_SIZE};
+    const VtLayerBatch batch = {workspace->content, workspace->room, number, workspace->count};
     uint64_t at = workspace->at;
 
     for (uint64_t i = 0; i < workspace->count; i++) {
@@ -268,8 +272,7 @@ process(const VtUnpackPool *pool, const Workspace *workspace, GError **error)
         vt_index_frame(index, number + i, &frame);
         at += frame.size;
     }
-    return vt_layer_writer_add(pool->setup.writer, workspace->content, number, workspace->count,
-                               error);
+    return vt_layer_writer_add(pool->setup.writer, &batch, error);
 }
 
 static Workspace *

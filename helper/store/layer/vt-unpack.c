@@ -41,6 +41,7 @@ typedef struct {
     const VtUnpackJob *job;
     const VtIndex *index;
     const VtLayerMap *map;
+    const VtLayerGather *gather;
     const VtChain *chain;
     VtLayerWriter *writer;
     VtUnpackPool *pool;
@@ -232,14 +233,15 @@ find_present(Unpacker *unpacker, GError **error)
     return ok;
 }
 
-/* What the layer takes from its ancestors, beside the transfer */
+/* What the layer takes from its ancestors, and no frame takes along, beside the transfer */
 static gpointer
 copy_moves(gpointer data)
 {
     Unpacker *unpacker = data;
     GError *error = NULL;
 
-    if (!vt_layer_file_copy_moves(unpacker->job->output_fd, unpacker->map, unpacker->chain, &error))
+    if (!vt_layer_file_copy_moves(unpacker->job->output_fd, unpacker->gather->alone,
+                                  unpacker->chain, &error))
         vt_unpack_pool_fail(unpacker->pool, error);
     return NULL;
 }
@@ -306,6 +308,7 @@ vt_unpack_run(const VtUnpackJob *job, GError **error)
     g_autoptr(VtIndex) index = NULL;
     g_autoptr(VtChain) chain = NULL;
     g_autoptr(VtLayerMap) map = NULL;
+    g_autoptr(VtLayerGather) gather = NULL;
     g_auto(Unpacker) unpacker = {.job = job, .wake_fd = -1};
 
     if (!vt_index_parse(job->index, &index, error) ||
@@ -314,10 +317,13 @@ vt_unpack_run(const VtUnpackJob *job, GError **error)
                       &chain, error) ||
         !vt_chain_check(chain, index, error) || !vt_layer_map_new(index, job->backing, &map, error))
         return false;
+    /* Frames that are here may come before the ancestors are complete, and are not written */
+    gather = vt_layer_gather_new(map, index, !job->resume);
     unpacker.index = index;
     unpacker.chain = chain;
     unpacker.map = map;
-    unpacker.writer = vt_layer_writer_new(job->output_fd, map);
+    unpacker.gather = gather;
+    unpacker.writer = vt_layer_writer_new(job->output_fd, map, gather, chain);
     vt_unpack_plan_init(&unpacker.plan, index);
     return unpack(&unpacker, error);
 }
