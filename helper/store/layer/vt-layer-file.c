@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 
 #define BLOCK VT_INDEX_BLOCK_SIZE
+/* One write of metadata; a multiple of all sizes of clusters */
+#define METADATA_WRITE (1u << 20)
 
 /* The next stretch of the file that is not zero, from the extent after @iter on; false at the end
  */
@@ -85,21 +87,31 @@ prepare_space(int fd, const VtIndex *index, const VtQcow2Layout *layout, GError 
     return allocate_all(fd, index, layout, true, &can_reserve, error);
 }
 
-bool
-vt_layer_file_begin(int fd, const VtIndex *index, const VtQcow2Layout *layout, GError **error)
+static bool
+write_metadata(int fd, const VtQcow2Layout *layout, GError **error)
 {
-    const uint32_t cluster = layout->cluster;
-    vt_autoaligned uint8_t *buffer = vt_aligned_new(cluster);
+    const uint64_t cluster = layout->cluster, most = METADATA_WRITE / cluster;
+    vt_autoaligned uint8_t *buffer = vt_aligned_new(METADATA_WRITE);
+    uint64_t count;
 
-    if (!prepare_space(fd, index, layout, error))
-        return false;
-    vt_direct_set(fd, true);
-    for (uint64_t i = 0; i < layout->metadata_clusters; i++) {
-        vt_qcow2_layout_metadata(layout, i, buffer);
-        if (!vt_fs_pwrite_all(fd, buffer, cluster, (off_t)(i * cluster), "layer", error))
+    for (uint64_t first = 0; first < layout->metadata_clusters; first += count) {
+        count = MIN(most, layout->metadata_clusters - first);
+        for (uint64_t i = 0; i < count; i++)
+            vt_qcow2_layout_metadata(layout, first + i, buffer + i * cluster);
+        if (!vt_fs_pwrite_all(fd, buffer, count * cluster, (off_t)(first * cluster), "layer",
+                              error))
             return false;
     }
     return true;
+}
+
+bool
+vt_layer_file_begin(int fd, const VtIndex *index, const VtQcow2Layout *layout, GError **error)
+{
+    if (!prepare_space(fd, index, layout, error))
+        return false;
+    vt_direct_set(fd, true);
+    return write_metadata(fd, layout, error);
 }
 
 void
