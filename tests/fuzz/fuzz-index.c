@@ -8,6 +8,7 @@
 #include "vt-chain-map.h"
 #include "vt-chain.h"
 #include "vt-index-format.h"
+#include "vt-layer-gather.h"
 #include "vt-sha256.h"
 
 /* An input that can be reproduced does not need more */
@@ -95,6 +96,19 @@ check_chain(const VtIndex *index, GBytes *base_bytes)
 }
 
 static void
+check_gather(const VtIndex *index)
+{
+    g_autoptr(VtLayerGather) gather = NULL;
+    g_autoptr(VtLayerMap) map = NULL;
+
+    if (!vt_layer_map_new(index, index->is_delta ? "/base" : NULL, &map, NULL))
+        return;
+    gather = vt_layer_gather_new(map, index, true);
+    g_assert_cmpuint(gather->alone->len + gather->beside->len, ==, map->moves->len);
+    g_assert_cmpuint(gather->first[map->frame_count], ==, gather->beside->len);
+}
+
+static void
 check_layout(const VtIndex *index)
 {
     g_autoptr(VtQcow2Layout) layout = vt_qcow2_layout_new(index, index->is_delta ? "/base" : NULL);
@@ -126,6 +140,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!vt_index_parse(bytes, &index, NULL))
         return 0;
     check_layout(index);
+    check_gather(index);
     check_chain(index, base);
     return 0;
 }

@@ -3,7 +3,7 @@
 #include "delta-world.h"
 
 #include "vt-index-format.h"
-#include "vt-layer-map.h"
+#include "vt-layer-gather.h"
 #include "vt-sha256.h"
 
 #include <fcntl.h>
@@ -436,6 +436,98 @@ test_damage(void)
     world_clear(&world);
 }
 
+/* ---- moves beside frames ---- */
+
+#define GROUPS     10
+#define GROUP_NEW  16
+#define GROUP_RUNS 4
+#define RUN        15
+
+/* Sixteen blocks of noise, four runs of @parent from other places, and so on without a gap: all of
+ * it is written in a few large writes */
+static int
+woven_image(int parent)
+{
+    g_autoptr(GRand) rand = g_rand_new_with_seed(12);
+    int fd = world_image(GROUPS * (GROUP_NEW + GROUP_RUNS * RUN));
+    uint8_t block[BLOCK];
+    uint64_t at = 0, source;
+
+    for (guint group = 0; group < GROUPS; group++) {
+        for (guint i = 0; i < GROUP_NEW; i++, at++) {
+            for (guint k = 0; k < BLOCK; k++)
+                block[k] = (uint8_t)g_rand_int_range(rand, 0, 256);
+            world_put(fd, at, block);
+        }
+        for (guint i = 0; i < GROUP_RUNS * RUN; i++, at++) {
+            source = (group * GROUP_RUNS + i / RUN) * (RUN + 12) + i % RUN;
+            g_assert_cmpint(pread(parent, block, BLOCK, (off_t)(source * BLOCK)), ==, BLOCK);
+            world_put(fd, at, block);
+        }
+    }
+    return fd;
+}
+
+static uint64_t
+first_move_beside(GBytes *bytes)
+{
+    g_autoptr(VtLayerGather) gather = NULL;
+    g_autoptr(VtLayerMap) map = NULL;
+    g_autoptr(VtIndex) index = NULL;
+
+    g_assert_true(vt_index_parse(bytes, &index, NULL));
+    g_assert_true(vt_layer_map_new(index, NULL, &map, NULL));
+    gather = vt_layer_gather_new(map, index, true);
+    g_assert_cmpuint(gather->beside->len, ==, GROUPS * GROUP_RUNS);
+    return g_array_index(gather->beside, VtMove, 0).offset;
+}
+
+/* They are written with frames, and without them when the frames are here already */
+static void
+test_beside(void)
+{
+    g_autoptr(GError) error = NULL;
+    LayerFixture *layer;
+    World world;
+
+    world_init(&world);
+    world_add(&world, text_image(1200, false));
+    world_add(&world, woven_image(world.images[0]));
+    layer = &world.layers[1];
+    assert_disk(&world, 1, NULL);
+    assert_qemu_agrees(&world, 1);
+    g_assert_true(verify_layer(&world, 1, &error));
+    flip(world.fds[1], first_move_beside(layer->result.index));
+    g_assert_false(verify_layer(&world, 1, NULL));
+    world_ancestors(&world, 1);
+    layer->requests = 0;
+    layer_fixture_unpack(layer, world.fds[1], true, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(layer->requests, ==, 0);
+    g_assert_true(verify_layer(&world, 1, &error));
+    world_clear(&world);
+}
+
+/* A block in each of many tables: more metadata than is written at a time */
+static void
+test_wide(void)
+{
+    const uint64_t blocks_per_table = (512u << 20) / BLOCK;
+    const guint tables = 40;
+    int image = world_image(tables * blocks_per_table);
+    uint8_t block[BLOCK];
+    World world;
+
+    for (guint i = 0; i < tables; i++) {
+        memset(block, 'a' + (int)i, BLOCK);
+        world_put(image, i * blocks_per_table + i, block);
+    }
+    world_init(&world);
+    world_add(&world, image);
+    assert_qemu_agrees(&world, 0);
+    world_clear(&world);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -445,6 +537,8 @@ main(int argc, char **argv)
     g_test_add_func("/delta/prefixes", test_prefixes);
     g_test_add_func("/delta/damaged-prefix", test_damaged_prefix);
     g_test_add_func("/delta/damage", test_damage);
+    g_test_add_func("/delta/beside", test_beside);
+    g_test_add_func("/delta/wide", test_wide);
     g_test_add_func("/delta/random", test_random);
     return g_test_run();
 }

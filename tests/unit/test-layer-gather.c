@@ -140,10 +140,15 @@ test_owners(void)
         {"L1 m16", "-"},
         {"L1 m16 m1", "--"},
         {"L16 m16 m1 L1", "-1"},
-        /* 256 KiB on each side */
+        /* what is not in the file leaves no gap when it is a whole cluster */
+        {"L32 =32 m1 L1", "1"},
+        {"L16 =16 =32 m1", "-"},
+        /* 256 KiB in each direction for a frame */
         {"L1 m15 m15 m15 m15 m4", "00000"},
         {"L1 m15 m15 m15 m15 m5", "0000-"},
         {"L1 m15 m15 m15 m15 m5 m1 m1", "0000---"},
+        {"L1 m15 m15 m15 m15 m4 L1 m1", "00000-"},
+        {"L16 m15 m15 m15 m15 m4 L1 m1", "000001"},
         {"L1 =1 m5 m15 m15 m15 m15 L1", "-0000"},
         {"L16 m15 m15 m15 m15 m5 m1 L2", "000011"},
     };

@@ -14,7 +14,7 @@
 #include "vt-layer-gather.h"
 
 #define BLOCK VT_INDEX_BLOCK_SIZE
-/* Taken along on each side of literal blocks at most; more of them are shared among threads */
+/* A frame takes along so much in each direction at most, in bytes: the rest is for other threads */
 #define SIDE_MAX (256u << 10)
 #define NO_FRAME UINT64_MAX
 
@@ -71,39 +71,44 @@ list_parts(const VtLayerMap *map, const VtIndex *index)
 
     vt_extent_iter_init(&iter, index);
     while (vt_extent_iter_next(&iter, &extent)) {
+        if (!vt_extent_is_stored(&extent))
+            continue;
         if (extent.kind == VT_EXTENT_LITERAL)
             add_literals(parts, map, &extent, &seen);
-        if (extent.kind == VT_EXTENT_ANCESTOR && !vt_extent_is_inherited(&extent))
+        else
             add_move(parts, &g_array_index(map->moves, VtMove, moves++));
     }
     return parts;
 }
 
 static bool
-touch(const Part *low, const Part *high)
+touch(const Part *a, const Part *b)
 {
-    return low->offset + low->bytes == high->offset;
+    return a->offset + a->bytes == b->offset || b->offset + b->bytes == a->offset;
 }
 
 /* Gives the moves behind literal blocks, or those before them, to their frame */
 static void
 spread(GArray *parts, bool backward)
 {
-    uint64_t frame = NO_FRAME, taken = 0;
+    uint64_t frame = NO_FRAME, owner = NO_FRAME, taken = 0;
     const Part *last = NULL;
 
     for (guint i = 0; i < parts->len; i++) {
         Part *part = &g_array_index(parts, Part, backward ? parts->len - 1 - i : i);
 
-        if (last && !(backward ? touch(part, last) : touch(last, part)))
+        if (last && !touch(last, part))
             frame = NO_FRAME;
         if (part->first != NO_FRAME) {
             frame = backward ? part->first : part->last;
-            taken = 0;
+            if (frame != owner)
+                taken = 0;
+            owner = frame;
         } else if (part->move) {
-            taken += part->bytes;
-            if (part->bytes >= VT_LAYER_GATHER_ALONE_MIN || taken > SIDE_MAX)
+            if (part->bytes >= VT_LAYER_GATHER_ALONE_MIN || taken + part->bytes > SIDE_MAX)
                 frame = NO_FRAME;
+            if (frame != NO_FRAME)
+                taken += part->bytes;
             part->first = part->last = frame;
         }
         last = part;

@@ -4,7 +4,7 @@
 
 #include "vt-layer-map.h"
 
-/* Moves from so many bytes on are a write of their own, or are shared */
+/* Moves from so many bytes on are a write of their own, or shared by the file system */
 #define VT_LAYER_GATHER_ALONE_MIN (64u << 10)
 
 /**

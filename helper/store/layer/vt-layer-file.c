@@ -11,8 +11,9 @@
 #include <sys/stat.h>
 
 #define BLOCK VT_INDEX_BLOCK_SIZE
-/* One write of metadata; a multiple of all sizes of clusters */
+/* One write of metadata */
 #define METADATA_WRITE (1u << 20)
+G_STATIC_ASSERT(METADATA_WRITE % VT_QCOW2_LAYOUT_CLUSTER_MAX == 0);
 
 /* The next stretch of the file that is not zero, from the extent after @iter on; false at the end
  */

@@ -29,6 +29,9 @@
 #define REMEMBER_MAX (32u << 20)
 /* Pieces in one write; IOV_MAX is 1024 */
 #define PIECES_MAX 512
+/* Each move fits the room, and none is taken from what could be shared */
+G_STATIC_ASSERT(VT_LAYER_GATHER_ALONE_MIN <= VT_LAYER_WRITER_ROOM);
+G_STATIC_ASSERT(VT_LAYER_GATHER_ALONE_MIN <= VT_PIECES_SHARE_MIN);
 
 /* Literal blocks [source, source + blocks) are remembered from block @at of the memory on */
 typedef struct {

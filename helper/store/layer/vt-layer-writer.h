@@ -5,7 +5,7 @@
 #include "vt-chain.h"
 #include "vt-layer-gather.h"
 
-/* Memory for moved blocks that are written with frames; bytes */
+/* Memory for the moved blocks of a write, half of what a thread decodes at a time; bytes */
 #define VT_LAYER_WRITER_ROOM (512u << 10)
 
 /**

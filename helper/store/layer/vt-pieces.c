@@ -21,8 +21,6 @@
 
 /* One write; longer ones are not faster, and each thread has a buffer of it */
 #define SPAN_MAX (1u << 20)
-/* Sharing less takes longer than copying it, and leaves a file in many extents */
-#define SHARE_MIN (64u << 10)
 /* Space is reserved in such steps ahead of the writes, which can then run side by side; what
  * reserves has to wait for the writes under way */
 #define RESERVE_STEP (64u << 20)
@@ -128,7 +126,7 @@ vt_pieces_share(int fd, GArray *pieces, bool all, uint64_t *ret_shared, GError *
         uint64_t bytes;
 
         end = joined_end(pieces, i, &bytes);
-        if (can && (all || bytes >= SHARE_MIN)) {
+        if (can && (all || bytes >= VT_PIECES_SHARE_MIN)) {
             if (!share_range(fd, piece_at(pieces, i), piece_at(pieces, end - 1), &can, error))
                 return false;
             shared = can;

@@ -6,6 +6,9 @@
 
 #include <stdint.h>
 
+/* Sharing less takes longer than copying it, and leaves a file in many extents; bytes */
+#define VT_PIECES_SHARE_MIN (64u << 10)
+
 /**
  * VtPiece: bytes [@from, @from + @bytes) of file @fd go to @to; all multiples of 4096
  * @joined: it lies behind the piece before it at the same distance in both files, and between them

@@ -260,7 +260,10 @@ process(const VtUnpackPool *pool, const Workspace *workspace, GError **error)
     const VtFrameWindow window = {pool->setup.ring_fd,
                                   (uint64_t)workspace->range->request.slot * VT_RING_SLOT_SIZE,
                                   VT_RING_SLOT_SIZE};
-    const VtLayerBatch batch = {workspace->content, workspace->room, number, workspace->count};
+    const VtLayerBatch batch = {.content = workspace->content,
+                                .room = workspace->room,
+                                .first_frame = number,
+                                .frame_count = workspace->count};
     uint64_t at = workspace->at;
 
     for (uint64_t i = 0; i < workspace->count; i++) {

@@ -233,7 +233,7 @@ find_present(Unpacker *unpacker, GError **error)
     return ok;
 }
 
-/* What the layer takes from its ancestors, and no frame takes along, beside the transfer */
+/* What the layer takes from its ancestors, and no frame takes along, while frames come */
 static gpointer
 copy_moves(gpointer data)
 {
