@@ -11,6 +11,9 @@ static const struct {
     {VT_TRANSPORT_DOCKER, "localhost/web", NULL, "localhost/web localhost "},
     {VT_TRANSPORT_DOCKER, "r.example./web", NULL, "r.example./web r.example. *.example. "},
     {VT_TRANSPORT_DOCKER, "[::1]:5000/web", NULL, "[::1]:5000/web [::1]:5000 "},
+    {VT_TRANSPORT_DOCKER, "[::ffff:192.0.2.1]:5000/web", NULL,
+     "[::ffff:192.0.2.1]:5000/web [::ffff:192.0.2.1]:5000 "},
+    {VT_TRANSPORT_DOCKER, "[..5]/web", NULL, "[..5]/web [..5] "},
     {VT_TRANSPORT_OCI, "/srv/golden", "web/1.2.0", "/srv/golden:web/1.2.0 /srv/golden /srv "},
     {VT_TRANSPORT_OCI, "/srv", NULL, "/srv "},
 };

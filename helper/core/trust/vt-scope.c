@@ -84,11 +84,11 @@ vt_scope_problem(VtTransport transport, const char *scope)
 }
 
 /* "*.b.c" and "*.c" for "a.b.c:5000/x": without the port, as containers-policy.json(5) has it; the
- * dot at the end of "a.b.c." has nothing behind it */
+ * dot at the end of "a.b.c." has nothing behind it, and what is in brackets is no name */
 static void
 add_wildcards(GPtrArray *candidates, const char *scope)
 {
-    g_autofree char *host = g_strndup(scope, strcspn(scope, ":/"));
+    g_autofree char *host = g_strndup(scope, *scope == '[' ? 0 : strcspn(scope, ":/"));
 
     for (const char *dot = strchr(host, '.'); dot && dot[1]; dot = strchr(dot + 1, '.'))
         g_ptr_array_add(candidates, g_strconcat("*", dot, NULL));
