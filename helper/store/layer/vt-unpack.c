@@ -54,16 +54,10 @@ typedef struct {
     VtUnpackPlan plan;
 } Unpacker;
 
-static bool
-has_ancestors(const Unpacker *unpacker)
-{
-    return unpacker->begun || unpacker->job->ready_fd < 0;
-}
-
 static uint64_t
 range_target(const Unpacker *unpacker)
 {
-    if (!unpacker->job->streams || !has_ancestors(unpacker) ||
+    if (!unpacker->job->streams || !unpacker->begun ||
         VT_INDEX_FRAME_OVERHEAD(vt_index_frame_bytes(unpacker->index)) +
                 vt_index_frame_bytes(unpacker->index) >
             STREAM_FRAME_MAX)
@@ -280,25 +274,16 @@ unpacker_clear(Unpacker *unpacker)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Unpacker, unpacker_clear)
 
-/* What is missing is known at once if nothing can be here, and comes while the file is made */
-static bool
-prepare(Unpacker *unpacker, GError **error)
-{
-    const bool resume = unpacker->job->resume;
-
-    return unpacker_start(unpacker, error) && (resume || send_requests(unpacker, error)) &&
-           vt_layer_file_begin(unpacker->job->output_fd, unpacker->index, unpacker->map->layout,
-                               error) &&
-           (!resume || find_present(unpacker, error));
-}
-
 static bool
 unpack(Unpacker *unpacker, GError **error)
 {
     g_autoptr(GError) failure = NULL;
     bool ok;
 
-    if (!prepare(unpacker, error))
+    if (!vt_layer_file_begin(unpacker->job->output_fd, unpacker->index, unpacker->map->layout,
+                             error) ||
+        !unpacker_start(unpacker, error) ||
+        (unpacker->job->resume && !find_present(unpacker, error)))
         return false;
     if (unpacker->job->scratch)
         vt_layer_file_buffer(unpacker->job->output_fd);
