@@ -469,10 +469,8 @@ step_transfer(Run *run, GError **error)
     if (!plan_layers(run, requests, error))
         return false;
     if (vtd_fetcher_unpack_chain(run->fetcher, (const VtdUnpackRequest *)(void *)requests->data,
-                                 requests->len, &failed, &local)) {
-        vtd_fetcher_rest(run->fetcher);
+                                 requests->len, &failed, &local))
         return true;
-    }
     index = &((Layer *)g_array_index(requests, VtdUnpackRequest, failed).user)->of->index->digest;
     /* What was right in it is not told apart from what was not */
     if (g_error_matches(local, VT_ERROR, VT_ERROR_CORRUPT) ||
@@ -504,7 +502,10 @@ step_commit(Run *run, GError **error)
 
         layers[i] = (VtPoolLayer){layer->of->index->digest, layer->index_bytes, &layer->partial_fd};
     }
-    return vt_pool_commit(run->pool, &commit, &run->fetch->seal, &run->fetch->seal_reason, error);
+    if (!vt_pool_commit(run->pool, &commit, &run->fetch->seal, &run->fetch->seal_reason, error))
+        return false;
+    vtd_fetcher_count(run->fetcher);
+    return true;
 }
 
 static const struct {

@@ -26,8 +26,7 @@ struct VtdFetcher {
     VtSource source; /* first: the source is the fetcher */
     VtdProcess process;
     VtdProcess unpack;
-    GArray *buried; /* (element-type VtdProcess): killed, and not waited for */
-    bool ready;     /* the worker has answered to its set-up */
+    bool ready; /* the worker has answered to its set-up */
     const VtdWorkerConfig *config;
     GCancellable *cancellable;
     char *host; /* (nullable): the registry */
@@ -257,7 +256,6 @@ vtd_fetcher_start(const VtdWorkerConfig *config, const VtStoreUrl *url, GCancell
 
     fetcher->source = (VtSource){source_manifest, source_blob, source_referrers};
     fetcher->process.socket_fd = fetcher->unpack.socket_fd = -1;
-    fetcher->buried = g_array_new(FALSE, FALSE, sizeof(VtdProcess));
     fetcher->config = config;
     fetcher->host = g_strdup(url->host);
     fetcher->cancellable = cancellable ? g_object_ref(cancellable) : NULL;
@@ -275,27 +273,9 @@ vtd_fetcher_free(VtdFetcher *fetcher)
         return;
     vtd_process_end(&fetcher->unpack);
     vtd_process_end(&fetcher->process);
-    for (guint i = 0; i < fetcher->buried->len; i++)
-        vtd_process_end(&g_array_index(fetcher->buried, VtdProcess, i));
-    g_array_unref(fetcher->buried);
     g_free(fetcher->host);
     g_clear_object(&fetcher->cancellable);
     g_free(fetcher);
-}
-
-void
-vtd_fetcher_bury(VtdFetcher *fetcher, VtdProcess *process)
-{
-    vtd_process_kill(process);
-    g_array_append_vals(fetcher->buried, process, 1);
-    *process = (VtdProcess){.socket_fd = -1};
-}
-
-void
-vtd_fetcher_rest(VtdFetcher *fetcher)
-{
-    vtd_fetcher_count(fetcher);
-    vtd_process_kill(&fetcher->process);
 }
 
 VtSource *

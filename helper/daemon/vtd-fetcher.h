@@ -11,9 +11,6 @@ GCancellable *vtd_fetcher_cancellable(const VtdFetcher *fetcher);
 /** vtd_fetcher_streams: Returns: whether its store is a registry, see vt_store_streams() */
 bool vtd_fetcher_streams(const VtdFetcher *fetcher);
 
-/** vtd_fetcher_bury: Kills @process, which is waited for when the fetcher is freed */
-void vtd_fetcher_bury(VtdFetcher *fetcher, VtdProcess *process);
-
 /** vtd_fetcher_join: From now on it has a share of the network, until vtd_fetcher_leave() */
 bool vtd_fetcher_join(VtdFetcher *fetcher, GError **error);
 void vtd_fetcher_leave(VtdFetcher *fetcher);

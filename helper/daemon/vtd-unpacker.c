@@ -194,7 +194,7 @@ go_on(Chain *chain, GError **error)
 {
     const uint8_t ready = VTD_UNPACK_READY;
 
-    vtd_fetcher_bury(chain->fetcher, &chain->unpackers[chain->done].process);
+    vtd_process_end(&chain->unpackers[chain->done].process);
     chain->done++;
     if (chain->done == chain->started)
         return true;

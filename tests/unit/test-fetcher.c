@@ -32,12 +32,6 @@ vtd_process_start(const char *program, VtdProcess *ret_process, GError **error)
 }
 
 void
-vtd_process_kill(VtdProcess *process)
-{
-    vt_close_fd(&process->socket_fd);
-}
-
-void
 vtd_process_end(VtdProcess *process)
 {
     vt_close_fd(&process->socket_fd);

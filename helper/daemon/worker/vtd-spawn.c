@@ -119,7 +119,7 @@ static void
 end_child(const VtdProcess *process)
 {
     int status = 0;
-    const bool ended = !process->killed && waitpid(process->pid, &status, WNOHANG) == process->pid;
+    const bool ended = waitpid(process->pid, &status, WNOHANG) == process->pid;
 
     if (!ended) {
         kill(process->pid, SIGKILL);
@@ -133,20 +133,6 @@ end_child(const VtdProcess *process)
     /* One that is ending already keeps the signal that ends it */
     if (WIFSIGNALED(status) && (ended || WTERMSIG(status) != SIGKILL))
         vtd_monitor_add(process->monitor, VTD_COUNT_WORKER_FAILURES, 0, 1);
-}
-
-void
-vtd_process_kill(VtdProcess *process)
-{
-    siginfo_t info = {0};
-
-    vt_close_fd(&process->socket_fd);
-    /* One that has ended is left for vtd_process_end(), which looks why */
-    if (process->pid <= 0 ||
-        waitid(P_PID, (id_t)process->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
-        info.si_pid != 0)
-        return;
-    process->killed = kill(process->pid, SIGKILL) == 0;
 }
 
 void

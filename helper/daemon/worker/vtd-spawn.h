@@ -14,14 +14,12 @@
  * @socket_fd: the daemon's end of its control channel
  * @monitor: (nullable): counts those that crash
  * @leash_fd: if @pid is -1, see vtd-activation.h
- * @killed: by vtd_process_kill()
  */
 typedef struct {
     pid_t pid;
     int socket_fd;
     VtdMonitor *monitor;
     int leash_fd;
-    bool killed;
 } VtdProcess;
 
 /** vtd_process_start: @program: path of `fetch-worker`, for one: a program, or the socket of a unit
@@ -45,10 +43,6 @@ bool vtd_wait(struct pollfd *fds, guint count, int timeout_ms, GCancellable *can
  */
 bool vtd_process_wait(const VtdProcess *process, int timeout_ms, GCancellable *cancellable,
                       GError **error);
-
-/** vtd_process_kill: Does not wait, as vtd_process_end() does, which must follow: the kernel takes
- *  some ms to give back the memory of a worker */
-void vtd_process_kill(VtdProcess *process);
 
 /** vtd_process_end: Kills it if it still runs, and waits for it */
 void vtd_process_end(VtdProcess *process);

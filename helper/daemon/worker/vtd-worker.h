@@ -70,9 +70,6 @@ void vtd_fetcher_limit(VtdFetcher *fetcher, uint64_t rate);
 /** vtd_fetcher_count: Asks the worker for the number of its requests; unpacking does not tell */
 void vtd_fetcher_count(VtdFetcher *fetcher);
 
-/** vtd_fetcher_rest: vtd_fetcher_count(), and the worker may end: nothing more is asked for */
-void vtd_fetcher_rest(VtdFetcher *fetcher);
-
 /** vtd_fetcher_requests: Returns: requests to the store, as far as the worker has told */
 uint64_t vtd_fetcher_requests(const VtdFetcher *fetcher);
 
