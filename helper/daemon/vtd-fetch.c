@@ -457,6 +457,14 @@ add_hint(GError **error)
     }
 }
 
+/* fs-verity refuses a file that somebody may write to, and they hold those of lower layers */
+static void
+close_ancestors(const Run *run)
+{
+    for (guint i = 0; i < run->chain->len; i++)
+        g_clear_pointer(&layer_at(run, i)->ancestors, g_array_unref);
+}
+
 static bool
 step_transfer(Run *run, GError **error)
 {
@@ -469,8 +477,10 @@ step_transfer(Run *run, GError **error)
     if (!plan_layers(run, requests, error))
         return false;
     if (vtd_fetcher_unpack_chain(run->fetcher, (const VtdUnpackRequest *)(void *)requests->data,
-                                 requests->len, &failed, &local))
+                                 requests->len, &failed, &local)) {
+        close_ancestors(run);
         return true;
+    }
     index = &((Layer *)g_array_index(requests, VtdUnpackRequest, failed).user)->of->index->digest;
     /* What was right in it is not told apart from what was not */
     if (g_error_matches(local, VT_ERROR, VT_ERROR_CORRUPT) ||
