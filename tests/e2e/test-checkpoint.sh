@@ -177,6 +177,16 @@ virt-template pull debian@1.2.0
 assert_eq "$(received)" "$(frames 1.2.0)" 'bytes received: no way over what is known to be damaged'
 forget_all
 
+step "a bridge of which a frame is wrong: the full layer is fetched"
+virt-template pull debian@1.1.0
+digest=$(manifest "$bridge" | jq -r '[.layers[] | select(.mediaType | contains("index") | not)][-1].digest | ltrimstr("sha256:")')
+printf 'x' | dd of="$REGISTRY_DIR/docker/registry/v2/blobs/sha256/${digest:0:2}/$digest/data" bs=1 seek=20 conv=notrunc status=none
+virt-template pull debian@1.2.0
+assert_match 'is fetched in full, not as a difference: .*frame' "$(cat "$LOGS/virttemplated.log")"
+virt-template verify debian@1.2.0
+reads 1.2.0 2.img
+forget_all
+
 step "without the bridge, or with another one, the full layer is fetched"
 virt-template pull debian@1.1.0
 find "$REGISTRY_DIR" -path "*_manifests/tags/*.bridge*" -delete

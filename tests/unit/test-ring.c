@@ -351,6 +351,34 @@ test_shared(void)
     g_array_unref(slow.begun);
 }
 
+/* What still runs of a ring that nobody has any more does not disturb the other */
+static void
+test_left(void)
+{
+    static const uint64_t expected[] = {0, 1, 100, 101, 102};
+    const VtStoreOps ops = {.read_range = slow_read_range, .dispatch = slow_dispatch};
+    SlowStore slow = {.store = {.ops = &ops, .connections = 2}, .left = G_N_ELEMENTS(expected)};
+    g_autoptr(VtRingServer) server = vt_ring_server_new(&slow.store);
+    int speaks[2];
+
+    slow.begun = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+    g_assert_cmpint(pipe(speaks), ==, 0);
+    close(speaks[1]);
+    add_ring(server, &slow.client_fds[0]);
+    add_ring(server, &slow.client_fds[1]);
+    ask(slow.client_fds[0], 4, 0);
+    ask(slow.client_fds[1], 3, 100);
+    /* Two begin, then another wants something */
+    g_assert_true(vt_ring_server_run(server, speaks[0]));
+    vt_close_fd(&slow.client_fds[0]);
+    g_assert_true(vt_ring_server_run(server, -1));
+    g_assert_cmpuint(slow.left, ==, 0);
+    g_assert_cmpmem(slow.begun->data, slow.begun->len * sizeof(uint64_t), expected,
+                    sizeof(expected));
+    g_array_unref(slow.begun);
+    close(speaks[0]);
+}
+
 /* A slot that is asked for twice, a blob that is not there, bytes behind its end */
 static void
 test_insane(void)
@@ -389,6 +417,7 @@ main(int argc, char **argv)
     g_test_add_func("/ring/late", test_late);
     g_test_add_func("/ring/never", test_never);
     g_test_add_func("/ring/shared", test_shared);
+    g_test_add_func("/ring/left", test_left);
     g_test_add_func("/ring/insane", test_insane);
     return g_test_run();
 }

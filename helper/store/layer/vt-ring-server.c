@@ -22,6 +22,9 @@
  * The other end learns of the bytes of a range while they come, so that it has a frame as soon as
  * that is complete. A link that is quick fills a slot within TELL_US, which keeps the number of
  * these messages small.
+ *
+ * A ring whose other end has gone stays until its last range has come, for the store writes into
+ * its memory; the others are served meanwhile.
  */
 
 #define DISPATCH_MS 1000
@@ -74,7 +77,7 @@ struct VtRingServer {
     guint busy;
 };
 
-/* While ranges run into the memory, it must stay: then the process is about to end */
+/* While ranges run into the memory, it must stay: then the store is about to end */
 static void
 ring_free(gpointer data)
 {
@@ -104,6 +107,8 @@ answer(void *user, const GError *failure)
     slot->busy = false;
     ring->busy--;
     ring->server->busy--;
+    if (ring->closed)
+        return;
     if (failure) {
         message.code = failure->domain == VT_ERROR ? failure->code : VT_ERROR_FAILED;
         g_strlcpy(message.message, failure->message, sizeof(message.message));
@@ -145,6 +150,9 @@ has_room(void *user, uint32_t length)
 {
     Slot *slot = user;
 
+    /* Nobody takes what comes, and the connection is needed */
+    if (slot->ring->closed)
+        return true;
     if ((uint64_t)slot->have + length <= (uint64_t)slot->request.taken + VT_RING_SLOT_SIZE)
         return true;
     /* Nobody makes room who does not know of all */
@@ -161,6 +169,8 @@ take_bytes(void *user, const void *data, uint32_t length)
     const uint32_t at = slot->have % VT_RING_SLOT_SIZE;
     const uint32_t first = MIN(length, VT_RING_SLOT_SIZE - at);
 
+    if (slot->ring->closed)
+        return;
     memcpy(memory + at, data, first);
     memcpy(memory, (const uint8_t *)data + first, length - first);
     slot->have += length;
@@ -263,23 +273,33 @@ start_waiting(VtRingServer *server)
     }
 }
 
-/* Takes what came, and forgets rings that were closed. Returns: false if one is still in use */
+/* Returns: whether nothing of it is needed any more */
+static bool
+retire(Ring *ring)
+{
+    vt_close_fd(&ring->socket_fd);
+    g_queue_clear(&ring->waiting);
+    return ring->busy == 0;
+}
+
+/* Takes what came. Returns: whether a ring is left that may ask for more */
 static bool
 serve(VtRingServer *server)
 {
+    bool any = false;
+
     for (guint i = 0; i < server->rings->len;) {
         Ring *ring = server->rings->pdata[i];
 
         take_requests(ring);
-        if (ring->closed && ring->busy > 0)
-            return false;
-        if (ring->closed)
+        any = any || !ring->closed;
+        if (ring->closed && retire(ring))
             g_ptr_array_remove_index(server->rings, i);
         else
             i++;
     }
     start_waiting(server);
-    return true;
+    return any;
 }
 
 /* ---- waiting ---- */
@@ -325,14 +345,14 @@ vt_ring_server_run(VtRingServer *server, int other_fd)
     while (serve(server)) {
         struct pollfd fd = {.fd = all, .events = POLLIN};
 
-        if (server->rings->len == 0 || other_speaks(other_fd))
+        if (other_speaks(other_fd))
             return true;
         if (server->busy > 0)
             vt_store_dispatch(server->store, all, DISPATCH_MS);
         else if (poll(&fd, 1, DISPATCH_MS) < 0 && errno != EINTR)
             return false;
     }
-    return false;
+    return true;
 }
 
 /* ---- the server ---- */

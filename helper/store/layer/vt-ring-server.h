@@ -39,8 +39,7 @@ bool vt_ring_server_add(VtRingServer *server, const VtRingSource *source, GError
  * vt_ring_server_run:
  * @other_fd: when it can be read, this returns too; or -1
  *
- * Serves until the other ends of all rings are closed. Returns: false if ranges still run into the
- * memory of one that was closed, or of any when @other_fd did not end it: the store must not be
- * used any more.
+ * Serves until the other ends of all rings are closed; ranges of theirs may still run then, and go
+ * on when this runs again. Returns: false if the rings cannot be watched.
  */
 bool vt_ring_server_run(VtRingServer *server, int other_fd);
