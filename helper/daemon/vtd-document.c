@@ -47,16 +47,17 @@ vtd_reader_clear(VtdReader *reader)
     g_clear_pointer(&reader->away, g_free);
 }
 
-static bool
-find_source(VtdReader *reader, VtSource **ret_source, GError **error)
+static VtSource *
+find_source(VtdReader *reader, GError **error)
 {
-    if (reader->away)
-        return vt_throw(error, VT_ERROR_NETWORK, "%s", reader->away);
+    if (reader->away) {
+        vt_throw(error, VT_ERROR_NETWORK, "%s", reader->away);
+        return NULL;
+    }
     if (!reader->fetcher && !vtd_fetcher_start(reader->workers, reader->url, reader->cancellable,
                                                &reader->fetcher, error))
-        return false;
-    *ret_source = vtd_fetcher_source(reader->fetcher);
-    return true;
+        return NULL;
+    return vtd_fetcher_source(reader->fetcher);
 }
 
 bool
@@ -106,7 +107,7 @@ vtd_reader_manifest(VtdReader *reader, const VtdVersion *version, VtManifest **r
 
     if (vtd_reader_kept(reader, version, ret_manifest, NULL))
         return true;
-    return find_source(reader, &source, error) &&
+    return (source = find_source(reader, error)) &&
            source->get_manifest(source, repository, vt_digest_format(&version->manifest, text),
                                 &bytes, error) &&
            vtd_document_check(bytes, &version->manifest, version->manifest_size, "manifest",
@@ -131,7 +132,7 @@ vtd_reader_trust(VtdReader *reader, const VtdVersion *version, GError **error)
         if (!vtd_replay_new(proofs, &replay, error))
             return false;
         source = vtd_replay_source(replay);
-    } else if (!find_source(reader, &source, error)) {
+    } else if (!(source = find_source(reader, error))) {
         return false;
     }
     return vtd_verdict_decide(reader->policy, &subject, source, &verdict, error) &&
@@ -152,7 +153,7 @@ vtd_reader_bridge(VtdReader *reader, const char *name, const VtTemplateLayer *la
 
     if (!vt_template_layer_bridge(layer, &digest, &size))
         return vt_throw(error, VT_ERROR_NOT_FOUND, "the layer has no bridge");
-    if (!find_source(reader, &source, error) ||
+    if (!(source = find_source(reader, error)) ||
         !source->get_manifest(source, repository, vt_digest_format(&digest, text), &bytes, error) ||
         !vtd_document_check(bytes, &digest, size, "bridge", error) ||
         !vt_manifest_parse(bytes, &manifest, error) ||
@@ -181,7 +182,7 @@ vtd_reader_index(VtdReader *reader, const char *name, const VtDescriptor *layer,
         !vt_pool_read_index(files, &layer->digest, &bytes, NULL) ||
         !vtd_document_check(bytes, &layer->digest, layer->size, "index", NULL)) {
         g_clear_pointer(&bytes, g_bytes_unref);
-        if (!find_source(reader, &source, error) ||
+        if (!(source = find_source(reader, error)) ||
             !source->get_blob(source, repository, vt_digest_format(&layer->digest, text),
                               layer->size, &bytes, error) ||
             !vtd_document_check(bytes, &layer->digest, layer->size, "index", error))
