@@ -112,6 +112,12 @@ timed() {
     cpu=$(awk '{print $2 + $3}' <<<"$times")
 }
 
+# write_as_much FILE BESIDE: seconds that a disk takes for the bytes of FILE: nobody brings them quicker
+write_as_much() {
+    seconds dd if=/dev/zero of="$2/zeros" bs=1M count="$(du -mL "$1" | cut -f1)" oflag=direct conv=fsync
+    rm "$2/zeros"
+}
+
 in_shell() {
     bash -o pipefail -c "$1"
 }

@@ -46,10 +46,12 @@ ROWS = {
         'stock': ('stock dir pool, 5,000 qcow2 files', '> 1')}),
     **{f'copy-{form}-{kind}': (f'full copy, {form}, on {name}', 's', {
         'convert': ('qemu-img convert; sync', '>= 1'),
-        'unsynced': ('qemu-img convert, in the page cache only', '')})
+        'unsynced': ('qemu-img convert, in the page cache only', ''),
+        'disk': ('dd of as many bytes', 'the bound')})
        for kind, name in FILE_SYSTEMS for form in ('raw', 'qcow2')},
     **{f'flat-{kind}': (f'bringing a host to a raw file of the new version, on {name}', 's', {
-        'casync': ('casync extract --seed', '>= 8' if kind == 'here' else '>= 50')})
+        'casync': ('casync extract --seed', '>= 8' if kind == 'here' else '>= 50'),
+        'disk': ('dd of as many bytes', 'the bound')})
        for kind, name in FILE_SYSTEMS},
     'update-bytes-v2': ('bytes for a version upgraded in place', 'MB', {
         'xdelta3': ('xdelta3 -3', '<= 0.55 of it: >= 1.82'),
