@@ -83,7 +83,7 @@ vt_seal_query(int fd)
 }
 
 static bool
-enable_verity(int fd, int *ret_errno)
+try_verity(int fd)
 {
     struct fsverity_enable_arg arg = {
         .version = 1,
@@ -91,10 +91,26 @@ enable_verity(int fd, int *ret_errno)
         .block_size = VERITY_BLOCK_SIZE,
     };
 
-    if (ioctl(fd, FS_IOC_ENABLE_VERITY, &arg) == 0 || errno == EEXIST)
-        return true;
-    *ret_errno = errno;
-    return false;
+    return ioctl(fd, FS_IOC_ENABLE_VERITY, &arg) == 0 || errno == EEXIST;
+}
+
+/* It takes the right to write to the file, although nobody may have it open for that; an owner
+ * who is not root does not have this right by a mode of 0444 */
+static bool
+enable_verity(int fd, int *ret_errno)
+{
+    bool ok = try_verity(fd);
+    struct stat st;
+
+    *ret_errno = ok ? 0 : errno;
+    if (ok || *ret_errno != EACCES || fstat(fd, &st) < 0 ||
+        fchmod(fd, (st.st_mode & 07777) | S_IWUSR) < 0)
+        return ok;
+    ok = try_verity(fd);
+    *ret_errno = ok ? 0 : errno;
+    if (fchmod(fd, st.st_mode & 07777) < 0)
+        g_debug("mode of a layer: %s", g_strerror(errno)); /* hold() says it aloud */
+    return ok;
 }
 
 static bool
