@@ -59,21 +59,23 @@ blob_of(const StreamStore *stream, const VtRange *range)
                          g_ascii_strtoull(range->digest + strlen("sha256:"), NULL, 16));
 }
 
-static void
+static bool
 give(StreamStore *stream, Running *running, uint32_t length)
 {
     const VtRange *range = running->range;
     uint8_t piece[PIECE_MAX];
+    bool wanted = true;
 
     g_assert_cmpint(
         pread(blob_of(stream, range), piece, length, (off_t)(range->offset + running->have)), ==,
         length);
     if (range->sink)
-        range->sink(range->user, piece, length);
+        wanted = range->sink(range->user, piece, length);
     else
         memcpy(range->buffer + running->have, piece, length);
     running->have += length;
     stream->given += length;
+    return wanted;
 }
 
 /* One piece for each range that has room; if none has, until somebody makes some */
@@ -93,9 +95,10 @@ stream_dispatch(VtStore *store, int extra_fd, int timeout_ms)
 
         if (!range->sink || range->room(range->user, length)) {
             any = true;
-            give(stream, running, length);
+            if (!give(stream, running, length))
+                vt_throw(&error, VT_ERROR_FAILED, "nobody wants the rest");
         }
-        if (stream->die_after > 0 && stream->given > stream->die_after)
+        if (!error && stream->die_after > 0 && stream->given > stream->die_after)
             vt_throw(&error, VT_ERROR_NETWORK, "the store has had enough");
         if (!error && running->have < range->length) {
             g_queue_push_tail(&stream->running, running);
@@ -459,6 +462,7 @@ test_insane_room(void)
         vt_store_dispatch(&client.stream.store, -1, 0);
         g_assert_cmpuint(client.stream.given, >, given);
         g_assert_cmpmem(client.memory, RING_SIZE, before, RING_SIZE);
+        g_assert_true(g_queue_is_empty(&client.stream.running));
         client_clear(&client);
     }
 }

@@ -15,11 +15,13 @@ typedef struct {
     unsigned port, other_port;
 } Fixture;
 
-/** Taker: @room: bytes that may come; @asked: how often there was none */
+/** Taker: @room: bytes that may come; @asked: how often there was none; @enough: if not 0, then
+ * more than so many bytes are refused */
 typedef struct {
     uint32_t offset;
     uint32_t have;
     uint32_t room;
+    uint32_t enough;
     unsigned asked;
     bool ended;
     GError *error;
@@ -49,11 +51,12 @@ has_room(void *user, uint32_t length)
 }
 
 /* The blob is the big-endian numbers of its words */
-static void
+static bool
 take(void *user, const void *data, uint32_t length)
 {
     Taker *taker = user;
 
+    g_assert_true(taker->enough == 0 || taker->have <= taker->enough);
     g_assert_cmpuint(length, <=, taker->room);
     taker->room -= length;
     for (uint32_t i = 0; i < length; i++) {
@@ -62,6 +65,7 @@ take(void *user, const void *data, uint32_t length)
         g_assert_cmpuint(((const uint8_t *)data)[i], ==, (at / 4 >> (8 * (3 - at % 4))) & 0xff);
     }
     taker->have += length;
+    return taker->enough == 0 || taker->have <= taker->enough;
 }
 
 static void
@@ -161,6 +165,30 @@ test_no_room(Fixture *f, gconstpointer data)
     g_assert_cmpuint(takers[0].have, ==, RANGE_SIZE);
 }
 
+/* The range fails at once, the other one goes on; from a spool, too */
+static void
+test_refused(Fixture *f, gconstpointer data)
+{
+    static const char *const repositories[] = {"good", "norange"};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(repositories); i++) {
+        const VtStoreOptions options = {.layout_fd = -1, .tries = 5};
+        g_autoptr(VtStore) store = open_store(f->port, &options);
+        Taker takers[2];
+
+        for (uint32_t half = 0; half < 2; half++)
+            start(store, repositories[i], half * RANGE_SIZE, RANGE_SIZE, &takers[half]);
+        takers[0].enough = RANGE_SIZE / 4;
+        run(store, takers);
+        g_assert_error(takers[0].error, VT_ERROR, VT_ERROR_FAILED);
+        g_assert_nonnull(strstr(takers[0].error->message, "nobody wants"));
+        g_assert_cmpuint(takers[0].have, <, RANGE_SIZE);
+        g_clear_error(&takers[0].error);
+        g_assert_no_error(takers[1].error);
+        g_assert_cmpuint(takers[1].have, ==, RANGE_SIZE);
+    }
+}
+
 static void
 test_gone(Fixture *f, gconstpointer data)
 {
@@ -175,9 +203,9 @@ test_gone(Fixture *f, gconstpointer data)
     g_clear_error(&takers[0].error);
 }
 
-/* A mirror that loses the blob half-way: the registry is asked for the rest */
-static void
-test_mirror(Fixture *f, gconstpointer data)
+/* Ours, with a mirror that loses the blob half-way */
+static VtStore *
+open_mirrored(const Fixture *f)
 {
     g_autofree char *rules = g_strdup_printf(
         "{\"registry\":[{\"prefix\":\"registry.test\",\"location\":\"127.0.0.1:%u\","
@@ -186,17 +214,26 @@ test_mirror(Fixture *f, gconstpointer data)
     g_autoptr(GBytes) bytes = g_bytes_new(rules, strlen(rules));
     g_autoptr(VtHosts) hosts = NULL;
     g_autoptr(VtStoreUrl) url = NULL;
-    g_autoptr(VtStore) store = NULL;
     g_autoptr(GError) error = NULL;
     VtStoreOptions options = {.layout_fd = -1, .tries = 3};
-    g_autofree char *log = NULL;
-    Taker takers[2] = {[1] = {.ended = true}};
+    VtStore *store = NULL;
 
     vt_hosts_from_bytes(bytes, &hosts, &error);
     g_assert_no_error(error);
     g_assert_true(vt_store_url_parse("docker://registry.test", &url, &error));
     options.hosts = hosts;
     g_assert_true(vt_store_open(url, &options, &store, &error));
+    return store;
+}
+
+/* The registry is asked for the rest */
+static void
+test_mirror(Fixture *f, gconstpointer data)
+{
+    g_autoptr(VtStore) store = open_mirrored(f);
+    Taker takers[2] = {[1] = {.ended = true}};
+    g_autofree char *log = NULL;
+
     start(store, "good", 0, RANGE_SIZE, &takers[0]);
     run(store, takers);
     g_assert_no_error(takers[0].error);
@@ -204,6 +241,24 @@ test_mirror(Fixture *f, gconstpointer data)
     log = read_file(&f->servers, "log");
     g_assert_nonnull(strstr(log, "/halfgone/"));
     g_assert_nonnull(strstr(log, "bytes=262144-524287"));
+}
+
+/* What was refused is not asked for elsewhere */
+static void
+test_mirror_refused(Fixture *f, gconstpointer data)
+{
+    g_autoptr(VtStore) store = open_mirrored(f);
+    Taker takers[2] = {[1] = {.ended = true}};
+    g_autofree char *log = NULL;
+
+    start(store, "good", 0, RANGE_SIZE, &takers[0]);
+    takers[0].enough = RANGE_SIZE / 8;
+    run(store, takers);
+    g_assert_error(takers[0].error, VT_ERROR, VT_ERROR_FAILED);
+    g_clear_error(&takers[0].error);
+    log = read_file(&f->servers, "log");
+    g_assert_nonnull(strstr(log, "/halfgone/"));
+    g_assert_null(strstr(log, "/v2/good/"));
 }
 
 #define TEST(name, run) g_test_add("/store-sink/" name, Fixture, NULL, setup, run, teardown)
@@ -215,7 +270,9 @@ main(int argc, char **argv)
     TEST("survived", test_survived);
     TEST("whole", test_whole);
     TEST("no-room", test_no_room);
+    TEST("refused", test_refused);
     TEST("gone", test_gone);
     TEST("mirror", test_mirror);
+    TEST("mirror-refused", test_mirror_refused);
     return g_test_run();
 }

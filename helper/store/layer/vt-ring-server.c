@@ -23,8 +23,9 @@
  * that is complete. A link that is quick fills a slot within TELL_US, which keeps the number of
  * these messages small.
  *
- * A ring whose other end has gone stays until its last range has come, for the store writes into
- * its memory; the others are served meanwhile.
+ * A ring whose other end has gone stays until its ranges have ended, for the store writes into its
+ * memory; the others are served meanwhile. Of a range that is longer than its slot the rest is
+ * refused.
  */
 
 #define DISPATCH_MS 1000
@@ -83,6 +84,7 @@ ring_free(gpointer data)
 {
     Ring *ring = data;
 
+    ring->closed = true;
     vt_close_fd(&ring->socket_fd);
     if (ring->busy > 0)
         return;
@@ -133,6 +135,8 @@ tell(void *user, uint32_t have)
     Slot *slot = user;
     gint64 now;
 
+    if (slot->ring->closed)
+        return;
     /* The last byte is told by answer(); and what was told may come again from the start */
     if (have >= slot->request.length || have < slot->told + TELL_BYTES)
         return;
@@ -150,7 +154,7 @@ has_room(void *user, uint32_t length)
 {
     Slot *slot = user;
 
-    /* Nobody takes what comes, and the connection is needed */
+    /* take_bytes() refuses it, and the connection is free */
     if (slot->ring->closed)
         return true;
     if ((uint64_t)slot->have + length <= (uint64_t)slot->request.taken + VT_RING_SLOT_SIZE)
@@ -161,7 +165,7 @@ has_room(void *user, uint32_t length)
     return false;
 }
 
-static void
+static bool
 take_bytes(void *user, const void *data, uint32_t length)
 {
     Slot *slot = user;
@@ -170,7 +174,7 @@ take_bytes(void *user, const void *data, uint32_t length)
     const uint32_t first = MIN(length, VT_RING_SLOT_SIZE - at);
 
     if (slot->ring->closed)
-        return;
+        return false;
     memcpy(memory + at, data, first);
     memcpy(memory, (const uint8_t *)data + first, length - first);
     slot->have += length;
@@ -178,6 +182,7 @@ take_bytes(void *user, const void *data, uint32_t length)
         send_part(slot, slot->have);
     else
         tell(slot, slot->have);
+    return true;
 }
 
 /* ---- requests ---- */

@@ -69,8 +69,9 @@ typedef void (*VtRangeProgress)(void *user, uint32_t have);
  * it is asked again in each vt_store_dispatch() */
 typedef bool (*VtRangeRoom)(void *user, uint32_t length);
 
-/** VtRangeSink: takes the next @length bytes of the range; each is given once, in order */
-typedef void (*VtRangeSink)(void *user, const void *data, uint32_t length);
+/** VtRangeSink: takes the next @length bytes of the range; each is given once, in order. Returns:
+ * false if nobody wants them or the rest: the range fails, and is not tried again */
+typedef bool (*VtRangeSink)(void *user, const void *data, uint32_t length);
 
 /**
  * VtStoreRange:

@@ -46,11 +46,12 @@ typedef struct {
 } VtMirrored;
 
 /* A range on its way from one place after the other; @number: the next one; @given: bytes that its
- * sink has */
+ * sink has; @refused: it wants no more */
 typedef struct {
     VtMirrored *mirrored;
     VtRange *range;
     uint32_t given;
+    bool refused;
     GPtrArray *places;
     guint number;
     Child *child;
@@ -329,7 +330,7 @@ on_range_done(void *user, const GError *error)
         end_task(task, NULL);
         return;
     }
-    if (task->number == task->places->len) {
+    if (task->refused || task->number == task->places->len) {
         end_task(task, g_error_copy(error));
         return;
     }
@@ -354,13 +355,14 @@ on_range_room(void *user, uint32_t length)
     return range->room(range->user, length);
 }
 
-static void
+static bool
 on_range_sink(void *user, const void *data, uint32_t length)
 {
     Task *task = user;
 
     task->given += length;
-    task->range->sink(task->range->user, data, length);
+    task->refused = !task->range->sink(task->range->user, data, length);
+    return !task->refused;
 }
 
 /* At the next place that may be asked; the registry itself always may. What was given to a sink is

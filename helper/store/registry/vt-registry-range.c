@@ -193,6 +193,13 @@ end_job(Job *job, GError *error)
     g_hash_table_remove(registry->ranges->jobs, job);
 }
 
+static bool
+give(const VtRange *range, const void *data, uint32_t length, GError **error)
+{
+    return range->sink(range->user, data, length) ||
+           vt_throw(error, VT_ERROR_FAILED, "nobody wants the rest of the range");
+}
+
 /* As much as the sink has room for */
 static bool
 pour_from_spool(Job *job, const Spool *spool, GError **error)
@@ -209,7 +216,8 @@ pour_from_spool(Job *job, const Spool *spool, GError **error)
                              "spool file", error))
             return false;
         job->have += length;
-        range->sink(range->user, piece, length);
+        if (!give(range, piece, length, error))
+            return false;
     }
     return true;
 }
@@ -290,7 +298,7 @@ begin_answer(Job *job, const VtHttpReply *reply)
                     reply->url, reply->status);
 }
 
-static void
+static bool
 take_bytes(Job *job, const void *data, uint32_t length)
 {
     const VtRange *range = job->range;
@@ -299,9 +307,10 @@ take_bytes(Job *job, const void *data, uint32_t length)
         memcpy(range->buffer + job->have, data, length);
     job->have += length;
     if (range->sink)
-        range->sink(range->user, data, length);
-    else if (range->progress)
+        return give(range, data, length, &job->error);
+    if (range->progress)
         range->progress(range->user, job->have);
+    return true;
 }
 
 /* Before an answer has begun nobody knows whether it goes to a spool; then it waits, too. For what
@@ -328,8 +337,7 @@ on_data(void *user, const VtHttpReply *reply, const void *data, gsize length)
     if (length > job->range->length - job->have)
         return vt_throw(&job->error, VT_ERROR_NETWORK,
                         "GET %s: the registry sends more bytes than the range has", reply->url);
-    take_bytes(job, data, (uint32_t)length);
-    return true;
+    return take_bytes(job, data, (uint32_t)length);
 }
 
 /* ---- what becomes of a job ---- */
