@@ -21,7 +21,7 @@ trap 'rm -rf --one-file-system "$work"' EXIT
 cd "$work"
 
 # the package without a version depends on the one with it
-package=$(apt-cache depends --important linux-image-amd64 | awk '$1 == "Depends:" {print $2; exit}')
+package=$(apt-cache depends --important linux-image-amd64 | awk '$1 == "Depends:" && !found++ {print $2}')
 [ -n "$package" ] || { echo "apt knows no package linux-image-amd64" >&2; exit 1; }
 apt-get -q download -o APT::Sandbox::User=root "$package" >&2
 dpkg-deb -x ./*.deb tree
@@ -48,17 +48,20 @@ wanted() {
         }
         END {
             count = split(names, all)
-            for (i = 1; i <= count; i++) add(path[all[i]])
+            for (i = 1; i <= count; i++) {
+                if (!(all[i] in path)) {print "the kernel has no module " all[i] >"/dev/stderr"; exit 1}
+                add(path[all[i]])
+            }
         }' "$1"
 }
 
 mkdir -p initrd/bin initrd/dev initrd/proc initrd/sys initrd/host initrd/disk initrd/root initrd/modules
 cp "$(command -v busybox)" initrd/bin/
 number=100
-for file in $(wanted "tree/lib/modules/$release/modules.dep"); do
+files=$(wanted "tree/lib/modules/$release/modules.dep")
+for file in $files; do
     cp "tree/lib/modules/$release/$file" "initrd/modules/$((number++)).ko"
 done
-[ $number -ge 107 ] || { echo "modules are missing in $package" >&2; exit 1; }
 
 # The host's files, on which writes go to the disk, and the disk itself as /mnt
 cat >initrd/init <<'END'
@@ -81,4 +84,5 @@ END
 chmod +x initrd/init
 mkdir -p "$folder"
 (cd initrd && find . | busybox cpio -o -H newc 2>/dev/null) >"$folder/initrd.img"
-mv "tree/boot/vmlinuz-$release" "$folder/vmlinuz"
+cp "tree/boot/vmlinuz-$release" "$folder/vmlinuz.new"
+mv "$folder/vmlinuz.new" "$folder/vmlinuz"

@@ -13,7 +13,7 @@ vt_packages[debian_demo]='mmdebstrap zstd grub-pc-bin fdisk openssh-client'
 vt_packages[debian_test]='clang clang-format libclang-rt-dev shellcheck codespell pmccabe git
     docker-registry apache2-utils skopeo curl jq sqlite3 xxd xfsprogs btrfs-progs busybox-static dnsmasq-base strace libxml2-utils genisoimage mtools virtinst ovmf swtpm
     swtpm-tools procps python3 python3-prometheus-client nginx-light tinyproxy fuse3 libfuse3-dev
-    glusterfs-server build-essential debhelper systemd-container'
+    glusterfs-server build-essential debhelper systemd-container secilc'
 vt_packages[debian_bench]='casync xdelta3 zstd curl docker-registry genisoimage cloud-image-utils virtinst jq time'
 
 vt_packages[fedora_build]='gcc meson ninja-build pkgconf-pkg-config dnf-plugins-core rpm-build cpio
@@ -25,7 +25,7 @@ vt_packages[fedora_demo]='mmdebstrap zstd grub2-pc-modules util-linux openssh-cl
 vt_packages[fedora_test]='clang clang-tools-extra compiler-rt libasan libubsan ShellCheck codespell pmccabe
     git docker-distribution httpd-tools skopeo curl jq sqlite xxd xfsprogs btrfs-progs busybox dnsmasq strace genisoimage mtools virt-install edk2-ovmf
     swtpm swtpm-tools procps-ng python3 python3-prometheus_client nginx tinyproxy fuse3 fuse3-devel glusterfs-server
-    glusterfs-cli glusterfs-fuse'
+    glusterfs-cli glusterfs-fuse secilc'
 vt_packages[fedora_bench]='casync xdelta zstd curl docker-distribution genisoimage cloud-utils virt-install jq time'
 
 vt_install_debian() {

@@ -20,6 +20,15 @@ with() {
     bases "${2:-}" | xargs lsattr | cut -d' ' -f1 | grep -c "$1" || :
 }
 
+# all_have_it: of a user's
+all_have_it() {
+    [ "$(with V /home/anna/templates)" = 3 ]
+}
+
+no_helper() {
+    [ -z "$(helper_of anna)" ]
+}
+
 # lose FILE: the disk loses a block in the middle of it
 lose() {
     local at physical
@@ -103,4 +112,25 @@ as anna chmod 600 $base
 expect_fail 'not permitted' as anna dd if=/dev/zero of=$base bs=1 count=1 conv=notrunc
 as anna chmod 444 $base
 as anna virt-template verify debian@1.1.0 --pool templates
+
+step "fs-verity: layers of a user that came back without it get it when his helper starts"
+as anna virsh pool-define-as default dir --target /home/anna/images
+as anna virsh pool-build default
+as anna virsh pool-start default
+session_clone anna web.qcow2 debian@1.1.0.qcow2
+stop_session anna
+kill "$(helper_of anna)"
+wait_until 10 no_helper || fail "the helper does not end"
+for layer in $(bases /home/anna/templates/.layers); do
+    names=$(find /home/anna/templates -samefile "$layer")
+    as anna cp --preserve=mode "$layer" /home/anna/copy
+    for name in $names; do as anna ln -f /home/anna/copy "$name"; done
+    as anna rm /home/anna/copy
+done
+assert_eq "$(with V /home/anna/templates)" 0 "names with fs-verity"
+start_session anna
+as anna virt-template list --pool templates
+wait_until 10 all_have_it || fail "$(with V /home/anna/templates) names have fs-verity"
+assert_eq "$(bases /home/anna/templates | xargs stat -c %a | sort -u)" 444 "modes"
+assert_eq "$(guest_sha256 /home/anna/images/web.qcow2)  -" "$two" "what a guest reads"
 stop_session anna

@@ -10,5 +10,5 @@ make_kernel
 requires qemu-system-x86_64 busybox mke2fs
 
 step "Debian's kernel runs on the files of this machine"
-run_in_kernel "$VT_E2E_DIR/in-verity.sh" verity "$LOGS/guest.log"
+run_in_kernel "$VT_E2E_DIR/in-verity.sh" verity '' "$LOGS/guest.log"
 steps_of "$LOGS/guest.log"

@@ -95,7 +95,8 @@ try_verity(int fd)
 }
 
 /* It takes the right to write to the file, although nobody may have it open for that; an owner
- * who is not root does not have this right by a mode of 0444 */
+ * who is not root does not have this right by a mode of 0444. What others may do stays as it is:
+ * vt_pool_is_committed() goes by it. */
 static bool
 enable_verity(int fd, int *ret_errno)
 {
