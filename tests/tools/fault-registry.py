@@ -115,6 +115,10 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.error(404, 'BLOB_UNKNOWN')
 
+    def blob_stall(self, first, last):
+        self.partial(first, last, length=8 << 10)
+        self.connection.recv(1)  # until the client has gone
+
     def blob_cutalways(self, first, last):
         self.partial(first, last, length=1)
 

@@ -9,6 +9,8 @@
 /* A turn of the store, ms: it waits for room that nobody makes before it ends */
 #define TURN_MS 5
 #define TURNS   4000
+/* Far less than what a stalled transfer is given */
+#define LATE_TURNS 200
 
 typedef struct {
     Servers servers;
@@ -189,6 +191,26 @@ test_refused(Fixture *f, gconstpointer data)
     }
 }
 
+/* After it had no room, and no more bytes come: nobody waits for these */
+static void
+test_refused_late(Fixture *f, gconstpointer data)
+{
+    const VtStoreOptions options = {.layout_fd = -1, .tries = 5};
+    g_autoptr(VtStore) store = open_store(f->port, &options);
+    Taker taker;
+
+    start(store, "stall", 0, RANGE_SIZE, &taker);
+    taker.enough = 1;
+    for (int turn = 0; turn < TURNS && taker.asked == 0; turn++)
+        vt_store_dispatch(store, -1, TURN_MS);
+    g_assert_cmpuint(taker.asked, >, 0);
+    taker.room = ROOM;
+    for (int turn = 0; turn < LATE_TURNS && !taker.ended; turn++)
+        vt_store_dispatch(store, -1, TURN_MS);
+    g_assert_error(taker.error, VT_ERROR, VT_ERROR_FAILED);
+    g_clear_error(&taker.error);
+}
+
 static void
 test_gone(Fixture *f, gconstpointer data)
 {
@@ -271,6 +293,7 @@ main(int argc, char **argv)
     TEST("whole", test_whole);
     TEST("no-room", test_no_room);
     TEST("refused", test_refused);
+    TEST("refused-late", test_refused_late);
     TEST("gone", test_gone);
     TEST("mirror", test_mirror);
     TEST("mirror-refused", test_mirror_refused);

@@ -197,15 +197,22 @@ end_transfer(VtHttp *http, VtHttpTransfer *transfer, CURLcode code)
 
 /* ---- moving data ---- */
 
+/* What its sink stops does not end by itself before more bytes come */
+static void
+go_on(VtHttp *http, VtHttpTransfer *transfer)
+{
+    curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
+    if (transfer->reply->outcome == VT_HTTP_STOPPED)
+        end_transfer(http, transfer, CURLE_WRITE_ERROR);
+}
+
 /* In turn, as far as the limit goes: each takes some KiB or waits again, behind the others */
 static void
 resume_paused(VtHttp *http)
 {
     for (guint left = g_queue_get_length(&http->flow.paused);
          left > 0 && vt_http_rate_wait_ms(&http->flow.rate) == 0; left--) {
-        VtHttpTransfer *transfer = g_queue_pop_head(&http->flow.paused);
-
-        curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
+        go_on(http, g_queue_pop_head(&http->flow.paused));
     }
 }
 
@@ -218,7 +225,7 @@ resume_held(VtHttp *http)
         const VtHttpRequest *request = &transfer->request;
 
         if (request->room(request->sink_user, transfer->no_room))
-            curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
+            go_on(http, transfer);
         else
             g_queue_push_tail(&http->flow.held, transfer);
     }
