@@ -19,6 +19,8 @@ ROWS = {
         'copy': ('stock vol-create-from, full copy', '>= 50')}),
     'clone-large': ('linked clone of a disk 16 times as large', 'ms', {
         'small': ('linked clone of the disk above', 'same')}),
+    'crowd': ('200 linked clones by 50 clients at once', 'ms', {
+        'one': ('by one client', '>= 3 where there are cores')}),
     'writes-writeback': ('20,000 scattered 4 KiB first writes into a clone, synced', 's', {
         'stock': ('stock overlay, 64 KiB clusters', '>= 2')}),
     'writes-none': ('the same past the page cache (cache=none)', 's', {
