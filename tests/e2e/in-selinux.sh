@@ -11,7 +11,7 @@ DEFAULT=/var/lib/libvirt/images/default
 # As in Fedora's policy, which libvirt asks for the other labels; a base is read by all guests
 LABEL=system_u:object_r:virt_content_t:s0
 
-# policy: names that libvirt uses, categories for its guests, and nothing is denied, but a wrong label is refused
+# policy: the names that libvirt uses, categories for its guests, and nothing is denied
 policy() {
     # files of a class that no policy knows cannot be labelled
     local type number classes='file dir lnk_file sock_file fifo_file chr_file blk_file'
@@ -62,6 +62,7 @@ names() {
 # sealed_with immutable|mounts: all three names
 sealed_with() {
     local flags mounts
+    [ "$(names | wc -l)" = 3 ] || return 1
     flags=$(names | xargs lsattr | grep -c '^....i' || :)
     mounts=$(findmnt --list --noheadings --output TARGET,OPTIONS | grep -c "^$TEMPLATES/.*qcow2 *ro," || :)
     case $1 in
@@ -123,10 +124,11 @@ virsh undefine plain
 
 step "SELinux: layers get the label and read-only mounts in place of the flag"
 start_helper
-wait_until 10 sealed_with mounts || fail "not sealed with mounts"
+wait_until 60 sealed_with mounts || fail "not sealed with mounts"
 before=$(state)
 assert_eq "$(grep -c " root:root 444 $LABEL\$" <<<"$before")" 3 "names of root's, with the label"
 virt-template evict debian@1.1.0 --pool templates
+assert_eq "$(names)" '' "what is left"
 virt-template pull debian@1.1.0 --pool templates
 sealed_with mounts || fail "not sealed with mounts"
 assert_eq "$(state)" "$before" "the bases after a pull"
@@ -137,6 +139,12 @@ start_domain web $DEFAULT/web.qcow2
 assert_match '^system_u:object_r:svirt_image_t:s0:c[0-9]+,c[0-9]+$' "$(stat -c %C $DEFAULT/web.qcow2)"
 assert_match '^system_u:system_r:svirt_tcg_t:s0:c[0-9]+,c[0-9]+' "$(tr -d '\0' <"/proc/$(cat /run/libvirt/qemu/web.pid)/attr/current")"
 assert_eq "$(state)" "$before" "the bases after the start"
+for name in $(names); do
+    expect_fail 'Read-only file system' chown libvirt-qemu "$name"
+    expect_fail 'Read-only file system' chmod 600 "$name"
+    expect_fail 'Read-only file system' chcon -t svirt_image_t "$name"
+    expect_fail 'Read-only file system' dd if=/dev/zero of="$name" bs=1 count=1 conv=notrunc
+done
 virsh destroy web
 assert_eq "$(state)" "$before" "the bases after the end"
 assert_libvirtd_alive

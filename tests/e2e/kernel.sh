@@ -54,7 +54,8 @@ steps_of() {
         step "$line"
     done < <(tr -d '\r' <"$1" | sed -n 's/^ok [0-9]* - //p')
     if ! grep -q '^# the script ended with status 0' "$1"; then
-        step "$(tr -d '\r' <"$1" | sed -n 's/^not ok [0-9]* - //p' | head -n 1)"
+        line=$(tr -d '\r' <"$1" | sed -n 's/^not ok [0-9]* - //p')
+        step "${line:-the machine ends after its script}"
         cat "$1"
         fail "a step in the machine, see above"
     fi
