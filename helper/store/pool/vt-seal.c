@@ -83,7 +83,7 @@ vt_seal_query(int fd)
 }
 
 static bool
-try_verity(int fd)
+try_verity(int fd, int *ret_errno)
 {
     struct fsverity_enable_arg arg = {
         .version = 1,
@@ -91,7 +91,8 @@ try_verity(int fd)
         .block_size = VERITY_BLOCK_SIZE,
     };
 
-    return ioctl(fd, FS_IOC_ENABLE_VERITY, &arg) == 0 || errno == EEXIST;
+    *ret_errno = ioctl(fd, FS_IOC_ENABLE_VERITY, &arg) < 0 && errno != EEXIST ? errno : 0;
+    return *ret_errno == 0;
 }
 
 /* It takes the right to write to the file, although nobody may have it open for that; an owner
@@ -100,15 +101,15 @@ try_verity(int fd)
 static bool
 enable_verity(int fd, int *ret_errno)
 {
-    bool ok = try_verity(fd);
     struct stat st;
+    bool ok;
 
-    *ret_errno = ok ? 0 : errno;
-    if (ok || *ret_errno != EACCES || fstat(fd, &st) < 0 ||
+    if (try_verity(fd, ret_errno))
+        return true;
+    if (*ret_errno != EACCES || fstat(fd, &st) < 0 ||
         fchmod(fd, (st.st_mode & 07777) | S_IWUSR) < 0)
-        return ok;
-    ok = try_verity(fd);
-    *ret_errno = ok ? 0 : errno;
+        return false;
+    ok = try_verity(fd, ret_errno);
     if (fchmod(fd, st.st_mode & 07777) < 0)
         g_debug("mode of a layer: %s", g_strerror(errno)); /* hold() says it aloud */
     return ok;
