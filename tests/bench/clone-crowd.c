@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* clone-crowd.c: makes clones through libvirt's public API by many clients at once, and times all
- */
+/* clone-crowd.c: makes clones by many clients of libvirt at once, and times all of them */
 #include <glib.h>
 #include <glib/gprintf.h>
 #include <libvirt/libvirt.h>

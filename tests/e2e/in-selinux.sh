@@ -3,10 +3,11 @@
 # What test-selinux.sh runs, with a kernel that has SELinux and no policy yet
 # shellcheck source=tests/e2e/functions.sh
 . "$(dirname "$0")/functions.sh"
+# shellcheck source=tests/e2e/bases.sh
+. "$VT_E2E_DIR/bases.sh"
 requires virsh qemu-img qemu-system-x86_64 lsattr findmnt secilc virt-template
 
 STORE=oci:$PWD/golden
-TEMPLATES=/var/lib/libvirt/images/templates
 DEFAULT=/var/lib/libvirt/images/default
 # As in Fedora's policy, which libvirt asks for the other labels; a base is read by all guests
 LABEL=system_u:object_r:virt_content_t:s0
@@ -54,16 +55,11 @@ start_selinux() {
     assert_eq "$(cat /sys/fs/selinux/enforce)" 1 "SELinux enforces"
 }
 
-# names: every name of every layer
-names() {
-    find $TEMPLATES -name '*@*.qcow2' -o -path '*/.layers/*.qcow2' | sort
-}
-
-# sealed_with immutable|mounts: all three names
+# sealed_with immutable|mounts: all three of the names
 sealed_with() {
     local flags mounts
-    [ "$(names | wc -l)" = 3 ] || return 1
-    flags=$(names | xargs lsattr | grep -c '^....i' || :)
+    [ "$(bases | wc -l)" = 3 ] || return 1
+    flags=$(bases | xargs lsattr | grep -c '^....i' || :)
     mounts=$(findmnt --list --noheadings --output TARGET,OPTIONS | grep -c "^$TEMPLATES/.*qcow2 *ro," || :)
     case $1 in
     immutable) [ "$flags/$mounts" = 3/0 ] ;;
@@ -74,34 +70,14 @@ sealed_with() {
 # state: owner, mode, label and content
 state() {
     local file
-    for file in $(names); do
+    for file in $(bases); do
         stat -c '%n %U:%G %a %C' "$file"
         sha256sum <"$file"
     done
 }
 
-# start_domain NAME DISK
-start_domain() {
-    cat >"$1.xml" <<XML
-<domain type='qemu'><name>$1</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>
-<os><type arch='x86_64' machine='q35'>hvm</type></os>
-<devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
-<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>
-<source file='$2'/><target dev='vda' bus='virtio'/></disk></devices></domain>
-XML
-    virsh define "$1.xml"
-    virsh start "$1"
-}
-
 step "SELinux: layers that were sealed before it came"
-make_key golden
-make_policy "$PWD/golden.pub"
-make_store "$STORE" golden.key
-make_image 16M one.img
-cp one.img two.img
-dd if=/dev/urandom of=two.img bs=4096 seek=700 count=50 conv=notrunc status=none
-publish "$STORE" golden.key one.img debian@1.0.0
-publish "$STORE" golden.key two.img debian@1.1.0
+publish_two "$STORE" 16M
 start_helper
 start_libvirtd
 define_pool templates "$STORE"
@@ -128,7 +104,7 @@ wait_until 60 sealed_with mounts || fail "not sealed with mounts"
 before=$(state)
 assert_eq "$(grep -c " root:root 444 $LABEL\$" <<<"$before")" 3 "names of root's, with the label"
 virt-template evict debian@1.1.0 --pool templates
-assert_eq "$(names)" '' "what is left"
+assert_eq "$(bases)" '' "what is left"
 virt-template pull debian@1.1.0 --pool templates
 sealed_with mounts || fail "not sealed with mounts"
 assert_eq "$(state)" "$before" "the bases after a pull"
@@ -139,7 +115,7 @@ start_domain web $DEFAULT/web.qcow2
 assert_match '^system_u:object_r:svirt_image_t:s0:c[0-9]+,c[0-9]+$' "$(stat -c %C $DEFAULT/web.qcow2)"
 assert_match '^system_u:system_r:svirt_tcg_t:s0:c[0-9]+,c[0-9]+' "$(tr -d '\0' <"/proc/$(cat /run/libvirt/qemu/web.pid)/attr/current")"
 assert_eq "$(state)" "$before" "the bases after the start"
-for name in $(names); do
+for name in $(bases); do
     expect_fail 'Read-only file system' chown libvirt-qemu "$name"
     expect_fail 'Read-only file system' chmod 600 "$name"
     expect_fail 'Read-only file system' chcon -t svirt_image_t "$name"

@@ -3,17 +3,13 @@
 # What test-verity.sh runs, on an ext4 with fs-verity that is the whole of /dev/vda
 # shellcheck source=tests/e2e/functions.sh
 . "$(dirname "$0")/functions.sh"
+# shellcheck source=tests/e2e/bases.sh
+. "$VT_E2E_DIR/bases.sh"
 # shellcheck source=tests/e2e/session.sh
 . "$VT_E2E_DIR/session.sh"
 requires virsh qemu-img jq lsattr filefrag setpriv virt-template
 
 STORE=oci:$PWD/golden
-TEMPLATES=/var/lib/libvirt/images/templates
-
-# bases [FOLDER]: every name of every layer
-bases() {
-    find "${1:-$TEMPLATES}" -name '*@*.qcow2' -o -path '*/.layers/*.qcow2' | sort
-}
 
 # with FLAGS [FOLDER]: how many names have these, as lsattr writes them
 with() {
@@ -43,14 +39,7 @@ lose() {
 }
 
 step "fs-verity: all layers of a chain that is fetched at once are sealed with it"
-make_key golden
-make_policy "$PWD/golden.pub"
-make_store "$STORE" golden.key
-make_image 32M one.img
-cp one.img two.img
-dd if=/dev/urandom of=two.img bs=4096 seek=700 count=50 conv=notrunc status=none
-publish "$STORE" golden.key one.img debian@1.0.0
-publish "$STORE" golden.key two.img debian@1.1.0
+publish_two "$STORE" 32M
 start_helper
 start_libvirtd
 define_pool templates "$STORE"

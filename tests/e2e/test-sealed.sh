@@ -3,46 +3,16 @@
 # No guest, no chown by libvirt and no process of QEMU's user changes a base that guests share
 # shellcheck source=tests/e2e/functions.sh
 . "$(dirname "$0")/functions.sh"
+# shellcheck source=tests/e2e/bases.sh
+. "$VT_E2E_DIR/bases.sh"
 requires virsh qemu-img qemu-system-x86_64 virt-template python3 setpriv lsattr findmnt
 
 STORE=oci:$PWD/golden
-TEMPLATES=/var/lib/libvirt/images/templates
 DEFAULT=/var/lib/libvirt/images/default
 QEMU_USER=libvirt-qemu
 ATTACK=$VT_E2E_DIR/attack.py
 # A folder of the user of QEMU, on the file system of the bases
 MINE=/var/lib/libvirt/images/mine
-
-# domain NAME DISK...: it has no firmware entry that would boot; QEMU runs, and that is enough
-domain() {
-    local name=$1 disk letter=a
-    shift
-    cat <<XML
-<domain type='qemu'><name>$name</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>
-<os><type arch='x86_64' machine='q35'>hvm</type></os>
-<devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
-XML
-    for disk in "$@"; do
-        cat <<XML
-<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>
-<source file='$disk'/><target dev='vd$letter' bus='virtio'/></disk>
-XML
-        letter=b
-    done
-    echo "</devices></domain>"
-}
-
-# start_domain NAME DISK...
-start_domain() {
-    domain "$@" >"$1.xml"
-    virsh define "$1.xml"
-    virsh start "$1"
-}
-
-# bases: every name of every file that guests share
-bases() {
-    find $TEMPLATES -name '*@*.qcow2' -o -path '*/.layers/*.qcow2' | sort
-}
 
 # state: owner, mode, size, content and flags of all of them
 state() {
@@ -187,14 +157,7 @@ direct_refused() {
 }
 
 step "two versions, one over the other, and no security driver"
-make_key golden
-make_policy "$PWD/golden.pub"
-make_store "$STORE" golden.key
-make_image 64M one.img
-cp one.img two.img
-dd if=/dev/urandom of=two.img bs=4096 seek=700 count=50 conv=notrunc status=none
-publish "$STORE" golden.key one.img debian@1.0.0
-publish "$STORE" golden.key two.img debian@1.1.0 --parent auto
+publish_two "$STORE" 64M
 printf '%s\n' 'security_driver = "none"' 'dynamic_ownership = 1' "user = \"$QEMU_USER\"" \
     'group = "kvm"' >>/etc/libvirt/qemu.conf
 start_virtlogd
