@@ -7,40 +7,20 @@
 # generates are written next to it. Prints three lines: the version, the tree, the folder of the
 # generated headers.
 set -euo pipefail
+# shellcheck source=driver/apt-source.sh
+. "$(dirname "$0")/apt-source.sh"
 
 die() {
     echo "$(basename "$0"): $*" >&2
     exit 1
 }
 
-# The entries of /etc/apt for binary packages, as entries for source packages
-derive_apt_sources() {
-    local file
-    for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
-        [ -f "$file" ] || continue
-        sed -nE 's/^[[:space:]]*deb([[:space:]])/deb-src\1/p' "$file"
-    done >"$1/sources.list"
-    for file in /etc/apt/sources.list.d/*.sources; do
-        [ -f "$file" ] || continue
-        # A stanza of source packages is there already when the file has one for binary packages
-        grep -qE '^Types:.*\bdeb([[:space:]]|$)' "$file" || continue
-        sed -E 's/^Types:.*/Types: deb-src/' "$file" >"$1/parts/$(basename "$file")"
-    done
-}
-
 fetch_with_apt() {
-    local work=$1 version apt
+    local work=$1 version
     # shellcheck disable=SC2016 # for dpkg-query
     version=$(dpkg-query -W -f '${source:Version}' libvirt0) ||
         die "libvirt is not a package of this machine; pass -Dlibvirt_source=DIR"
-    mkdir -p "$work/parts" "$work/lists/partial" "$work/cache/archives/partial"
-    derive_apt_sources "$work"
-    apt=(apt-get -q -o "Dir::Etc::sourcelist=$work/sources.list" -o "Dir::State::lists=$work/lists"
-        -o "Dir::Etc::sourceparts=$work/parts" -o "Dir::Cache=$work/cache"
-        -o "APT::Sandbox::User=$(id -un)")
-    # A repository without sources, or one that is away, does not matter if another one has them
-    "${apt[@]}" update >&2 || echo "apt-get update failed; going on with what there is" >&2
-    (cd "$work" && "${apt[@]}" source "libvirt=$version" >&2) ||
+    apt_source "$work" "libvirt=$version" ||
         die "the source package libvirt $version cannot be fetched; unpack it yourself and pass" \
             "-Dlibvirt_source=DIR"
 }
