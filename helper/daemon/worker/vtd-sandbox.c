@@ -219,6 +219,15 @@ __asan_default_options(void)
 {
     return "detect_leaks=0";
 }
+
+/* and no program may be started that knows the names of functions */
+const char *__tsan_default_options(void);
+
+const char *
+__tsan_default_options(void)
+{
+    return "symbolize=0";
+}
 #endif
 
 /* The service manager's settings are not for a worker either */
