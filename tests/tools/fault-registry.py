@@ -32,6 +32,8 @@ def count(key):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
+    # Head and body are two segments: the second would wait for the delayed acknowledgement
+    disable_nagle_algorithm = True
 
     # ---- answers ----
 
@@ -218,26 +220,30 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.whole(401, b'', [('WWW-Authenticate', 'Basic realm="x"')])
 
-    # ---- referrers: an API that pages ----
+    # ---- referrers and tags: APIs that page ----
 
-    def referrers(self, name):
+    def listing(self, name, kind):
         number = int(self.path.partition('page=')[2] or 0)
         if name == 'html':
             self.whole(200, b'<html>', [('Content-Type', 'text/html')])
             return
-        if name not in ('pages', 'endlesspages', 'elsewhere', 'crowd'):
+        if name not in ('pages', 'lost', 'endlesspages', 'elsewhere', 'crowd', 'null') or (
+                name == 'lost' and number == 1):
             self.error(404, 'PAGE_UNKNOWN')
             return
         # 20,000 on each page, short enough for it
-        entries = [{'digest': f'{number}-{i}'} for i in range(20000)] if name == 'crowd' else [
-            {'mediaType': 'x', 'digest': f'sha256:{number:064x}', 'size': 1}]
-        headers = [('Content-Type', INDEX)]
+        entries = [f'{number}-{i}' for i in range(20000)] if name == 'crowd' else [f'{number:064x}']
+        headers = [('Content-Type', INDEX if kind == 'referrers' else 'application/json')]
         target = f'{self.path.partition("?")[0]}?page={number + 1}'
         if name == 'elsewhere':
             target = f'http://127.0.0.1:{PORTS[1]}{target}'
-        if name != 'pages' or number < 2:
+        if name != 'null' and (name != 'pages' or number < 2):
             headers.append(('Link', f'<{target}>; rel="next"'))
-        self.whole(200, json.dumps({'schemaVersion': 2, 'manifests': entries}).encode(), headers)
+        body = {'name': name, 'tags': None if name == 'null' else entries}
+        if kind == 'referrers':
+            body = {'schemaVersion': 2, 'manifests': [
+                {'mediaType': 'x', 'digest': f'sha256:{entry}', 'size': 1} for entry in entries]}
+        self.whole(200, json.dumps(body).encode(), headers)
 
     # ---- uploads ----
 
@@ -341,8 +347,8 @@ class Handler(BaseHTTPRequestHandler):
         # /v2/NAME/blobs/DIGEST
         parts = self.path.partition('?')[0].split('/')
         name, kind = parts[2], parts[3]
-        if kind == 'referrers':
-            self.referrers(name)
+        if kind in ('referrers', 'tags'):
+            self.listing(name, kind)
             return
         if kind == 'manifests' and isinstance(SEEN.get(self.path), bytes):
             self.whole(200, SEEN[self.path])

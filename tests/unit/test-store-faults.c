@@ -365,38 +365,6 @@ test_manifests(Fixture *f, gconstpointer data)
     }
 }
 
-static void
-test_referrers(Fixture *f, gconstpointer data)
-{
-    static const struct {
-        const char *repository;
-        int code;
-        unsigned entries;
-    } cases[] = {
-        {"pages", -1, 3},
-        {"html", -1, 0},
-        {"absent", -1, 0},
-        {"endlesspages", VT_ERROR_TOO_LARGE, 0},
-        {"crowd", VT_ERROR_TOO_LARGE, 0},
-        {"elsewhere", VT_ERROR_NETWORK, 0},
-    };
-
-    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_autoptr(GBytes) bytes = NULL;
-        g_autoptr(GError) error = NULL;
-        g_autoptr(GPtrArray) entries = NULL;
-        bool ok = f->source->get_referrers(f->source, cases[i].repository, DIGEST, &bytes, &error);
-
-        g_assert_cmpint(ok, ==, cases[i].code < 0);
-        if (!ok) {
-            g_assert_error(error, VT_ERROR, cases[i].code);
-            continue;
-        }
-        g_assert_true(vt_index_manifests_parse(bytes, &entries, &error));
-        g_assert_cmpuint(entries->len, ==, cases[i].entries);
-    }
-}
-
 /* ---- uploads ---- */
 
 static void
@@ -545,7 +513,6 @@ static const struct {
     {"nobody-there", test_nobody_there},
     {"free-early", test_free_early},
     {"manifests", test_manifests},
-    {"referrers", test_referrers},
     {"uploads", test_uploads},
     {"upload-shrinks", test_upload_shrinks},
     {"upload-tiny", test_upload_tiny},

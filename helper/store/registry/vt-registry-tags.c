@@ -4,26 +4,32 @@
 
 #include "vt-json.h"
 
-/* A page. Some registries give all tags in one: 40,000 of 100 bytes */
+/* A list without end must end: here after some 20,000 publications, of three tags each */
+#define TAGS_MAX (64u << 10)
+/* Some registries give all in one page */
 #define TAGS_PAGE_MAX (4u << 20)
-/* A list without end must end: as many tags in pages of 100 */
-#define TAGS_PAGES_MAX 400
+/* And some 100 at once */
+#define TAGS_PAGES_MAX (TAGS_MAX / 100)
 
 /* {"name":"golden/catalog","tags":["latest",...]}; null in place of an empty list */
 static bool
 add_tags(const VtHttpReply *reply, GPtrArray *tags, GError **error)
 {
     g_autoptr(GBytes) bytes = g_bytes_new(reply->body->data, reply->body->len);
+    g_autoptr(GError) local = NULL;
     json_auto_t *root = NULL;
     const json_t *list;
     json_t *tag;
     gsize i;
 
-    if (!vt_json_parse(bytes, "list of tags", TAGS_PAGE_MAX, &root, error))
-        return false;
+    /* A proxy's page, most likely */
+    if (!vt_json_parse(bytes, "list of tags", TAGS_PAGE_MAX, &root, &local))
+        return vt_throw(error, VT_ERROR_NETWORK, "%s: %s", reply->url, local->message);
     list = json_object_get(root, "tags");
     if (!json_is_array(list) && !json_is_null(list))
         return vt_throw(error, VT_ERROR_NETWORK, "%s: the answer is no list of tags", reply->url);
+    if (json_array_size(list) > TAGS_MAX - tags->len)
+        return vt_throw(error, VT_ERROR_TOO_LARGE, "%s: more than %u tags", reply->url, TAGS_MAX);
     json_array_foreach((json_t *)(uintptr_t)list, i, tag)
     {
         if (json_is_string(tag))
@@ -54,7 +60,7 @@ vt_registry_list_tags(VtStore *store, const char *repository, GPtrArray **ret_ta
 
     for (unsigned page = 0; url; page++) {
         if (page == TAGS_PAGES_MAX)
-            return vt_throw(error, VT_ERROR_TOO_LARGE, "'%s' has more than %d pages of tags",
+            return vt_throw(error, VT_ERROR_TOO_LARGE, "'%s' has more than %u pages of tags",
                             repository, TAGS_PAGES_MAX);
         if (add_page((VtRegistry *)store, repository, &url, tags, &local))
             continue;
