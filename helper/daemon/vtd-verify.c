@@ -56,10 +56,12 @@ vtd_chain_open(VtdVerify *verify, VtdChain *ret_chain, GError **error)
     if (!vt_pool_open(verify->target, &chain.pool, error))
         return false;
     chain.layers = g_new0(VtVerifyLayer, verify->layers->len);
+    /* all of them first: vtd_chain_clear() closes those that the loop does not reach, too */
+    for (guint i = 0; i < verify->layers->len; i++)
+        chain.layers[i].fd = -1;
     for (guint i = 0; i < verify->layers->len; i++) {
         VtVerifyLayer *layer = &chain.layers[i];
 
-        layer->fd = -1;
         layer->index = read_index(chain.pool, digest_at(verify, i));
         if (vt_pool_has_layer(chain.pool, digest_at(verify, i)) &&
             !vt_pool_open_layer(chain.pool, digest_at(verify, i), &layer->fd, error)) {

@@ -139,4 +139,17 @@ virt-template verify debian@1.2.0
 reads "$IMAGES/default/web.qcow2" three.img
 clone later.qcow2 debian@1.2.0.qcow2
 
+step "a layer that cannot be opened is told, and costs the daemon none of its descriptors"
+input=$(readlink "/proc/$(pgrep -x virttemplated)/fd/0")
+chattr -i "$base"
+mv "$base" "$IMAGES/kept"
+ln -s "$IMAGES/kept" "$base"
+for _ in 1 2 3; do
+    expect_fail 'cannot open' virt-template verify --quiet debian@1.2.0
+done
+assert_eq "$(readlink "/proc/$(pgrep -x virttemplated)/fd/0")" "$input" "what the daemon's input is"
+mv "$IMAGES/kept" "$base"
+chattr +i "$base"
+virt-template verify debian@1.2.0
+
 assert_libvirtd_alive
