@@ -29,7 +29,8 @@
 #define BATCH (1u << 20)
 /* One waits for the disk while another one hashes */
 #define THREADS_PER_CPU 2
-#define THREADS_MAX     64
+/* Enough for any disk; of all jobs at once they stay within what the service may use */
+#define THREADS_MAX 16
 /* The file ends before; no errno */
 #define AT_END (-1)
 
@@ -464,6 +465,7 @@ verify_thread(gpointer data)
     return NULL;
 }
 
+/* A service has a limit of tasks, which other jobs use, too: with fewer threads it takes longer */
 static void
 run_threads(Verifier *verifier)
 {
@@ -474,8 +476,15 @@ run_threads(Verifier *verifier)
     if (threads == 0)
         threads = g_get_num_processors() * THREADS_PER_CPU;
     threads = (unsigned)MIN(MIN(threads, THREADS_MAX), useful);
-    for (unsigned i = 0; i < threads; i++)
-        g_ptr_array_add(running, g_thread_new("verify", verify_thread, verifier));
+    for (unsigned i = 0; i < threads; i++) {
+        GThread *thread = g_thread_try_new("verify", verify_thread, verifier, NULL);
+
+        if (!thread)
+            break;
+        g_ptr_array_add(running, thread);
+    }
+    if (running->len == 0)
+        verify_thread(verifier);
     for (guint i = 0; i < running->len; i++)
         g_thread_join(running->pdata[i]);
 }
