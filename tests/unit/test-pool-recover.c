@@ -132,6 +132,31 @@ test_recover_committed(PoolFixture *fixture, gconstpointer data)
     g_assert_cmpint(seal_of(layer, false), ==, seal);
 }
 
+/* A rename by link() and unlink() that was cut between them */
+static void
+test_partial_linked(PoolFixture *fixture, gconstpointer data)
+{
+    g_autofree char *layer = NULL, *partial = NULL;
+    g_autoptr(GError) error = NULL;
+    VtDigest index;
+    struct stat st;
+    bool resumed = true;
+    vt_autofd fd = -1;
+
+    g_assert_true(pool_commit(fixture, "1.0.0", "layer one", &index, &error));
+    layer = vt_pool_layer_path(fixture->pool, &index);
+    partial = layer_file(fixture, ".layers/.partial", &index, "");
+    seal_of(layer, true);
+    g_assert_cmpint(link(layer, partial), ==, 0);
+    g_assert_false(vt_pool_partial_open(fixture->pool, &index, &fd, &resumed, &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_BUSY);
+    g_clear_error(&error);
+    g_assert_true(vt_pool_partial_open(fixture->pool, &index, &fd, &resumed, &error));
+    g_assert_false(resumed);
+    g_assert_cmpint(stat(layer, &st), ==, 0);
+    g_assert_cmpint(st.st_size, ==, strlen("layer one"));
+}
+
 static void
 test_recover_evict(PoolFixture *fixture, gconstpointer data)
 {
@@ -207,6 +232,7 @@ main(int argc, char **argv)
     ADD("/pool/recover/sealed", test_recover_committed);
     g_test_add("/pool/recover/unsealed", PoolFixture, "", pool_set_up, test_recover_committed,
                pool_tear_down);
+    ADD("/pool/recover/linked", test_partial_linked);
     ADD("/pool/recover/evict", test_recover_evict);
     ADD("/pool/recover/unended", test_recover_unended);
     return g_test_run();

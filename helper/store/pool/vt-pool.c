@@ -253,6 +253,12 @@ vt_pool_partial_open(VtPool *pool, const VtDigest *index, int *ret_fd, bool *ret
         named.st_ino != st.st_ino)
         return vt_throw(error, VT_ERROR_BUSY, "layer %s has just been fetched by another job",
                         file);
+    /* Where a rename is link() and unlink(), one that was cut leaves both names: by now the file is
+     * a layer, which nobody may write to */
+    if (st.st_nlink > 1) {
+        (void)unlinkat(pool->partial_fd, file, 0);
+        return vt_throw(error, VT_ERROR_BUSY, "layer %s has its final name already", file);
+    }
     *ret_resumed = st.st_size > 0;
     *ret_fd = vt_steal_fd(&fd);
     return true;
