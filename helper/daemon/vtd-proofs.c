@@ -13,19 +13,37 @@
 #define KIND_MANIFEST  "manifest"
 #define KIND_BLOB      "blob"
 #define KIND_REFERRERS "referrers"
+/* Of all answers together, which stand in memory, in the database and beside the manifest in the
+ * pool: a signature has some 10 KiB, and 100 are looked at. Less than the pool reads back. */
+#define PROOFS_MAX (32u << 20)
 
 struct VtdRecorder {
     VtSource source;
     VtSource *inner;
     GVariantBuilder answers;
+    gsize size;
 };
 
+/** Answer: what was asked, and what came */
+typedef struct {
+    const char *kind;
+    const char *repository;
+    const char *reference;
+    GBytes *bytes;
+} Answer;
+
+/* Not VT_ERROR_TOO_LARGE, which would be one signature's own trouble */
 static bool
-keep(VtdRecorder *recorder, const char *kind, const char *repository, const char *reference,
-     GBytes *bytes)
+keep(VtdRecorder *recorder, const Answer *answer, GError **error)
 {
-    g_variant_builder_add(&recorder->answers, "(sss@ay)", kind, repository, reference,
-                          g_variant_new_from_bytes(G_VARIANT_TYPE_BYTESTRING, bytes, TRUE));
+    recorder->size += g_bytes_get_size(answer->bytes);
+    if (recorder->size > PROOFS_MAX)
+        return vt_throw(error, VT_ERROR_NETWORK,
+                        "the signatures in '%s' have more than %u MiB: remove those that are none",
+                        answer->repository, PROOFS_MAX >> 20);
+    g_variant_builder_add(&recorder->answers, "(sss@ay)", answer->kind, answer->repository,
+                          answer->reference,
+                          g_variant_new_from_bytes(G_VARIANT_TYPE_BYTESTRING, answer->bytes, TRUE));
     return true;
 }
 
@@ -37,7 +55,7 @@ record_manifest(VtSource *self, const char *repository, const char *reference, G
     VtSource *inner = recorder->inner;
 
     return inner->get_manifest(inner, repository, reference, ret_bytes, error) &&
-           keep(recorder, KIND_MANIFEST, repository, reference, *ret_bytes);
+           keep(recorder, &(Answer){KIND_MANIFEST, repository, reference, *ret_bytes}, error);
 }
 
 static bool
@@ -48,7 +66,7 @@ record_blob(VtSource *self, const char *repository, const char *digest, gsize li
     VtSource *inner = recorder->inner;
 
     return inner->get_blob(inner, repository, digest, limit, ret_bytes, error) &&
-           keep(recorder, KIND_BLOB, repository, digest, *ret_bytes);
+           keep(recorder, &(Answer){KIND_BLOB, repository, digest, *ret_bytes}, error);
 }
 
 static bool
@@ -59,7 +77,7 @@ record_referrers(VtSource *self, const char *repository, const char *digest, GBy
     VtSource *inner = recorder->inner;
 
     return inner->get_referrers(inner, repository, digest, ret_bytes, error) &&
-           keep(recorder, KIND_REFERRERS, repository, digest, *ret_bytes);
+           keep(recorder, &(Answer){KIND_REFERRERS, repository, digest, *ret_bytes}, error);
 }
 
 VtdRecorder *

@@ -93,6 +93,14 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(BLOB[:100000])
         self.close_connection = True
 
+    def blob_seesaw(self, first, last):
+        """The whole blob, cut after 70,000 bytes and after one, in turn"""
+        self.send_response(200)
+        self.send_header('Content-Length', str(len(BLOB)))
+        self.end_headers()
+        self.wfile.write(BLOB[:70000 if count('seesaw') % 2 else 1])
+        self.close_connection = True
+
     def blob_norangelong(self, first, last):
         self.whole(200, BLOB + b'more')
 
@@ -203,6 +211,29 @@ class Handler(BaseHTTPRequestHandler):
         body = b'{"errors":[{"code":"DENIED","message":"\\u001b[31mno\\nway"}]}'
         self.whole(403, body)
 
+    def wants_token(self):
+        """Whether the request has none, and was told where to get one: here"""
+        if self.headers.get('Authorization') == 'Bearer it':
+            return False
+        realm = f'Bearer realm="http://127.0.0.1:{PORTS[0]}/v2/{self.path.split("/")[2]}/token/x"'
+        self.whole(401, b'', [('WWW-Authenticate', realm)])
+        return True
+
+    def manifest_tokenbusy(self):
+        if not self.wants_token():
+            self.manifest_good()
+
+    def manifest_tokenlost(self):
+        self.wants_token()
+
+    def token(self, name):
+        if name == 'tokenlost':
+            self.error(404, 'NOT_FOUND')
+        elif count(name) < 3:
+            self.error(503, 'UNAVAILABLE')
+        else:
+            self.whole(200, b'{"token":"it"}')
+
     def manifest_realm(self):
         """A realm on another host must not get the password"""
         realm = f'Bearer realm="https://elsewhere.invalid:{PORTS[1]}/token",service="s"'
@@ -254,6 +285,7 @@ class Handler(BaseHTTPRequestHandler):
             'upload': f'http://127.0.0.1:{PORTS[0]}/v2/upload/put?state=1',
             'uploadcut': 'put',
             'uploadcutalways': 'put',
+            'uploadseesaw': 'put',
             'uploadshrinks': 'put',
             'uploadtiny': 'put',
             'uploadresume': 'put?state=1',
@@ -274,12 +306,20 @@ class Handler(BaseHTTPRequestHandler):
         """GET of the upload's location: what of it is here"""
         self.whole(204, b'', [('Range', '0-599999'), ('Location', 'put?state=2')])
 
+    def blob_uploadseesaw(self, first, last):
+        """Has 1,000 bytes more and less in turn"""
+        have = 1000 * (count('uploadseesaw') % 2) + 999
+        self.whole(204, b'', [('Range', f'0-{have}'), ('Location', 'put')])
+
     blob_uploadrefused = blob_uploadresume
     blob_uploadtiny = blob_uploadresume
 
     def do_PATCH(self):
         self.log()
         body = self.rfile.read(int(self.headers['Content-Length']))
+        if self.path.split('/')[2] == 'uploadseesaw':
+            self.error(503, 'UNAVAILABLE')
+            return
         if self.path.split('/')[2] == 'uploadrefused':
             self.error(416, 'RANGE_INVALID')
             return
@@ -302,7 +342,7 @@ class Handler(BaseHTTPRequestHandler):
             self.rfile.read(1000)
             self.close_connection = True
             return
-        if name == 'uploadcutalways':
+        if name in ('uploadcutalways', 'uploadseesaw'):
             self.rfile.read(1000)
             self.close_connection = True
             return
@@ -349,6 +389,9 @@ class Handler(BaseHTTPRequestHandler):
         name, kind = parts[2], parts[3]
         if kind in ('referrers', 'tags'):
             self.listing(name, kind)
+            return
+        if kind == 'token':
+            self.token(name)
             return
         if kind == 'manifests' and isinstance(SEEN.get(self.path), bytes):
             self.whole(200, SEEN[self.path])

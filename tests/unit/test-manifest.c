@@ -114,6 +114,24 @@ static const struct {
      "is not sha256"},
 };
 
+/* @needle: (nullable): of the error */
+static void
+check_annotations(unsigned count, const char *needle)
+{
+    g_autoptr(GString) members = g_string_new(NULL);
+    g_autofree char *text = NULL;
+    g_autoptr(GBytes) bytes = NULL;
+    g_autoptr(VtManifest) read = NULL;
+    g_autoptr(GError) error = NULL;
+
+    for (unsigned i = 0; i < count; i++)
+        g_string_append_printf(members, "%s\"%u\":\"\"", i ? "," : "", i);
+    text = g_strdup_printf(MANIFEST(",\"annotations\":{%s}"), members->str);
+    bytes = bytes_of(text);
+    g_assert_true(vt_manifest_parse(bytes, &read, &error) == !needle);
+    g_assert_true(!needle || strstr(error->message, needle));
+}
+
 static void
 test_refuse(void)
 {
@@ -121,6 +139,8 @@ test_refuse(void)
     g_autoptr(VtManifest) read = NULL;
 
     g_assert_true(vt_manifest_parse(fine, &read, NULL));
+    check_annotations(256, NULL);
+    check_annotations(257, "annotations: has more than 256 entries");
     for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
         g_autoptr(GBytes) bytes = bytes_of(bad[i].text);
         g_autoptr(GError) error = NULL;

@@ -254,6 +254,19 @@ start_whole(Fixture *f, const char *repository, RangeEnd *end)
                         on_range_end, end);
 }
 
+/* What comes again is no progress */
+static void
+test_seesaw(Fixture *f, gconstpointer data)
+{
+    RangeEnd end = {0};
+
+    start_whole(f, "seesaw", &end);
+    wait_for_ranges(f->store, &end, 1);
+    g_assert_error(end.error, VT_ERROR, VT_ERROR_NETWORK);
+    g_clear_error(&end.error);
+    g_assert_cmpuint(log_count(f, "/v2/seesaw/"), ==, 5);
+}
+
 /* A network that is cut more often than there are tries, and is of use each time */
 static void
 test_progress(Fixture *f, gconstpointer data)
@@ -330,6 +343,8 @@ static const struct {
     {"good", -1, ""},
     {"busy", -1, ""},
     {"basic", -1, ""},
+    {"tokenbusy", -1, ""},
+    {"tokenlost", VT_ERROR_NETWORK, "token server: GET "},
     {"absent", VT_ERROR_NOT_FOUND, "HTTP 404: MANIFEST_UNKNOWN: as ordered"},
     {"endless", VT_ERROR_TOO_LARGE, "larger"},
     {"endlesserror", VT_ERROR_NETWORK, "HTTP 400"},
@@ -391,6 +406,7 @@ test_uploads(Fixture *f, gconstpointer data)
         {"uploadnowhere", "where to upload to"},
         {"uploadplain", "not HTTPS"},
         {"uploadcutalways", "given up after 5 attempts: PUT "},
+        {"uploadseesaw", "given up after 5 attempts: PATCH "},
     };
     vt_autofd fd = -1;
 
@@ -508,6 +524,7 @@ static const struct {
     {"spools", test_spools},
     {"redirect-drops-credentials", test_redirect_drops_credentials},
     {"fatal", test_fatal},
+    {"seesaw", test_seesaw},
     {"progress", test_progress},
     {"limit", test_limit},
     {"nobody-there", test_nobody_there},

@@ -209,19 +209,68 @@ vt_content_range_parse(const char *text, uint64_t *ret_first, uint64_t *ret_last
     return true;
 }
 
+/* "prev next": relations are words */
+static bool
+has_relation(const char *value, const char *relation)
+{
+    g_auto(GStrv) words = g_strsplit_set(value, " \t", -1);
+
+    for (gsize i = 0; words[i]; i++) {
+        if (g_ascii_strcasecmp(words[i], relation) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* ; rel="next"; title=x, after which @at is at ',' or the end. The first `rel` counts. */
+static bool
+take_link_parameters(const char **at, bool *ret_next)
+{
+    bool has_rel = false;
+
+    *ret_next = false;
+    for (skip_space(at); **at == ';'; skip_space(at)) {
+        g_autofree char *name = NULL, *value = NULL;
+
+        ++*at;
+        skip_space(at);
+        name = take_token(at);
+        skip_space(at);
+        if (!name || **at != '=')
+            continue;
+        ++*at;
+        skip_space(at);
+        value = **at == '"' ? take_quoted(at) : take_token(at);
+        if (!value)
+            return false;
+        if (!has_rel && g_ascii_strcasecmp(name, "rel") == 0) {
+            has_rel = true;
+            *ret_next = has_relation(value, "next");
+        }
+    }
+    return **at == '\0' || **at == ',';
+}
+
 char *
 vt_link_next(const char *text)
 {
-    const char *end = *text == '<' ? strchr(text, '>') : NULL;
-    const char *rel;
+    const char *at = text;
 
-    if (!end)
-        return NULL;
-    rel = end + 1 + strspn(end + 1, " \t;");
-    if (g_ascii_strncasecmp(rel, "rel=\"next\"", 10) != 0 &&
-        g_ascii_strncasecmp(rel, "rel=next", 8) != 0)
-        return NULL;
-    return g_strndup(text + 1, (gsize)(end - text - 1));
+    for (;;) {
+        const char *url, *end;
+        bool next;
+
+        at += strspn(at, " \t,");
+        end = *at == '<' ? strchr(at, '>') : NULL;
+        if (!end)
+            return NULL;
+        url = at + 1;
+        at = end + 1;
+        if (!take_link_parameters(&at, &next))
+            return NULL;
+        if (next)
+            return g_strndup(url, (gsize)(end - url));
+    }
 }
 
 int

@@ -8,6 +8,8 @@
 
 /* RFC 6838 allows 127 characters on each side of the '/' */
 #define MEDIA_TYPE_MAX 255
+/* Far more than anybody has: keys of one hash would take the time of their square in our table */
+#define ANNOTATIONS_MAX 256
 /* A manifest has every blob of the chain and one index for each layer */
 #define LAYERS_MAX (VT_LAYER_BLOBS_MAX + VT_LAYERS_MAX)
 
@@ -122,6 +124,8 @@ parse_annotations(const VtJson *object, GHashTable *annotations, GError **error)
         return true;
     if (!vt_json_object(object, "annotations", &map, error))
         return false;
+    if (json_object_size(map.value) > ANNOTATIONS_MAX)
+        return vt_json_throw(&map, error, "has more than %d entries", ANNOTATIONS_MAX);
     json_object_foreach(map.value, key, value)
     {
         const char *text = NULL;

@@ -62,3 +62,12 @@ vt_sha256_bytes(GBytes *bytes, uint8_t ret[32])
 
     MUST(EVP_Digest(data, length, ret, NULL, EVP_sha256(), NULL));
 }
+
+bool
+vt_sha256_matches(GBytes *bytes, const VtDigest *digest)
+{
+    VtDigest actual;
+
+    vt_sha256_bytes(bytes, actual.bytes);
+    return vt_digest_equal(&actual, digest);
+}

@@ -22,5 +22,8 @@ void vt_sha256_finish(VtSha256 *hash, VtDigest *ret);
 /** vt_sha256_data: SHA-256 of @length bytes */
 void vt_sha256_data(const void *data, size_t length, VtDigest *ret);
 
+/** vt_sha256_matches: Returns: whether @digest is that of @bytes */
+bool vt_sha256_matches(GBytes *bytes, const VtDigest *digest);
+
 /** vt_sha256_bytes: SHA-256 of @bytes; @ret: 32 bytes */
 void vt_sha256_bytes(GBytes *bytes, uint8_t ret[32]);

@@ -19,6 +19,8 @@
 #define OPEN_TRIES 16
 /* Untagged manifests looked at for a subject: what other tools attached to all templates */
 #define SUBJECT_SCAN_MAX 10000
+/* And bytes of them: what others attach has a few KiB */
+#define SUBJECT_BYTES_MAX (64u << 20)
 
 /* ---- files ---- */
 
@@ -217,10 +219,18 @@ get_manifest(VtSource *source, const char *repository, const char *reference, GB
 
 /* ---- referrers ---- */
 
-/* Adds what @descriptor names if its subject is @digest. A manifest that cannot be read is somebody
- * else's trouble: it must not hide the others. */
+/** Scan: @found: what refers to @digest, in manifests of @added bytes; @read: bytes of all */
+typedef struct {
+    const VtDigest *digest;
+    json_t *found;
+    gsize added;
+    gsize read;
+} Scan;
+
+/* Adds what @descriptor names if its subject is the digest. A manifest that cannot be read is
+ * somebody else's trouble: it must not hide the others. */
 static void
-add_if_refers(VtLayout *layout, const json_t *descriptor, const VtDigest *digest, json_t *found)
+add_if_refers(VtLayout *layout, const json_t *descriptor, Scan *scan)
 {
     const char *type = json_string_value(json_object_get(descriptor, "mediaType"));
     g_autoptr(GBytes) bytes = NULL;
@@ -228,13 +238,17 @@ add_if_refers(VtLayout *layout, const json_t *descriptor, const VtDigest *digest
     json_t *described;
     bool has;
 
-    if (!type || !vt_layout_read_document(layout, descriptor, &bytes, NULL) ||
-        !vt_oci_describe(bytes, type, &described, &has, &subject, NULL))
+    if (!type || !vt_layout_read_document(layout, descriptor, &bytes, NULL))
         return;
-    if (has && vt_digest_equal(&subject, digest))
-        vt_oci_index_add(found, described);
-    else
+    scan->read += g_bytes_get_size(bytes);
+    if (!vt_oci_describe(bytes, type, &described, &has, &subject, NULL))
+        return;
+    if (has && vt_digest_equal(&subject, scan->digest) && scan->added <= VT_MANIFEST_MAX) {
+        scan->added += g_bytes_get_size(bytes);
+        vt_oci_index_add(scan->found, described);
+    } else {
         json_decref(described);
+    }
 }
 
 /* oras lists what it attached in index.json without a name */
@@ -242,14 +256,17 @@ static void
 scan_subjects(VtLayout *layout, const json_t *index, const VtDigest *digest, json_t *found)
 {
     const json_t *manifests = json_object_get(index, "manifests");
+    Scan scan = {digest, found, 0, 0};
     unsigned scanned = 0;
 
-    for (size_t i = 0; i < json_array_size(manifests) && scanned < SUBJECT_SCAN_MAX; i++) {
+    for (size_t i = 0; i < json_array_size(manifests) && scanned < SUBJECT_SCAN_MAX &&
+                       scan.read < SUBJECT_BYTES_MAX;
+         i++) {
         const json_t *entry = json_array_get(manifests, i);
 
         if (vt_oci_descriptor_ref_name(entry))
             continue;
-        add_if_refers(layout, entry, digest, found);
+        add_if_refers(layout, entry, &scan);
         scanned++;
     }
 }

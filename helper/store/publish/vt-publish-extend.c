@@ -17,6 +17,7 @@
 #include "vt-name.h"
 #include "vt-publish-catalog.h"
 #include "vt-publish-rivals.h"
+#include "vt-sha256.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -222,7 +223,8 @@ lose(const Extension *extension, const Look *look, GError **error)
 
     g_assert(winner);
     if (source->get_manifest(source, repository, vt_digest_format(&winner->manifest, text),
-                             &manifest, NULL))
+                             &manifest, NULL) &&
+        vt_sha256_matches(manifest, &winner->manifest))
         vt_publish_tag(extension->publisher, request->name, tag, manifest, NULL);
     return vt_throw(error, VT_ERROR_EXISTS,
                     "%s@%s was published by somebody else at the same time, and versions are "

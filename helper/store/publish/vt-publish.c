@@ -117,8 +117,12 @@ check_profile(const VtPublisher *publisher, const VtPublishRequest *request,
     char text[VT_DIGEST_STRING_MAX];
 
     if (!source->get_blob(source, repository, vt_digest_format(&manifest->config->digest, text),
-                          MIN(manifest->config->size, VT_TEMPLATE_CONFIG_MAX), &bytes, error) ||
-        !vt_template_config_parse(bytes, &config, error))
+                          MIN(manifest->config->size, VT_TEMPLATE_CONFIG_MAX), &bytes, error))
+        return false;
+    if (!vt_sha256_matches(bytes, &manifest->config->digest))
+        return vt_throw(error, VT_ERROR_CORRUPT, "%s@%s: its config does not match its digest",
+                        request->name, request->version);
+    if (!vt_template_config_parse(bytes, &config, error))
         return false;
     if (config->profile == request->profile || json_equal(config->profile, request->profile))
         return true;

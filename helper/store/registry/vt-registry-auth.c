@@ -256,6 +256,42 @@ read_token(const VtHttpReply *reply, char **ret_token, gint64 *ret_seconds, GErr
     return ok;
 }
 
+static VtHttpReply *
+ask_once(VtRegistry *registry, const TokenRequest *token)
+{
+    return token->credentials && token->credentials->identity_token
+               ? post_identity_token(registry, token)
+               : get_token(registry, token);
+}
+
+/* What passes is asked for again, as documents are. That the token server knows no such page says
+ * nothing about what the registry has. */
+static bool
+ask_token_server(VtRegistry *registry, const TokenRequest *token, VtHttpReply **ret_reply,
+                 GError **error)
+{
+    VtAttempts attempts = {0};
+    GError *local = NULL;
+    int pause_ms;
+
+    for (;;) {
+        g_autoptr(VtHttpReply) reply = ask_once(registry, token);
+
+        if (reply->outcome == VT_HTTP_ANSWERED && reply->status == 200) {
+            *ret_reply = g_steal_pointer(&reply);
+            return true;
+        }
+        if (!vt_registry_pause(registry, reply, &attempts, &pause_ms, &local))
+            break;
+        vt_http_pause(registry->http, pause_ms);
+    }
+    if (g_error_matches(local, VT_ERROR, VT_ERROR_NOT_FOUND) ||
+        g_error_matches(local, VT_ERROR, VT_ERROR_UNSUPPORTED))
+        local->code = VT_ERROR_NETWORK;
+    g_propagate_prefixed_error(error, local, "token server: ");
+    return false;
+}
+
 static bool
 use_bearer(VtRegistry *registry, const char *repository, const VtChallenge *challenge,
            const VtCredentials *credentials, GError **error)
@@ -271,12 +307,7 @@ use_bearer(VtRegistry *registry, const char *repository, const VtChallenge *chal
         return false;
     if (credentials && is_own_realm(registry, realm))
         token.credentials = credentials;
-    if (token.credentials && credentials->identity_token)
-        reply = post_identity_token(registry, &token);
-    else
-        reply = get_token(registry, &token);
-    if (reply->outcome != VT_HTTP_ANSWERED || reply->status != 200) {
-        vt_registry_throw(reply, error);
+    if (!ask_token_server(registry, &token, &reply, error)) {
         if (credentials && !token.credentials)
             g_prefix_error(error, "no password is sent there, it is not the registry's host: ");
         return false;

@@ -253,9 +253,11 @@ bool
 vt_registry_next_page(VtRegistry *registry, const VtHttpReply *reply, char **ret_url,
                       GError **error)
 {
-    const char *link = vt_http_reply_header(reply, "link");
-    g_autofree char *next = link ? vt_link_next(link) : NULL, *url = NULL;
+    g_auto(GStrv) links = vt_http_reply_header_all(reply, "link");
+    g_autofree char *next = NULL, *url = NULL;
 
+    for (gsize i = 0; links[i] && !next; i++)
+        next = vt_link_next(links[i]);
     if (next && !vt_registry_resolve(registry, reply, next, &url, error))
         return false;
     if (url && *url != '/')

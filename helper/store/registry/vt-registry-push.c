@@ -108,6 +108,7 @@ typedef struct {
     const VtStoreBlob *blob;
     char *url;
     uint64_t have;
+    uint64_t best;
 } Upload;
 
 static void
@@ -213,15 +214,16 @@ upload_all(Upload *upload, GError **error)
 
     for (;;) {
         g_autoptr(VtHttpReply) reply = NULL;
-        const uint64_t before = upload->have;
         int pause_ms;
 
         if (!upload_once(upload, &reply, error))
             return false;
         if (vt_registry_is_success(reply))
             return true;
-        if (upload->have > before)
+        if (upload->have >= upload->best + VT_REGISTRY_PROGRESS) {
+            upload->best = upload->have;
             attempts = (VtAttempts){0};
+        }
         if (!vt_registry_pause(upload->registry, reply, &attempts, &pause_ms, error))
             return false;
         vt_http_pause(upload->registry->http, pause_ms);

@@ -21,8 +21,6 @@
  * no file. Some spools are kept, since the next ranges are mostly of the same blobs.
  */
 
-/* Less than this is not progress: a server that gives a byte and hangs up will not get better */
-#define PROGRESS_BYTES (64u << 10)
 /* Each may be as large as a blob. Of more blobs at once, some are waited for */
 #define SPOOLS_MAX 2
 /* 401 in a row: the token had ended, and so had the one that another job brought meanwhile */
@@ -41,8 +39,8 @@ typedef struct {
 
 /**
  * Job:
- * @have: bytes of the range that are in its buffer, or were given to its sink; @asked_from: and
- * when the request was sent
+ * @have: bytes of the range that are in its buffer, or were given to its sink; @asked_from: the
+ *   most that it had when a request was sent: what comes again is no progress
  * @begun: the head of the present answer was checked
  * @spool: (nullable): what the job is filling; @poured: (nullable): or what it has begun to read
  * @wants_spool: the answer was the whole blob, which another job is filling, or for which there is
@@ -378,7 +376,7 @@ try_again(Job *job, const VtHttpReply *reply)
         if (ftruncate(job->spool->fd, 0) < 0 || lseek(job->spool->fd, 0, SEEK_SET) < 0)
             vt_throw_errno(&error, errno, "cannot empty a spool file");
     }
-    if (job->have >= job->asked_from + PROGRESS_BYTES) {
+    if (job->have >= job->asked_from + VT_REGISTRY_PROGRESS) {
         job->attempts = (VtAttempts){0};
         job->refusals = 0;
     }
@@ -471,7 +469,7 @@ start_job(Job *job)
 
     job->begun = false;
     job->wants_spool = false;
-    job->asked_from = job->have;
+    job->asked_from = MAX(job->asked_from, job->have);
     g_free(job->used);
     job->used = g_strdup(authorization);
     job->registry->ranges->running++;

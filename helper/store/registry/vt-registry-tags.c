@@ -3,6 +3,7 @@
 #include "vt-registry.h"
 
 #include "vt-json.h"
+#include "vt-oci-name.h"
 
 /* A list without end must end: here after some 20,000 publications, of three tags each */
 #define TAGS_MAX (64u << 10)
@@ -32,7 +33,8 @@ add_tags(const VtHttpReply *reply, GPtrArray *tags, GError **error)
         return vt_throw(error, VT_ERROR_TOO_LARGE, "%s: more than %u tags", reply->url, TAGS_MAX);
     json_array_foreach((json_t *)(uintptr_t)list, i, tag)
     {
-        if (json_is_string(tag))
+        /* A tag has at most 128 bytes */
+        if (json_is_string(tag) && vt_oci_tag_check(json_string_value(tag), NULL))
             g_ptr_array_add(tags, g_strdup(json_string_value(tag)));
     }
     return true;

@@ -99,12 +99,21 @@ is_index(const VtHttpReply *reply)
     return type && g_str_has_prefix(type, VT_OCI_INDEX_TYPE);
 }
 
-/* One page; @url becomes the next one's or %NULL */
+/** Listing: @url: (nullable): of the next page; @found: what was listed so far, in @bytes */
+typedef struct {
+    VtRegistry *registry;
+    const char *repository;
+    char *url;
+    json_t *found;
+    gsize bytes;
+} Listing;
+
+/* One page. All together have no more bytes than a manifest may have: so large is the answer */
 static bool
-add_page(VtRegistry *registry, const char *repository, char **url, json_t *found, GError **error)
+add_page(Listing *listing, GError **error)
 {
     static const char *const accept[] = {"Accept: " VT_OCI_INDEX_TYPE, NULL};
-    g_autofree char *path = g_steal_pointer(url);
+    g_autofree char *path = g_steal_pointer(&listing->url);
     g_autoptr(VtHttpReply) reply = NULL;
     g_autoptr(GBytes) bytes = NULL;
     const VtHttpRequest request = {.method = "GET",
@@ -114,14 +123,18 @@ add_page(VtRegistry *registry, const char *repository, char **url, json_t *found
                                    .follow = true,
                                    .body_fd = -1};
 
-    if (!vt_registry_send(registry, repository, &request, &reply, error))
+    if (!vt_registry_send(listing->registry, listing->repository, &request, &reply, error))
         return false;
     /* Front pages answer everything with 200 */
     if (!is_index(reply))
         return vt_throw(error, VT_ERROR_UNSUPPORTED, "%s: not an image index", reply->url);
+    listing->bytes += reply->body->len;
+    if (listing->bytes > VT_MANIFEST_MAX)
+        return vt_throw(error, VT_ERROR_TOO_LARGE, "%s: the referrers have more than %u bytes",
+                        reply->url, VT_MANIFEST_MAX);
     bytes = g_bytes_new(reply->body->data, reply->body->len);
-    return add_index(found, bytes, reply->url, error) &&
-           vt_registry_next_page(registry, reply, url, error);
+    return add_index(listing->found, bytes, reply->url, error) &&
+           vt_registry_next_page(listing->registry, reply, &listing->url, error);
 }
 
 static bool
@@ -129,21 +142,20 @@ add_listed(VtRegistry *registry, const char *repository, const char *digest, jso
            GError **error)
 {
     g_autofree char *url = g_strconcat("/v2/", repository, "/referrers/", digest, NULL);
+    Listing listing = {registry, repository, g_steal_pointer(&url), found, 0};
     g_autoptr(GError) local = NULL;
+    unsigned page = 0;
 
-    for (unsigned page = 0; url; page++) {
-        if (page == REFERRER_PAGES_MAX)
-            return vt_throw(error, VT_ERROR_TOO_LARGE,
-                            "'%s' has more than %d pages of referrers of %s", repository,
-                            REFERRER_PAGES_MAX, digest);
-        if (add_page(registry, repository, &url, found, &local))
-            continue;
-        if (page == 0 && is_not_there(local))
-            break;
-        g_propagate_error(error, g_steal_pointer(&local));
-        return false;
-    }
-    return true;
+    while (listing.url && page < REFERRER_PAGES_MAX && add_page(&listing, &local))
+        page++;
+    if (listing.url && page == REFERRER_PAGES_MAX)
+        vt_throw(&local, VT_ERROR_TOO_LARGE, "'%s' has more than %d pages of referrers of %s",
+                 repository, REFERRER_PAGES_MAX, digest);
+    g_free(listing.url);
+    if (!local || (page == 0 && is_not_there(local)))
+        return true;
+    g_propagate_error(error, g_steal_pointer(&local));
+    return false;
 }
 
 /* Also where the API is there: what was pushed before it came may stand in the tag only */

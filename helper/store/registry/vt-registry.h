@@ -9,6 +9,8 @@
 #define VT_REGISTRY_TRIES 8
 /* A registry that wants more patience than this is out of service */
 #define VT_REGISTRY_WAIT_MAX_MS 60000
+/* Less than this is not progress: a server that gives a byte and hangs up will not get better */
+#define VT_REGISTRY_PROGRESS (64u << 10)
 /* Doubled with each attempt */
 #define VT_REGISTRY_WAIT_MS 250
 
