@@ -258,17 +258,19 @@ class Handler(BaseHTTPRequestHandler):
         if name == 'html':
             self.whole(200, b'<html>', [('Content-Type', 'text/html')])
             return
-        if name not in ('pages', 'lost', 'endlesspages', 'elsewhere', 'crowd', 'null') or (
+        if name not in ('pages', 'lost', 'endlesspages', 'elsewhere', 'crowd', 'heavy', 'null') or (
                 name == 'lost' and number == 1):
             self.error(404, 'PAGE_UNKNOWN')
             return
         # 20,000 on each page, short enough for it
         entries = [f'{number}-{i}' for i in range(20000)] if name == 'crowd' else [f'{number:064x}']
+        if name == 'heavy':
+            entries += ['x' * 3000000]
         headers = [('Content-Type', INDEX if kind == 'referrers' else 'application/json')]
         target = f'{self.path.partition("?")[0]}?page={number + 1}'
         if name == 'elsewhere':
             target = f'http://127.0.0.1:{PORTS[1]}{target}'
-        if name != 'null' and (name != 'pages' or number < 2):
+        if name != 'null' and (name not in ('pages', 'heavy') or number < 2):
             headers.append(('Link', f'<{target}>; rel="next"'))
         body = {'name': name, 'tags': None if name == 'null' else entries}
         if kind == 'referrers':

@@ -125,6 +125,60 @@ test_subject_scan(Fixture *f, gconstpointer data)
     g_assert_nonnull(strstr(index, "\"manifests\":[]"));
 }
 
+/* Without a name in index.json; @more: members. Returns: (transfer full): its entry there */
+static char *
+put_unnamed(Fixture *f, const char *more)
+{
+    g_autofree char *manifest = g_strconcat(MANIFEST, more, "}", NULL);
+    g_autofree char *digest = put_blob(f, manifest, strlen(manifest));
+
+    return g_strdup_printf("{\"mediaType\":\"" VT_OCI_MANIFEST_TYPE
+                           "\",\"digest\":\"%s\",\"size\":%zu}",
+                           digest, strlen(manifest));
+}
+
+static unsigned
+count_of(const char *text, const char *needle)
+{
+    unsigned count = 0;
+
+    for (const char *at = text; (at = strstr(at, needle)); at++)
+        count++;
+    return count;
+}
+
+/* 22 of 3 MiB that refer to @subject, and a small one that refers to @last. Returns: how many refer
+ * to @last */
+static unsigned
+count_behind_large(Fixture *f, const char *subject, const char *last)
+{
+    g_autofree char *member = subject_member(subject), *last_member = subject_member(last);
+    g_autofree char *filler = g_strnfill(3u << 20, 'x'), *entry = put_unnamed(f, last_member);
+    g_autofree char *found = NULL;
+    g_autoptr(GString) text = g_string_new("{\"schemaVersion\":2,\"manifests\":[");
+
+    for (unsigned i = 0; i < 22; i++) {
+        g_autofree char *more = g_strdup_printf("%s,\"y\":%u,\"x\":\"%s\"", member, i, filler);
+        g_autofree char *large = put_unnamed(f, more);
+
+        g_string_append_printf(text, "%s,", large);
+    }
+    g_string_append_printf(text, "%s]}", entry);
+    set_file(f, "index.json", text->str);
+    found = referrers_of(f, last);
+    return count_of(found, "sha256:");
+}
+
+/* As many are listed as an answer may have bytes, and the scan ends after 64 MiB */
+static void
+test_subject_bytes(Fixture *f, gconstpointer data)
+{
+    g_autofree char *subject = put_manifest(f, "1.2.0", "");
+
+    g_assert_cmpuint(count_behind_large(f, subject, subject), ==, 2);
+    g_assert_cmpuint(count_behind_large(f, VT_OCI_EMPTY_DIGEST, subject), ==, 0);
+}
+
 /* Fallback and signature tags that were copied without the repository's name */
 static void
 test_plain_digest_tag(Fixture *f, gconstpointer data)
@@ -316,6 +370,7 @@ static const struct {
     {"foreign-index", test_foreign_index},
     {"referrers", test_referrers},
     {"subject-scan", test_subject_scan},
+    {"subject-bytes", test_subject_bytes},
     {"plain-digest-tag", test_plain_digest_tag},
     {"create", test_create},
     {"read-only", test_read_only},

@@ -44,6 +44,7 @@ static const Case referrers[] = {
     {"lost", VT_ERROR_NOT_FOUND, 0, "v2/lost/referrers"},
     {"endlesspages", VT_ERROR_TOO_LARGE, 0, "'endlesspages' has more than 64 pages"},
     {"crowd", VT_ERROR_TOO_LARGE, 0, "more than 16384 referrers"},
+    {"heavy", VT_ERROR_TOO_LARGE, 0, "have more than 4194304 bytes"},
     {"elsewhere", VT_ERROR_NETWORK, 0, "on another host"},
 };
 
@@ -55,6 +56,7 @@ static const Case tags[] = {
     {"lost", VT_ERROR_NOT_FOUND, 0, "v2/lost/tags/list"},
     {"endlesspages", VT_ERROR_TOO_LARGE, 0, "'endlesspages' has more than 655 pages"},
     {"crowd", VT_ERROR_TOO_LARGE, 0, "more than 65536 tags"},
+    {"heavy", -1, 3, NULL},
     {"elsewhere", VT_ERROR_NETWORK, 0, "on another host"},
 };
 
