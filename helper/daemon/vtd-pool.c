@@ -297,6 +297,17 @@ vtd_pool_refresh(VtdPool *pool, VtdRefreshDone done, void *user)
     g_ptr_array_add(pool->waiters, waiter);
 }
 
+void
+vtd_pool_refresh_leave(VtdPool *pool, const void *user)
+{
+    for (guint i = 0; i < pool->waiters->len; i++) {
+        if (((const Waiter *)pool->waiters->pdata[i])->user == user) {
+            g_ptr_array_remove_index(pool->waiters, i);
+            return;
+        }
+    }
+}
+
 char *
 vtd_pool_warning(const VtdPool *pool)
 {

@@ -117,6 +117,8 @@ GHashTable *vtd_pool_elsewhere(const VtdPool *pool);
  */
 typedef void (*VtdRefreshDone)(void *user);
 void vtd_pool_refresh(VtdPool *pool, VtdRefreshDone done, void *user);
+/** vtd_pool_refresh_leave: @user, who waits, is not called any more */
+void vtd_pool_refresh_leave(VtdPool *pool, const void *user);
 
 /** vtd_pool_is_fresh: Returns: whether the store was asked a moment ago */
 bool vtd_pool_is_fresh(const VtdPool *pool);

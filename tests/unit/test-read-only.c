@@ -298,6 +298,117 @@ test_descriptors(DaemonFixture *f, gconstpointer data)
     g_assert_cmpint(g_dbus_connection_get_capabilities(f->ro) & passing, ==, passing);
 }
 
+/* GDBus keeps 4 MB of 60 KB of such a field */
+static void
+test_strange_header(DaemonFixture *f, gconstpointer data)
+{
+    g_autoptr(GDBusMessage) message = g_dbus_message_new_method_call(
+        NULL, "/virttemplate/Helper1", "virttemplate.Helper1", "ListJobs");
+    g_autoptr(GDBusConnection) connection = NULL;
+    g_autoptr(GDBusMessage) answer = NULL;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *run = daemon_path(f, "run");
+
+    g_assert_cmpint(chmod(run, 0755), ==, 0);
+    connection = daemon_connect_as(f, NOBODY);
+    g_assert_cmpuint(count_jobs(connection), ==, 0);
+    g_dbus_message_set_header(message, 10, g_variant_new_uint32(1));
+    answer = g_dbus_connection_send_message_with_reply_sync(
+        connection, message, G_DBUS_SEND_MESSAGE_FLAGS_NONE, 5000, NULL, NULL, &error);
+    g_assert_null(answer);
+    g_assert_error(error, G_IO_ERROR, G_IO_ERROR_CLOSED);
+}
+
+/* A pool whose store takes connections and says nothing; @listener: (out): its socket.
+ * Returns: (transfer full): its directory */
+static char *
+register_mute(DaemonFixture *f, GSocketListener **listener)
+{
+    g_autofree char *target = daemon_path(f, "mute"), *policy = daemon_path(f, "policy.json");
+    g_autofree char *url = NULL;
+    g_autoptr(GVariant) answer = NULL;
+    g_autoptr(GError) error = NULL;
+    GVariantDict settings;
+
+    *listener = g_socket_listener_new();
+    url = g_strdup_printf("docker://127.0.0.1:%u/golden",
+                          g_socket_listener_add_any_inet_port(*listener, NULL, &error));
+    g_assert_cmpint(mkdir(target, 0755), ==, 0);
+    g_variant_dict_init(&settings, NULL);
+    g_variant_dict_insert(&settings, "name", "s", "mute");
+    g_variant_dict_insert(&settings, "store", "s", url);
+    g_variant_dict_insert(&settings, "policy", "s", policy);
+    answer = daemon_call(f->rw, "RegisterPool",
+                         g_variant_new("(s@a{sv})", target, g_variant_dict_end(&settings)), &error);
+    g_assert_no_error(error);
+    return g_steal_pointer(&target);
+}
+
+static void
+ignore_answer(GObject *source, GAsyncResult *result, gpointer data)
+{
+    g_autoptr(GVariant) answer =
+        g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, NULL);
+}
+
+/* Asks for what takes 6 s */
+static void
+ask_patiently(GDBusConnection *connection, const char *target)
+{
+    g_dbus_connection_call(connection, NULL, "/virttemplate/Helper1", "virttemplate.Helper1",
+                           "ListTemplates", g_variant_new("(su)", target, 6000u), NULL,
+                           G_DBUS_CALL_FLAGS_NONE, -1, NULL, ignore_answer, NULL);
+}
+
+static void
+ask_and_leave(DaemonFixture *f, const char *target, unsigned calls)
+{
+    g_autoptr(GDBusConnection) connection = daemon_connect_as(f, NOBODY);
+
+    g_assert_nonnull(connection);
+    for (unsigned i = 0; i < calls; i++)
+        ask_patiently(connection, target);
+    /* Answered, so all before it were read */
+    g_assert_cmpuint(count_jobs(connection), ==, 0);
+    g_assert_true(g_dbus_connection_close_sync(connection, NULL, NULL));
+}
+
+/* Calls wait on when their connections are closed: 64 of one user, whatever he does */
+static void
+test_left_calls(DaemonFixture *f, gconstpointer data)
+{
+    g_autoptr(GSocketListener) listener = NULL;
+    g_autofree char *target = NULL, *run = daemon_path(f, "run");
+    g_autoptr(GDBusConnection) last = NULL, other = NULL;
+    g_autoptr(GVariant) refused = NULL, of_other = NULL, of_root = NULL, answer = NULL;
+    g_autoptr(GError) error = NULL;
+
+    g_assert_cmpint(chmod(run, 0755), ==, 0);
+    daemon_make_store(f);
+    target = register_mute(f, &listener);
+    for (unsigned i = 0; i < 4; i++)
+        ask_and_leave(f, target, 15);
+    ask_and_leave(f, target, 3);
+    last = daemon_connect_as(f, NOBODY);
+    g_assert_cmpuint(count_jobs(last), ==, 0);
+    ask_patiently(last, target);
+    refused = daemon_call(last, "ListJobs", NULL, &error);
+    g_assert_null(refused);
+    g_assert_error(error, VT_ERROR, VT_ERROR_BUSY);
+    g_clear_error(&error);
+    other = daemon_connect_as(f, NOBODY - 1);
+    of_other = daemon_call(other, "ListJobs", NULL, &error);
+    g_assert_no_error(error);
+    of_root = daemon_call(f->ro, "ListJobs", NULL, &error);
+    g_assert_no_error(error);
+    /* Until they are over */
+    for (int i = 0; i < 200 && !answer; i++) {
+        g_usleep(100 * 1000);
+        answer = daemon_call(last, "ListJobs", NULL, NULL);
+    }
+    g_assert_nonnull(answer);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -313,5 +424,7 @@ main(int argc, char **argv)
     ADD("/read-only/jobs-of-others", test_jobs_of_others);
     ADD("/read-only/large", test_large);
     ADD("/read-only/descriptors", test_descriptors);
+    ADD("/read-only/strange-header", test_strange_header);
+    ADD("/read-only/left-calls", test_left_calls);
     return g_test_run();
 }

@@ -223,21 +223,20 @@ typedef struct {
     VtdCall *call;
     VtdPool *pool;
     guint timer;
-    bool answered;
 } Wait;
 
 static void
-wait_answer(Wait *wait)
+wait_end(void *user)
 {
+    Wait *wait = user;
     GError *error = NULL;
 
-    if (!wait->answered) {
-        vtd_call_waited(wait->call);
-        if (!list_templates(wait->call, wait->pool, &error))
-            vtd_call_throw(wait->call, error);
-    }
-    wait->answered = true;
     g_clear_handle_id(&wait->timer, g_source_remove);
+    vtd_call_waited(wait->call);
+    if (!list_templates(wait->call, wait->pool, &error))
+        vtd_call_throw(wait->call, error);
+    vtd_pool_unref(wait->pool);
+    g_free(wait);
 }
 
 static gboolean
@@ -246,18 +245,9 @@ waited_enough(gpointer data)
     Wait *wait = data;
 
     wait->timer = 0;
-    wait_answer(wait);
+    vtd_pool_refresh_leave(wait->pool, wait);
+    wait_end(wait);
     return G_SOURCE_REMOVE;
-}
-
-static void
-refreshed(void *user)
-{
-    Wait *wait = user;
-
-    wait_answer(wait);
-    vtd_pool_unref(wait->pool);
-    g_free(wait);
 }
 
 bool
@@ -277,7 +267,7 @@ vtd_method_list_templates(VtdCall *call, GError **error)
     wait = g_new0(Wait, 1);
     *wait = (Wait){.call = call, .pool = vtd_pool_ref(pool)};
     wait->timer = g_timeout_add(MIN(wait_ms, WAIT_MAX_MS), waited_enough, wait);
-    vtd_pool_refresh(pool, refreshed, wait);
+    vtd_pool_refresh(pool, wait_end, wait);
     return true;
 }
 

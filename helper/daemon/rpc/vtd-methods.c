@@ -16,12 +16,20 @@
 
 /* ---- calls ---- */
 
+static void
+call_free(VtdCall *call)
+{
+    call->user_calls->alive--;
+    g_atomic_rc_box_release(call->user_calls);
+    g_atomic_rc_box_release(call->peer_calls);
+    g_free(call);
+}
+
 void
 vtd_call_return(VtdCall *call, GVariant *values)
 {
     g_dbus_method_invocation_return_value(call->invocation, values);
-    g_atomic_rc_box_release(call->peer_calls);
-    g_free(call);
+    call_free(call);
 }
 
 /* Somebody who may use templates wanted to use one that may not be used. Those who may only look
@@ -60,8 +68,7 @@ vtd_call_throw(VtdCall *call, GError *error)
     else
         g_dbus_method_invocation_return_gerror(call->invocation, error);
     g_error_free(error);
-    g_atomic_rc_box_release(call->peer_calls);
-    g_free(call);
+    call_free(call);
 }
 
 bool

@@ -15,11 +15,20 @@ typedef struct {
 } VtdPeerCalls;
 
 /**
+ * VtdUserCalls: calls of one user, whose connections may be closed by now; has references as above
+ * @alive: not answered yet; belongs to the main thread
+ */
+typedef struct {
+    guint alive;
+} VtdUserCalls;
+
+/**
  * VtdCall: one call; freed by vtd_call_return() or vtd_call_throw()
  * @peer_uid: from the kernel
  * @read_only: it came over the read-only socket
  * @sealed: the layers that it needs were sealed for it, as well as they can be
  * @peer_calls: of its connection, a reference
+ * @user_calls: of its user, a reference; it is counted there
  */
 typedef struct {
     VtdDaemon *daemon;
@@ -29,6 +38,7 @@ typedef struct {
     bool read_only;
     bool sealed;
     VtdPeerCalls *peer_calls;
+    VtdUserCalls *user_calls;
 } VtdCall;
 
 /** vtd_call_return: @values: (nullable): floating tuple */

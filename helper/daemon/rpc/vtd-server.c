@@ -27,6 +27,8 @@
 #define HANDSHAKES_PER_UID_MAX 2
 /* Answers that nobody reads, and calls that wait, take memory */
 #define UNANSWERED_MAX 16
+/* No more than all connections of a user may have: a call outlives its connection */
+#define CALLS_PER_UID_MAX (UNANSWERED_MAX * CONNECTIONS_PER_UID_MAX)
 /* Who is about to run another program needs no longer on a busy machine */
 #define ORPHAN_MS      2000
 #define ORPHAN_STEP_MS 200
@@ -37,6 +39,8 @@ struct VtdServer {
     bool read_only;
     /* (element-type Peer) */
     GPtrArray *peers;
+    /* (element-type guint32 VtdUserCalls): of all who ever connected */
+    GHashTable *users;
 };
 
 typedef struct {
@@ -44,6 +48,7 @@ typedef struct {
     GDBusConnection *connection;
     GCancellable *handshake;
     VtdPeerCalls *calls;
+    VtdUserCalls *user_calls;
     uint32_t uid;
     guint timer;
     guint registration;
@@ -68,6 +73,7 @@ peer_leave(gpointer data)
     g_dbus_connection_close(peer->connection, NULL, NULL, NULL);
     g_object_unref(peer->connection);
     g_atomic_rc_box_release(peer->calls);
+    g_atomic_rc_box_release(peer->user_calls);
     g_object_unref(peer->handshake);
     g_free(peer);
 }
@@ -93,6 +99,10 @@ dispatch(const Peer *peer, const char *name, VtdCall *call, GError **error)
 
     if (!method)
         return vt_throw(error, VT_ERROR_UNSUPPORTED, "there is no method '%s'", name);
+    if (!vtd_daemon_is_owner(peer->uid) && call->user_calls->alive > CALLS_PER_UID_MAX)
+        return vt_throw(error, VT_ERROR_BUSY,
+                        "%u calls of uid %u wait for their answers: try again", CALLS_PER_UID_MAX,
+                        peer->uid);
     if (method->changes && peer->server->read_only) {
         vtd_call_refuse_peer(call, VTD_PEER_READ_ONLY);
         return vt_throw(error, VT_ERROR_DENIED,
@@ -117,9 +127,25 @@ on_call(GDBusConnection *connection, const char *sender, const char *object_path
                       .arguments = arguments,
                       .peer_uid = peer->uid,
                       .read_only = peer->server->read_only,
-                      .peer_calls = g_atomic_rc_box_acquire(peer->calls)};
+                      .peer_calls = g_atomic_rc_box_acquire(peer->calls),
+                      .user_calls = g_atomic_rc_box_acquire(peer->user_calls)};
+    call->user_calls->alive++;
     if (!dispatch(peer, method_name, call, &error))
         vtd_call_throw(call, error);
+}
+
+/* D-Bus has nine. Of any other one GDBus keeps many times its bytes for as long as the call waits.
+ */
+static bool
+has_strange_header(GDBusMessage *message)
+{
+    g_autofree guchar *fields = g_dbus_message_get_header_fields(message);
+
+    for (gsize i = 0; fields[i] != G_DBUS_MESSAGE_HEADER_FIELD_INVALID; i++) {
+        if (fields[i] > G_DBUS_MESSAGE_HEADER_FIELD_NUM_UNIX_FDS)
+            return true;
+    }
+    return false;
 }
 
 /* In GDBus's thread. Counts calls from when they are read to when their answer is being written */
@@ -137,7 +163,8 @@ count_calls(GDBusConnection *connection, GDBusMessage *message, gboolean incomin
     /* What asks for no answer could not be counted, and has no use here */
     if (type == G_DBUS_MESSAGE_TYPE_METHOD_CALL &&
         !(g_dbus_message_get_flags(message) & G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED)) {
-        if (g_atomic_int_add(&calls->unanswered, 1) < UNANSWERED_MAX)
+        if (g_atomic_int_add(&calls->unanswered, 1) < UNANSWERED_MAX &&
+            !has_strange_header(message))
             return message;
         g_dbus_connection_close(connection, NULL, NULL, NULL);
     }
@@ -197,6 +224,7 @@ connected(GObject *source, GAsyncResult *result, gpointer data)
         if (peer->server)
             peer_gone(peer);
         g_atomic_rc_box_release(peer->calls);
+        g_atomic_rc_box_release(peer->user_calls);
         g_object_unref(peer->handshake);
         g_free(peer);
         return;
@@ -249,6 +277,19 @@ greet(Peer *peer, GIOStream *socket)
         observer, peer->handshake, connected, peer);
 }
 
+/* Returns: (transfer full): a reference */
+static VtdUserCalls *
+calls_of_user(VtdServer *server, uint32_t uid)
+{
+    VtdUserCalls *calls = g_hash_table_lookup(server->users, GUINT_TO_POINTER(uid));
+
+    if (!calls) {
+        calls = g_atomic_rc_box_new0(VtdUserCalls);
+        g_hash_table_insert(server->users, GUINT_TO_POINTER(uid), calls);
+    }
+    return g_atomic_rc_box_acquire(calls);
+}
+
 static gboolean
 incoming(GSocketService *service, GSocketConnection *stream, GObject *source, gpointer data)
 {
@@ -268,6 +309,7 @@ incoming(GSocketService *service, GSocketConnection *stream, GObject *source, gp
     peer->server = server;
     peer->uid = uid;
     peer->calls = g_atomic_rc_box_new0(VtdPeerCalls);
+    peer->user_calls = calls_of_user(server, uid);
     peer->handshake = g_cancellable_new();
     peer->timer = g_timeout_add_seconds(HANDSHAKE_S, handshake_timed_out, peer);
     server->daemon->clients++;
@@ -291,6 +333,7 @@ vtd_server_new(VtdDaemon *daemon, int listen_fd, bool read_only, VtdServer **ret
     server->daemon = daemon;
     server->read_only = read_only;
     server->peers = g_ptr_array_new_with_free_func(peer_leave);
+    server->users = g_hash_table_new_full(NULL, NULL, NULL, g_atomic_rc_box_release);
     server->service = g_socket_service_new();
     if (!g_socket_listener_add_socket(G_SOCKET_LISTENER(server->service), socket, NULL, error))
         return false;
@@ -309,6 +352,7 @@ vtd_server_free(VtdServer *server)
     g_socket_listener_close(G_SOCKET_LISTENER(server->service));
     g_object_unref(server->service);
     g_ptr_array_unref(server->peers);
+    g_hash_table_unref(server->users);
     g_free(server);
 }
 
