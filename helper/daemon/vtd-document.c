@@ -12,14 +12,12 @@ vtd_document_check(GBytes *bytes, const VtDigest *digest, uint64_t size, const c
                    GError **error)
 {
     char text[VT_DIGEST_STRING_MAX];
-    VtDigest actual;
 
     if (g_bytes_get_size(bytes) != size)
         return vt_throw(error, VT_ERROR_CORRUPT,
                         "%s %s has %zu bytes in the store, not %" G_GUINT64_FORMAT, what,
                         vt_digest_format(digest, text), g_bytes_get_size(bytes), size);
-    vt_sha256_bytes(bytes, actual.bytes);
-    if (!vt_digest_equal(&actual, digest))
+    if (!vt_sha256_matches(bytes, digest))
         return vt_throw(error, VT_ERROR_CORRUPT, "%s %s in the store has other content", what,
                         vt_digest_format(digest, text));
     return true;

@@ -387,13 +387,11 @@ bool
 vtd_look_config(VtdLook *look, const VtdLocal *local, GBytes **ret_bytes, GError **error)
 {
     g_autoptr(GBytes) bytes = NULL;
-    VtDigest actual;
 
     if (!vt_pool_read_config(look->files, &local->entry->manifest, &bytes, error))
         return false;
-    vt_sha256_bytes(bytes, actual.bytes);
     /* and so it is what vt_json_parse() accepted when it was fetched: UTF-8 without a NUL */
-    if (!vt_digest_equal(&actual, &local->config))
+    if (!vt_sha256_matches(bytes, &local->config))
         return vt_throw(error, VT_ERROR_CORRUPT,
                         "the kept config of version %s is damaged: evict it and fetch again",
                         local->entry->version);

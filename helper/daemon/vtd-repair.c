@@ -101,12 +101,10 @@ static bool
 read_manifest(Run *run, GError **error)
 {
     g_autoptr(GBytes) bytes = NULL, proofs = NULL;
-    VtDigest actual;
 
     if (!vt_pool_read_manifest(run->chain.pool, &run->repair->manifest, &bytes, &proofs, error))
         return false;
-    vt_sha256_bytes(bytes, actual.bytes);
-    if (!vt_digest_equal(&actual, &run->repair->manifest))
+    if (!vt_sha256_matches(bytes, &run->repair->manifest))
         return vt_throw(error, VT_ERROR_CORRUPT, "the kept manifest is damaged: fetch again");
     if (!vt_manifest_parse(bytes, &run->manifest, error) ||
         !vt_template_layers(run->manifest, &run->described, error))

@@ -40,12 +40,10 @@ static GBytes *
 read_index(VtPool *pool, const VtDigest *digest)
 {
     g_autoptr(GBytes) bytes = NULL;
-    VtDigest actual;
 
     if (!vt_pool_read_index(pool, digest, &bytes, NULL))
         return NULL;
-    vt_sha256_bytes(bytes, actual.bytes);
-    return vt_digest_equal(&actual, digest) ? g_steal_pointer(&bytes) : NULL;
+    return vt_sha256_matches(bytes, digest) ? g_steal_pointer(&bytes) : NULL;
 }
 
 bool

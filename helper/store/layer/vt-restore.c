@@ -81,7 +81,6 @@ get_index(const VtRestoreJob *job, const VtDescriptor *descriptor, GBytes **ret_
     VtSource *source = vt_store_source(job->store);
     char text[VT_DIGEST_STRING_MAX];
     g_autoptr(GBytes) bytes = NULL;
-    VtDigest digest;
 
     vt_digest_format(&descriptor->digest, text);
     if (descriptor->size > VT_INDEX_SIZE_MAX)
@@ -91,8 +90,7 @@ get_index(const VtRestoreJob *job, const VtDescriptor *descriptor, GBytes **ret_
         g_prefix_error(error, "its index %s: ", text);
         return false;
     }
-    vt_sha256_bytes(bytes, digest.bytes);
-    if (!vt_digest_equal(&digest, &descriptor->digest))
+    if (!vt_sha256_matches(bytes, &descriptor->digest))
         return vt_throw(error, VT_ERROR_CORRUPT,
                         "its index does not have its digest %s: it is damaged or was changed",
                         text);

@@ -85,13 +85,11 @@ vt_publish_catalog_read_announced(const VtPublisher *publisher, const VtDigest *
     VtSource *source = vt_store_source(publisher->store);
     g_auto(VtCatalogFile) file = {.manifest = *digest};
     char text[VT_DIGEST_STRING_MAX];
-    VtDigest found;
 
     vt_digest_format(digest, text);
     if (!source->get_manifest(source, repository, text, &file.manifest_bytes, error))
         return false;
-    vt_sha256_bytes(file.manifest_bytes, found.bytes);
-    if (!vt_digest_equal(&found, digest))
+    if (!vt_sha256_matches(file.manifest_bytes, digest))
         return vt_throw(error, VT_ERROR_CORRUPT, "the announced catalog %s has other content",
                         text);
     return check_trust(publisher, digest, error) &&

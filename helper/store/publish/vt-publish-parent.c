@@ -57,14 +57,12 @@ read_manifest(const VtPublisher *publisher, const VtCatalogEntry *entry, VtPubli
     VtSource *source = vt_store_source(publisher->store);
     g_autoptr(GBytes) bytes = NULL;
     char text[VT_DIGEST_STRING_MAX];
-    VtDigest digest;
 
     parent->repository = vt_store_url_repository(publisher->url, parent->name);
     vt_digest_format(&entry->manifest, text);
     if (!source->get_manifest(source, parent->repository, text, &bytes, error))
         return false;
-    vt_sha256_bytes(bytes, digest.bytes);
-    if (!vt_digest_equal(&digest, &entry->manifest))
+    if (!vt_sha256_matches(bytes, &entry->manifest))
         return vt_throw(error, VT_ERROR_CORRUPT,
                         "the store's manifest of %s@%s does not have its digest %s: it is damaged "
                         "or was changed",

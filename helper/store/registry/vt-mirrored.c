@@ -183,12 +183,11 @@ typedef struct {
 static bool
 check_digest(GBytes *bytes, const char *text, const char *host, GError **error)
 {
-    VtDigest expected, digest;
+    VtDigest expected;
 
     if (!vt_digest_parse(text, &expected, error))
         return false;
-    vt_sha256_bytes(bytes, digest.bytes);
-    return vt_digest_equal(&digest, &expected) ||
+    return vt_sha256_matches(bytes, &expected) ||
            vt_throw(error, VT_ERROR_CORRUPT, "mirror '%s': %s has other content", host, text);
 }
 

@@ -76,7 +76,6 @@ vt_catalog_file_read(VtSource *source, const VtStoreUrl *url, VtCatalogFile *fil
     g_autoptr(GBytes) document = NULL;
     char text[VT_DIGEST_STRING_MAX];
     const VtDescriptor *layer;
-    VtDigest digest;
 
     if (!find_document(file, &manifest, error))
         return false;
@@ -85,8 +84,7 @@ vt_catalog_file_read(VtSource *source, const VtStoreUrl *url, VtCatalogFile *fil
     vt_digest_format(&layer->digest, text);
     if (!source->get_blob(source, repository, text, layer->size, &document, error))
         return false;
-    vt_sha256_bytes(document, digest.bytes);
-    if (g_bytes_get_size(document) != layer->size || !vt_digest_equal(&digest, &layer->digest))
+    if (g_bytes_get_size(document) != layer->size || !vt_sha256_matches(document, &layer->digest))
         return vt_throw(error, VT_ERROR_CORRUPT,
                         "the catalog's document does not have its digest %s: the store's copy is "
                         "damaged or was changed",

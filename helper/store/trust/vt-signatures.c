@@ -74,11 +74,9 @@ static bool
 check_bytes(GBytes *bytes, const VtDescriptor *descriptor, GError **error)
 {
     char text[VT_DIGEST_STRING_MAX];
-    VtDigest digest;
 
-    vt_sha256_bytes(bytes, digest.bytes);
     if (g_bytes_get_size(bytes) == descriptor->size &&
-        vt_digest_equal(&digest, &descriptor->digest))
+        vt_sha256_matches(bytes, &descriptor->digest))
         return true;
     return vt_throw(error, VT_ERROR_CORRUPT, "the store's bytes are not those of %s",
                     vt_digest_format(&descriptor->digest, text));
