@@ -198,22 +198,42 @@ daemon_policy(DaemonFixture *f, const char *public_key)
 }
 
 void
-daemon_register(DaemonFixture *f)
+daemon_register_as(DaemonFixture *f, const char *name, const char *target, const char *url)
 {
-    g_autofree char *url = g_strdup_printf("oci:%s", f->store);
     g_autofree char *policy = daemon_path(f, "policy.json");
     g_autoptr(GVariant) answer = NULL;
     g_autoptr(GError) error = NULL;
     GVariantDict settings;
 
     g_variant_dict_init(&settings, NULL);
-    g_variant_dict_insert(&settings, "name", "s", "templates");
+    g_variant_dict_insert(&settings, "name", "s", name);
     g_variant_dict_insert(&settings, "store", "s", url);
     g_variant_dict_insert(&settings, "policy", "s", policy);
-    answer =
-        daemon_call(f->rw, "RegisterPool",
-                    g_variant_new("(s@a{sv})", f->pool, g_variant_dict_end(&settings)), &error);
+    answer = daemon_call(f->rw, "RegisterPool",
+                         g_variant_new("(s@a{sv})", target, g_variant_dict_end(&settings)), &error);
     g_assert_no_error(error);
+}
+
+void
+daemon_register(DaemonFixture *f)
+{
+    g_autofree char *url = g_strconcat("oci:", f->store, NULL);
+
+    daemon_register_as(f, "templates", f->pool, url);
+}
+
+/* Without one, GDBus asks for no answer */
+static void
+ignore_answer(GObject *source, GAsyncResult *result, gpointer data)
+{
+}
+
+void
+daemon_send(GDBusConnection *connection, const char *method, GVariant *arguments)
+{
+    g_dbus_connection_call(connection, NULL, "/virttemplate/Helper1", "virttemplate.Helper1",
+                           method, arguments, NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, ignore_answer,
+                           NULL);
 }
 
 /* 24 MiB with data that cannot be compressed, so that a bit can be flipped in a frame */

@@ -53,6 +53,8 @@ void daemon_policy(DaemonFixture *f, const char *public_key);
 
 /** daemon_register: RegisterPool with the fixture's store */
 void daemon_register(DaemonFixture *f);
+/** daemon_register_as: The same with any store, for a pool in @target */
+void daemon_register_as(DaemonFixture *f, const char *name, const char *target, const char *url);
 
 /**
  * daemon_call:
@@ -65,6 +67,9 @@ GVariant *daemon_call(GDBusConnection *connection, const char *method, GVariant 
 /** daemon_call_with: The same with descriptors; @fds: (nullable) */
 GVariant *daemon_call_with(GDBusConnection *connection, const char *method, GVariant *arguments,
                            GUnixFDList *fds, GError **error);
+
+/** daemon_send: Calls, and does not wait; @arguments: (nullable): floating tuple */
+void daemon_send(GDBusConnection *connection, const char *method, GVariant *arguments);
 
 /** daemon_begin_fetch: Returns: the job that fetches `debian-12` */
 guint64 daemon_begin_fetch(DaemonFixture *f, const char *version);

@@ -324,40 +324,23 @@ test_strange_header(DaemonFixture *f, gconstpointer data)
 static char *
 register_mute(DaemonFixture *f, GSocketListener **listener)
 {
-    g_autofree char *target = daemon_path(f, "mute"), *policy = daemon_path(f, "policy.json");
-    g_autofree char *url = NULL;
-    g_autoptr(GVariant) answer = NULL;
+    g_autofree char *target = daemon_path(f, "mute"), *url = NULL;
     g_autoptr(GError) error = NULL;
-    GVariantDict settings;
 
     *listener = g_socket_listener_new();
     url = g_strdup_printf("docker://127.0.0.1:%u/golden",
                           g_socket_listener_add_any_inet_port(*listener, NULL, &error));
-    g_assert_cmpint(mkdir(target, 0755), ==, 0);
-    g_variant_dict_init(&settings, NULL);
-    g_variant_dict_insert(&settings, "name", "s", "mute");
-    g_variant_dict_insert(&settings, "store", "s", url);
-    g_variant_dict_insert(&settings, "policy", "s", policy);
-    answer = daemon_call(f->rw, "RegisterPool",
-                         g_variant_new("(s@a{sv})", target, g_variant_dict_end(&settings)), &error);
     g_assert_no_error(error);
+    g_assert_cmpint(mkdir(target, 0755), ==, 0);
+    daemon_register_as(f, "mute", target, url);
     return g_steal_pointer(&target);
-}
-
-static void
-ignore_answer(GObject *source, GAsyncResult *result, gpointer data)
-{
-    g_autoptr(GVariant) answer =
-        g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, NULL);
 }
 
 /* Asks for what takes 6 s */
 static void
 ask_patiently(GDBusConnection *connection, const char *target)
 {
-    g_dbus_connection_call(connection, NULL, "/virttemplate/Helper1", "virttemplate.Helper1",
-                           "ListTemplates", g_variant_new("(su)", target, 6000u), NULL,
-                           G_DBUS_CALL_FLAGS_NONE, -1, NULL, ignore_answer, NULL);
+    daemon_send(connection, "ListTemplates", g_variant_new("(su)", target, 6000u));
 }
 
 static void

@@ -102,39 +102,39 @@ test_referrers(Fixture *f, gconstpointer data)
     g_assert_cmpstr(by_tag, ==, found);
 }
 
+/* Without a name in index.json; @more: members; @ret_digest: (out) (optional). Returns: (transfer
+ * full): its entry there */
+static char *
+put_unnamed(Fixture *f, const char *more, char **ret_digest)
+{
+    g_autofree char *manifest = g_strconcat(MANIFEST, more, "}", NULL);
+    g_autofree char *digest = put_blob(f, manifest, strlen(manifest));
+
+    if (ret_digest)
+        *ret_digest = g_strdup(digest);
+    return g_strdup_printf("{\"mediaType\":\"" VT_OCI_MANIFEST_TYPE
+                           "\",\"digest\":\"%s\",\"size\":%zu}",
+                           digest, strlen(manifest));
+}
+
 /* oras lists what it attaches in index.json without a name; one that is damaged hides no other */
 static void
 test_subject_scan(Fixture *f, gconstpointer data)
 {
     g_autofree char *subject = put_manifest(f, "1.2.0", "");
     g_autofree char *member = subject_member(subject), *text = NULL, *found = NULL, *index = NULL;
-    g_autofree char *manifest = g_strconcat(MANIFEST, member, "}", NULL);
-    g_autofree char *digest = put_blob(f, manifest, strlen(manifest));
+    g_autofree char *digest = NULL, *entry = put_unnamed(f, member, &digest);
 
     text = g_strdup_printf("{\"schemaVersion\":2,\"manifests\":["
                            "{\"mediaType\":\"" VT_OCI_MANIFEST_TYPE "\",\"digest\":\"sha256:"
                            "0000000000000000000000000000000000000000000000000000000000000000\","
-                           "\"size\":3},"
-                           "{\"mediaType\":\"" VT_OCI_MANIFEST_TYPE
-                           "\",\"digest\":\"%s\",\"size\":%zu}]}",
-                           digest, strlen(manifest));
+                           "\"size\":3},%s]}",
+                           entry);
     set_file(f, "index.json", text);
     found = referrers_of(f, subject);
     g_assert_nonnull(strstr(found, digest));
     index = referrers_of(f, digest);
     g_assert_nonnull(strstr(index, "\"manifests\":[]"));
-}
-
-/* Without a name in index.json; @more: members. Returns: (transfer full): its entry there */
-static char *
-put_unnamed(Fixture *f, const char *more)
-{
-    g_autofree char *manifest = g_strconcat(MANIFEST, more, "}", NULL);
-    g_autofree char *digest = put_blob(f, manifest, strlen(manifest));
-
-    return g_strdup_printf("{\"mediaType\":\"" VT_OCI_MANIFEST_TYPE
-                           "\",\"digest\":\"%s\",\"size\":%zu}",
-                           digest, strlen(manifest));
 }
 
 static unsigned
@@ -153,13 +153,13 @@ static unsigned
 count_behind_large(Fixture *f, const char *subject, const char *last)
 {
     g_autofree char *member = subject_member(subject), *last_member = subject_member(last);
-    g_autofree char *filler = g_strnfill(3u << 20, 'x'), *entry = put_unnamed(f, last_member);
+    g_autofree char *filler = g_strnfill(3u << 20, 'x'), *entry = put_unnamed(f, last_member, NULL);
     g_autofree char *found = NULL;
     g_autoptr(GString) text = g_string_new("{\"schemaVersion\":2,\"manifests\":[");
 
     for (unsigned i = 0; i < 22; i++) {
         g_autofree char *more = g_strdup_printf("%s,\"y\":%u,\"x\":\"%s\"", member, i, filler);
-        g_autofree char *large = put_unnamed(f, more);
+        g_autofree char *large = put_unnamed(f, more, NULL);
 
         g_string_append_printf(text, "%s,", large);
     }

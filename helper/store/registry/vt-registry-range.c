@@ -39,8 +39,8 @@ typedef struct {
 
 /**
  * Job:
- * @have: bytes of the range that are in its buffer, or were given to its sink; @asked_from: the
- *   most that it had when a request was sent: what comes again is no progress
+ * @have: bytes of the range that are in its buffer, or were given to its sink; @best: the most
+ *   that it had when a request was sent: what comes again is no progress
  * @begun: the head of the present answer was checked
  * @spool: (nullable): what the job is filling; @poured: (nullable): or what it has begun to read
  * @wants_spool: the answer was the whole blob, which another job is filling, or for which there is
@@ -53,7 +53,7 @@ typedef struct {
     VtRegistry *registry;
     VtRange *range;
     uint32_t have;
-    uint32_t asked_from;
+    uint32_t best;
     bool begun;
     Spool *spool;
     Spool *poured;
@@ -376,7 +376,7 @@ try_again(Job *job, const VtHttpReply *reply)
         if (ftruncate(job->spool->fd, 0) < 0 || lseek(job->spool->fd, 0, SEEK_SET) < 0)
             vt_throw_errno(&error, errno, "cannot empty a spool file");
     }
-    if (job->have >= job->asked_from + VT_REGISTRY_PROGRESS) {
+    if (job->have >= job->best + VT_REGISTRY_PROGRESS) {
         job->attempts = (VtAttempts){0};
         job->refusals = 0;
     }
@@ -469,7 +469,7 @@ start_job(Job *job)
 
     job->begun = false;
     job->wants_spool = false;
-    job->asked_from = MAX(job->asked_from, job->have);
+    job->best = MAX(job->best, job->have);
     g_free(job->used);
     job->used = g_strdup(authorization);
     job->registry->ranges->running++;

@@ -141,8 +141,10 @@ static bool
 add_listed(VtRegistry *registry, const char *repository, const char *digest, json_t *found,
            GError **error)
 {
-    g_autofree char *url = g_strconcat("/v2/", repository, "/referrers/", digest, NULL);
-    Listing listing = {registry, repository, g_steal_pointer(&url), found, 0};
+    Listing listing = {.registry = registry,
+                       .repository = repository,
+                       .url = g_strconcat("/v2/", repository, "/referrers/", digest, NULL),
+                       .found = found};
     g_autoptr(GError) local = NULL;
     unsigned page = 0;
 
