@@ -130,6 +130,7 @@ virStorageBackendTemplateCreateVol(virStoragePoolObj *pool, virStorageVolDef *vo
 {
     g_autoptr(virStorageTemplateRef) ref = virStorageBackendTemplateFindBacking(pool, vol);
 
+    virStorageTemplateGateLeave();
     if (virStorageBackendTemplateIsPool(pool) &&
         (vol->name[0] == '.' || virStorageTemplateNameIsVersion(vol->name))) {
         virReportError(VIR_ERR_INVALID_ARG,
@@ -242,6 +243,7 @@ virStorageBackendTemplateRefreshVol(virStoragePoolObj *pool, virStorageVolDef *v
 {
     g_autoptr(virStorageTemplateRef) ref = virStorageBackendTemplateFind(vol->target.path);
 
+    virStorageTemplateGateLeave();
     if (ref) {
         virStorageTemplateVolumeRefresh(ref, vol);
         return 0;
@@ -267,9 +269,11 @@ static int
 virStorageBackendTemplateDeleteVol(virStoragePoolObj *pool, virStorageVolDef *vol,
                                    unsigned int flags)
 {
-    g_autoptr(virStorageTemplateRef) ref = virStorageBackendTemplateFindReal(vol->target.path);
+    g_autoptr(virStorageTemplateRef) ref = NULL;
     struct stat sb;
 
+    virStorageTemplateGateLeave();
+    ref = virStorageBackendTemplateFindReal(vol->target.path);
     if (ref)
         return virStorageTemplateVolumeEvict(pool, ref, vol, flags);
     /* libvirt deletes what it could not build: not what was there before */

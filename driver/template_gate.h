@@ -12,8 +12,9 @@
  */
 void virStorageTemplateGateInstall(void);
 
-/** virStorageTemplateGateLeave: buildVolFrom() begins: this thread holds no pool */
+/** virStorageTemplateGateLeave: libvirt calls a backend: this thread waits for no pool */
 void virStorageTemplateGateLeave(void);
 
-/** virStorageTemplateGateEnter: buildVolFrom() ends: libvirt locks both pools again */
+/** virStorageTemplateGateEnter: buildVolFrom() ends: libvirt locks both pools again. Waits until
+ *  they are free */
 void virStorageTemplateGateEnter(void);

@@ -102,6 +102,59 @@ done
 wait_until 20 virt-template pull -q -p far debian@2.0.0
 virt-template verify -p far debian@2.0.0
 
+step "a directory of libvirt's own hangs: who clones into it holds up only those it shares a pool with"
+libvirtd_hangs() {
+    grep -qs fuse /proc/"$LIBVIRTD_PID"/task/*/wchan /proc/"$LIBVIRTD_PID"/task/*/stack
+}
+# between_others VOLUME: a clone in pools of which no other client here needs one
+between_others() {
+    volume_xml "$1" >"$1.xml"
+    soon virsh vol-create-from other "$1.xml" near.qcow2 --inputpool default
+}
+define_dir_pool plain "$FAR/plain"
+define_dir_pool other
+define_dir_pool third
+virsh vol-create-as plain small.qcow2 1M --format qcow2
+volume_xml into.qcow2 >into.xml
+hang
+virsh vol-create-from plain into.xml debian@1.0.0.qcow2 --inputpool near >into 2>&1 &
+INTO=$!
+wait_until 20 libvirtd_hangs
+between_others first.qcow2
+go_on
+wait $INTO || fail "$(cat into)"
+
+step "it hangs while it is locked: who has copied out of it holds up nobody"
+# Long enough to be met in the middle
+head -c 256M /dev/urandom >server/plain/large.img
+virsh pool-refresh plain
+volume_xml copy.qcow2 >copy.xml
+virsh vol-create-from third copy.xml large.img --inputpool plain >copied 2>&1 &
+COPY=$!
+copies() { CONVERT_PID=$(pgrep -P "$LIBVIRTD_PID" qemu-img); }
+wait_until 20 copies
+# What the server has taken from it would keep it until the answer
+kill -STOP "$CONVERT_PID"
+stopped() { [ -z "$(grep -L '^State:.T' /proc/"$CONVERT_PID"/task/*/status)" ]; }
+wait_until 20 stopped
+hang
+virsh vol-info small.qcow2 plain >info 2>&1 3>&- &
+INFO=$!
+wait_until 20 libvirtd_hangs
+kill -KILL "$CONVERT_PID"
+convert_gone() { ! kill -0 "$CONVERT_PID"; }
+wait_until 20 convert_gone
+sleep 1
+between_others second.qcow2
+clone in-third.qcow2 debian@1.0.0.qcow2 third near
+kill -0 $COPY
+go_on
+wait $INFO || fail "$(cat info)"
+! wait $COPY || fail "a copy whose qemu-img was killed is made"
+grep -q 'Failed to create vol' copied
+virsh pool-destroy plain
+assert_libvirtd_alive
+
 step "the helper starts, and serves the other pool, while the directory hangs"
 stop_helper
 hang
