@@ -23,7 +23,7 @@ struct VtdSeeder {
     VtdMonitor *monitor;
     VtdSeedSetup setup;
     VtdProcess waiting; /* no pid: there is none */
-    GArray *ended;      /* (element-type VtdProcess): to be waited for */
+    GArray *ended;      /* (element-type VtdProcess): to be let go */
     guint refill;
 };
 
@@ -32,13 +32,15 @@ struct VtdSeeder {
 static bool
 start_worker(const VtdSeeder *seeder, VtdProcess *ret, GError **error)
 {
-    g_auto(VtdProcess) worker = {.socket_fd = -1};
+    VtdProcess worker = {.socket_fd = -1};
 
-    if (!vtd_process_start_counted(seeder->program, seeder->monitor, &worker, error) ||
-        !vtd_channel_send(worker.socket_fd, &seeder->setup, sizeof(seeder->setup), NULL, error))
+    if (!vtd_process_start_counted(seeder->program, seeder->monitor, &worker, error))
         return false;
+    if (!vtd_channel_send(worker.socket_fd, &seeder->setup, sizeof(seeder->setup), NULL, error)) {
+        vtd_process_let_go(&worker);
+        return false;
+    }
     *ret = worker;
-    worker = (VtdProcess){.socket_fd = -1};
     return true;
 }
 
@@ -46,16 +48,16 @@ start_worker(const VtdSeeder *seeder, VtdProcess *ret, GError **error)
 static bool
 take_worker(VtdSeeder *seeder, VtdProcess *ret, GError **error)
 {
-    g_auto(VtdProcess) worker = seeder->waiting;
+    VtdProcess worker = seeder->waiting;
     struct pollfd fd = {.fd = worker.socket_fd, .events = POLLIN};
 
     seeder->waiting = (VtdProcess){.socket_fd = -1};
     /* It says nothing by itself: what can be read is its end */
     if (worker.pid != 0 && poll(&fd, 1, 0) == 0) {
         *ret = worker;
-        worker = (VtdProcess){.socket_fd = -1};
         return true;
     }
+    vtd_process_let_go(&worker);
     return start_worker(seeder, ret, error);
 }
 
@@ -86,7 +88,7 @@ end_later(VtdSeeder *seeder, VtdProcess *process)
 static void
 clear_process(gpointer data)
 {
-    vtd_process_end(data);
+    vtd_process_let_go(data);
 }
 
 VtdSeeder *
@@ -107,7 +109,7 @@ void
 vtd_seeder_free(VtdSeeder *seeder)
 {
     g_clear_handle_id(&seeder->refill, g_source_remove);
-    vtd_process_end(&seeder->waiting);
+    vtd_process_let_go(&seeder->waiting);
     g_array_unref(seeder->ended);
     g_free(seeder->program);
     g_free(seeder);

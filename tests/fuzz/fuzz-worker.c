@@ -165,6 +165,12 @@ vtd_process_end(VtdProcess *process)
     process->pid = 0;
 }
 
+void
+vtd_process_let_go(VtdProcess *process)
+{
+    vtd_process_end(process);
+}
+
 bool
 vtd_wait(struct pollfd *fds, guint count, int timeout_ms, GCancellable *cancellable, GError **error)
 {

@@ -7,7 +7,8 @@
  * end of a fresh socket pair along it, which becomes what a child has from the start. The worker
  * sends a pidfd of itself back before it sees anything else: with that the daemon, which is not its
  * parent, can end it and know that it is gone, which it must before it seals a file. If the daemon
- * has let go of the leash meanwhile, the worker ends by itself.
+ * has let go of the leash meanwhile, the worker cannot present itself, and ends. So a worker that
+ * has no file need not be waited for.
  */
 #include "vtd-activation.h"
 
@@ -16,6 +17,7 @@
 #include "vtd-worker-protocol.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -38,17 +40,19 @@ typedef struct {
     uint8_t here;
 } Presence;
 
+/* A manager that hangs accepts nobody: when its queue is full, nobody waits for it here */
 static bool
 connect_to(const char *path, int *ret_fd, GError **error)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    vt_autofd fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    vt_autofd fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     if (fd < 0)
         return vt_throw_errno(error, errno, "cannot make a socket");
     if (g_strlcpy(address.sun_path, path, sizeof(address.sun_path)) >= sizeof(address.sun_path))
         return vt_throw(error, VT_ERROR_TOO_LARGE, "'%s' is too long for a socket", path);
-    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+        fcntl(fd, F_SETFL, 0) < 0)
         return vt_throw_errno(error, errno, "cannot start a worker by '%s'", path);
     *ret_fd = vt_steal_fd(&fd);
     return true;
@@ -85,21 +89,26 @@ wait_for(int fd, GError **error)
     return result > 0 || vt_throw_errno(error, result < 0 ? errno : ETIMEDOUT, "cannot wait");
 }
 
+/* @ret_fds: its pidfd; nothing: it ended before it came, or was never started */
+static bool
+kill_present(int leash_fd, VtdFds *ret_fds, GError **error)
+{
+    g_autoptr(GError) gone = NULL;
+    Presence presence;
+
+    if (!vtd_channel_receive(leash_fd, &presence, sizeof(presence), ret_fds, &gone))
+        return true;
+    return syscall(SYS_pidfd_send_signal, ret_fds->fd[0], SIGKILL, NULL, 0) == 0 ||
+           errno == ESRCH || vt_throw_errno(error, errno, "cannot send the signal");
+}
+
 static bool
 end(int leash_fd, GError **error)
 {
     g_auto(VtdFds) fds = VTD_FDS_NONE;
-    g_autoptr(GError) gone = NULL;
-    Presence presence;
 
-    if (!wait_for(leash_fd, error))
-        return false;
-    /* it ended before it came, or was never started */
-    if (!vtd_channel_receive(leash_fd, &presence, sizeof(presence), &fds, &gone))
-        return true;
-    if (syscall(SYS_pidfd_send_signal, fds.fd[0], SIGKILL, NULL, 0) < 0 && errno != ESRCH)
-        return vt_throw_errno(error, errno, "cannot send the signal");
-    return wait_for(fds.fd[0], error);
+    return wait_for(leash_fd, error) && kill_present(leash_fd, &fds, error) &&
+           (fds.count == 0 || wait_for(fds.fd[0], error));
 }
 
 void
@@ -108,6 +117,19 @@ vtd_activation_end(int leash_fd)
     g_autoptr(GError) error = NULL;
 
     if (!end(leash_fd, &error))
+        g_critical("cannot end a worker: %s", error->message);
+    vt_close_fd(&leash_fd);
+}
+
+void
+vtd_activation_let_go(int leash_fd)
+{
+    g_auto(VtdFds) fds = VTD_FDS_NONE;
+    g_autoptr(GError) error = NULL;
+
+    /* Its pidfd is here by now, or it cannot send it any more */
+    shutdown(leash_fd, SHUT_RD);
+    if (!kill_present(leash_fd, &fds, &error))
         g_critical("cannot end a worker: %s", error->message);
     vt_close_fd(&leash_fd);
 }

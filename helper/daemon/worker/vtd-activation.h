@@ -23,6 +23,13 @@ bool vtd_activation_start(const char *path, int *ret_socket_fd, int *ret_leash_f
 void vtd_activation_end(int leash_fd);
 
 /**
+ * vtd_activation_let_go: Kills the worker if it is there, and waits for nothing: one that has not
+ * come yet finds its leash cut, and ends
+ * @leash_fd: (transfer full)
+ */
+void vtd_activation_let_go(int leash_fd);
+
+/**
  * vtd_activation_is: Returns: whether this process was started for a connection, sd_listen_fds(3)
  */
 bool vtd_activation_is(void);

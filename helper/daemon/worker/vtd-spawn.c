@@ -135,15 +135,27 @@ end_child(const VtdProcess *process)
         vtd_monitor_add(process->monitor, VTD_COUNT_WORKER_FAILURES, 0, 1);
 }
 
-void
-vtd_process_end(VtdProcess *process)
+static void
+end_process(VtdProcess *process, void (*end_activated)(int leash_fd))
 {
     vt_close_fd(&process->socket_fd);
     if (process->pid > 0)
         end_child(process);
     else if (process->pid < 0)
-        vtd_activation_end(process->leash_fd);
+        end_activated(process->leash_fd);
     process->pid = 0;
+}
+
+void
+vtd_process_end(VtdProcess *process)
+{
+    end_process(process, vtd_activation_end);
+}
+
+void
+vtd_process_let_go(VtdProcess *process)
+{
+    end_process(process, vtd_activation_let_go);
 }
 
 /* Fills in the revents of @fds. Returns: what poll() does */

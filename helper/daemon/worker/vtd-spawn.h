@@ -47,3 +47,8 @@ bool vtd_process_wait(const VtdProcess *process, int timeout_ms, GCancellable *c
 /** vtd_process_end: Kills it if it still runs, and waits for it */
 void vtd_process_end(VtdProcess *process);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtdProcess, vtd_process_end)
+
+/** vtd_process_let_go: vtd_process_end() of one that has no file which must be closed before
+ *  something else is done: it does not wait for the service manager, which may not have started the
+ *  worker yet */
+void vtd_process_let_go(VtdProcess *process);
