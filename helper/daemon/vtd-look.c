@@ -134,7 +134,8 @@ vtd_pool_visit(VtdPool *pool, const VtdVisit *what, guint waiting_max, GError **
 
     visit->pool = vtd_pool_ref(pool);
     visit->what = *what;
-    if (vtd_turns_add(pool->turns, &(const VtdTurn){visit_begin, visit_work, visit_done, visit},
+    if (vtd_turns_add(pool->turns,
+                      &(const VtdTurn){visit_begin, visit_work, visit_done, visit, what->yields},
                       waiting_max, error))
         return true;
     vtd_pool_unref(visit->pool);

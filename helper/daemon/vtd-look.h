@@ -37,12 +37,14 @@ typedef struct {
  * @work: in the directory's thread
  * @done: in the main thread, once; @look: (nullable): %NULL if the turn did not begin; @error:
  *   (transfer full) (nullable). Frees @user
+ * @yields: see #VtdTurn
  */
 typedef struct {
     bool (*begin)(VtdLook *look, void *user, GError **error);
     bool (*work)(VtdLook *look, void *user, GError **error);
     void (*done)(VtdLook *look, void *user, GError *error);
     void *user;
+    bool yields;
 } VtdVisit;
 
 /** vtd_pool_visit: see vtd_turns_add() */

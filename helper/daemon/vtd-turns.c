@@ -19,8 +19,9 @@ struct VtdTurns {
     GThread *thread;
     /* (element-type Turn): to the thread */
     GAsyncQueue *work;
-    /* (element-type Turn) */
+    /* (element-type Turn); yielding: of those that yield */
     GQueue waiting;
+    GQueue yielding;
     /* under way since then, monotonic; 0: none */
     gint64 since;
     bool stopping;
@@ -43,6 +44,7 @@ vtd_turns_new(const char *target, GHashTable *known)
     turns->known = known;
     turns->work = g_async_queue_new();
     g_queue_init(&turns->waiting);
+    g_queue_init(&turns->yielding);
     return turns;
 }
 
@@ -127,10 +129,26 @@ hand_over(Turn *turn)
     return true;
 }
 
+/* Returns: (transfer full) (nullable) */
+static Turn *
+take_next(VtdTurns *turns)
+{
+    Turn *turn = g_queue_pop_head(&turns->waiting);
+
+    return turn ? turn : g_queue_pop_head(&turns->yielding);
+}
+
+/* How many come before a new turn */
+static guint
+count_before(const VtdTurns *turns, bool yields)
+{
+    return turns->waiting.length + (yields ? turns->yielding.length : 0);
+}
+
 static void
 begin_next(VtdTurns *turns)
 {
-    Turn *turn = turns->since == 0 ? g_queue_pop_head(&turns->waiting) : NULL;
+    Turn *turn = turns->since == 0 ? take_next(turns) : NULL;
 
     if (!turn)
         return;
@@ -143,18 +161,19 @@ bool
 vtd_turns_add(VtdTurns *turns, const VtdTurn *what, guint waiting_max, GError **error)
 {
     const gint64 taken = turns->since > 0 ? g_get_monotonic_time() - turns->since : 0;
+    const guint before = count_before(turns, what->yields);
     Turn *turn;
 
     if (turns->stopping)
         return vt_throw(error, VT_ERROR_BUSY, "virttemplated is ending: try again");
-    if (taken > HANG_TIME && turns->waiting.length >= waiting_max)
+    if (taken > HANG_TIME && before >= waiting_max)
         return vt_throw(error, VT_ERROR_FAILED,
                         "the directory '%s' of the pool does not answer: an operation has been "
                         "under way in it for %u s, and %u wait: look at its disk or its server",
-                        turns->target, (unsigned)(taken / G_USEC_PER_SEC), turns->waiting.length);
+                        turns->target, (unsigned)(taken / G_USEC_PER_SEC), before);
     turn = g_new0(Turn, 1);
     *turn = (Turn){vtd_turns_ref(turns), *what, NULL};
-    g_queue_push_tail(&turns->waiting, turn);
+    g_queue_push_tail(what->yields ? &turns->yielding : &turns->waiting, turn);
     begin_next(turns);
     return true;
 }
@@ -162,7 +181,7 @@ vtd_turns_add(VtdTurns *turns, const VtdTurn *what, guint waiting_max, GError **
 bool
 vtd_turns_are_over(const VtdTurns *turns)
 {
-    return turns->since == 0 && turns->waiting.length == 0;
+    return turns->since == 0 && count_before(turns, true) == 0;
 }
 
 bool
@@ -177,7 +196,7 @@ vtd_turns_stop(VtdTurns *turns)
     Turn *turn;
 
     turns->stopping = true;
-    while ((turn = g_queue_pop_head(&turns->waiting))) {
+    while ((turn = take_next(turns))) {
         vt_throw(&turn->error, VT_ERROR_BUSY, "virttemplated is ending: try again");
         turn->what.done(turn->what.user, turn->error);
         vtd_turns_unref(turn->turns);

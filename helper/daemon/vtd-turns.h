@@ -30,17 +30,19 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtdTurns, vtd_turns_unref)
  * @work: (nullable): in the directory's thread
  * @done: in the main thread, once; @error: (transfer full) (nullable): of @begin, of @work, or
  *   %VT_ERROR_BUSY: the turn did not come before the end. Frees @user
+ * @yields: those that do not, come first
  */
 typedef struct {
     bool (*begin)(void *user, GError **error);
     bool (*work)(void *user, GError **error);
     void (*done)(void *user, GError *error);
     void *user;
+    bool yields;
 } VtdTurn;
 
 /**
  * vtd_turns_add: May call @begin and @done before it returns
- * @waiting_max: as many may wait already when the directory does not answer
+ * @waiting_max: as many may wait before it when the directory does not answer
  * @error: %VT_ERROR_FAILED that names the directory; %VT_ERROR_BUSY at the end. Then nothing was
  *   called, and @user is the caller's
  */

@@ -3,7 +3,8 @@
 #include "vtd-visit.h"
 
 /* Behind an operation that hangs. Each may hold a descriptor; who retries a call that had no answer
- * in time adds one. Who may only look leaves room for those who may do more */
+ * in time adds one. Who may only look leaves room for those who may do more, and comes after them:
+ * libvirtd waits under the lock of its pool */
 #define WAITING_MAX        64
 #define WAITING_OTHERS_MAX 16
 
@@ -60,7 +61,7 @@ vtd_call_visit(const VtdCallVisit *visit, const VtdCallSteps *steps, GError **er
 
     *run = (Run){*visit, steps};
     vtd_pool_ref(visit->target.pool);
-    if (vtd_pool_visit(visit->target.pool, &(const VtdVisit){begin, work, done, run},
+    if (vtd_pool_visit(visit->target.pool, &(const VtdVisit){begin, work, done, run, !owner},
                        owner ? WAITING_MAX : WAITING_OTHERS_MAX, error))
         return true;
     run_free(run);
