@@ -37,11 +37,13 @@ log_damage(const VtdPool *pool, const VtdVerify *verify, guint number)
                   verify->states[number].damaged, verify->states[number].reason);
 }
 
-/* Nobody gets a clone of what is known to be damaged. What the damage of another layer hides is as
- * it was known before. */
+/* Nobody gets a clone of what is known to be damaged, whatever became of the pool's settings
+ * meanwhile. What the damage of another layer hides is as it was known before. */
 static void
-remember(VtdPool *pool, const VtdVerify *verify)
+remember(VtdPool *asked, const VtdVerify *verify)
 {
+    VtdPool *pool = vtd_pool_current(asked);
+
     for (guint i = 0; i < verify->layers->len; i++) {
         const VtDigest *layer = &g_array_index(verify->layers, VtDigest, i);
         const VtLayerState *state = &verify->states[i];

@@ -148,12 +148,14 @@ fetch_ended(void *user, const GError *error)
     const bool refused = g_error_matches(error, VT_ERROR, VT_ERROR_UNTRUSTED) ||
                          g_error_matches(error, VT_ERROR, VT_ERROR_POLICY);
 
-    if (!error || refused)
-        vtd_pool_refuse(run->pool, &fetch->manifest, error ? error->message : NULL);
+    /* By the policy of the pool that it was for; what was brought is there for all */
+    if (refused)
+        vtd_pool_refuse(run->pool, &fetch->manifest, error->message);
     if (error)
         return;
     run->job->done_event = VTD_EVENT_PULLED;
-    vtd_pool_forget_verdict(run->pool, &fetch->manifest);
+    vtd_pool_refuse(vtd_pool_current(run->pool), &fetch->manifest, NULL);
+    vtd_pool_forget_verdict(vtd_pool_current(run->pool), &fetch->manifest);
     g_free(run->job->row->path);
     run->job->row->path = vtd_version_path(fetch->target, fetch->name, fetch->version);
     if (!vt_seal_holds(fetch->seal))
@@ -163,13 +165,13 @@ fetch_ended(void *user, const GError *error)
 
 /* For the job's thread, which may not look at the pool */
 static GArray *
-damaged_layers(const VtdPool *pool)
+damaged_layers(VtdPool *pool)
 {
     GArray *layers = g_array_new(FALSE, FALSE, sizeof(VtDigest));
     GHashTableIter iter;
     gpointer index;
 
-    g_hash_table_iter_init(&iter, pool->damaged);
+    g_hash_table_iter_init(&iter, vtd_pool_current(pool)->damaged);
     while (g_hash_table_iter_next(&iter, &index, NULL))
         g_array_append_vals(layers, index, 1);
     return layers;

@@ -78,7 +78,7 @@ visit_begin(void *user, GError **error)
     visit->begun = true;
     vtd_pool_check_catalog(pool, &look->distrust);
     look->catalog = vt_catalog_ref(pool->catalog);
-    look->damaged = g_hash_table_ref(pool->damaged);
+    look->damaged = g_hash_table_ref(vtd_pool_current(pool)->damaged);
     return !visit->what.begin || visit->what.begin(look, visit->what.user, error);
 }
 
@@ -102,7 +102,7 @@ take_back(VtdPool *pool, const VtdLook *look)
     if (look->refusal)
         vtd_pool_refuse(pool, &look->refused, look->refusal);
     for (guint i = 0; look->removed && i < look->removed->len; i++)
-        vtd_pool_damage(pool, &g_array_index(look->removed, VtDigest, i), NULL);
+        vtd_pool_damage(vtd_pool_current(pool), &g_array_index(look->removed, VtDigest, i), NULL);
 }
 
 static void

@@ -123,6 +123,14 @@ vtd_pool_unref(VtdPool *pool)
     g_free(pool);
 }
 
+VtdPool *
+vtd_pool_current(VtdPool *pool)
+{
+    VtdPool *current = g_hash_table_lookup(pool->pools, pool->settings->target);
+
+    return current ? current : pool;
+}
+
 /* Two names of one directory are not two places */
 GHashTable *
 vtd_pool_elsewhere(const VtdPool *pool)
@@ -159,6 +167,8 @@ ask_in_thread(GTask *task, gpointer source, gpointer data, GCancellable *cancell
 static void
 keep_catalog(VtdPool *pool, VtdCatalogAnswer *answer)
 {
+    /* What was asked for other settings is for those who still wait for it */
+    const bool lasts = vtd_pool_current(pool) == pool;
     const VtDbCatalog row = {.store = pool->settings->store,
                              .manifest = answer->manifest,
                              .document = answer->document,
@@ -166,7 +176,7 @@ keep_catalog(VtdPool *pool, VtdCatalogAnswer *answer)
                              .checked = g_get_real_time()};
     g_autoptr(GError) error = NULL;
 
-    if (!vt_db_put_catalog(pool->db, pool->settings->target, &row, &error))
+    if (lasts && !vt_db_put_catalog(pool->db, pool->settings->target, &row, &error))
         g_warning("catalog of '%s' is not kept: %s", pool->settings->target, error->message);
     g_hash_table_remove_all(pool->refusals);
     set_catalog(pool, g_steal_pointer(&answer->catalog), &answer->manifest, answer->proofs);

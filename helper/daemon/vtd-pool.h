@@ -104,6 +104,10 @@ VtdPool *vtd_pool_ref(VtdPool *pool);
 void vtd_pool_unref(VtdPool *pool);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtdPool, vtd_pool_unref)
 
+/** vtd_pool_current: Returns: the pool that has taken this one's place when its settings changed,
+ * or was defined again, while somebody worked for this one; if there is none, this one */
+VtdPool *vtd_pool_current(VtdPool *pool);
+
 /** vtd_pool_elsewhere: Returns: (transfer full): a set of the targets of pools whose directory is
  *  known to be another one */
 GHashTable *vtd_pool_elsewhere(const VtdPool *pool);

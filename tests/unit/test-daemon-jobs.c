@@ -323,6 +323,31 @@ test_damaged_layer(DaemonFixture *f, gconstpointer data)
     g_assert_cmpstr(again, ==, "done");
 }
 
+/* What is found damaged is refused, also if the pool's settings change while it is looked at */
+static void
+test_damaged_meanwhile(DaemonFixture *f, gconstpointer data)
+{
+    g_autofree char *layer = clone_path(f, "debian-12@1.0.1.qcow2");
+    g_autofree char *url = NULL, *state = NULL;
+    guint64 fetch;
+
+    daemon_make_store(f);
+    fetch = daemon_begin_fetch(f, "1.0.1");
+    g_variant_unref(daemon_wait(f, fetch));
+    unseal(layer);
+    daemon_flip(layer);
+    /* It gets both calls at once */
+    g_subprocess_send_signal(f->daemon, SIGSTOP);
+    daemon_send(f->rw, "Verify", g_variant_new("(sss)", f->pool, "debian-12", "1.0.1"));
+    g_assert_true(g_dbus_connection_flush_sync(f->rw, NULL, NULL));
+    g_subprocess_send_signal(f->daemon, SIGCONT);
+    url = g_strconcat("oci:", f->store, NULL);
+    daemon_register_as(f, "renamed", f->pool, url);
+    state = wait_state(f, fetch + 1);
+    g_assert_cmpstr(state, ==, "failed");
+    assert_no_clone(f, "1.0.1", VT_ERROR_CORRUPT);
+}
+
 /* The status of a repair that has ended */
 static GVariant *
 repair(DaemonFixture *f, const char *version)
@@ -503,6 +528,7 @@ main(int argc, char **argv)
     ADD("/daemon/hidden", test_hidden);
     ADD("/daemon/deleted", test_deleted);
     ADD("/daemon/damaged-layer", test_damaged_layer);
+    ADD("/daemon/damaged-meanwhile", test_damaged_meanwhile);
     ADD("/daemon/repair", test_repair);
     ADD("/daemon/lost", test_lost);
     ADD("/daemon/lost-listed", test_lost_listed);
