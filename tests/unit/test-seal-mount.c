@@ -8,8 +8,11 @@
 #include <fcntl.h>
 #include <gio/gio.h>
 #include <glib/gstdio.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 /* Ends of jobs: more than anybody keeps */
 #define MADE_UP 100
@@ -36,6 +39,7 @@ typedef enum {
     CLOSES,  /* the bus ends after the work, before the answer */
     FORGETS, /* the bus ends between the answer and the end of the job */
     SILENT,  /* does not tell the end */
+    MUTE,    /* answers no call */
 } Behaviour;
 
 /* @asked: how often for the state of the unit
@@ -154,6 +158,10 @@ called(GDBusConnection *connection, const char *sender, const char *path, const 
     Fixture *fixture = user;
 
     fixture->calls++;
+    if (fixture->behaviour == MUTE) {
+        g_object_unref(invocation);
+        return;
+    }
     if (fixture->behaviour == REFUSES) {
         g_dbus_method_invocation_return_dbus_error(invocation, "org.freedesktop.systemd1.Refused",
                                                    "there are enough of them");
@@ -481,6 +489,49 @@ test_manager_away(Fixture *fixture, gconstpointer data)
     g_assert_cmpint(g_unlink(fixture->socket), ==, 0);
 }
 
+/* A bus that takes connections, and says nothing: the second mount does not wait for it */
+static void
+test_manager_mute(Fixture *fixture, gconstpointer data)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    vt_autofd bus = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct pollfd waiting = {.fd = bus, .events = POLLIN};
+    g_autoptr(GError) error = NULL;
+    vt_autofd first = -1;
+
+    g_strlcpy(address.sun_path, fixture->socket, sizeof(address.sun_path));
+    g_assert_cmpint(bind(bus, (struct sockaddr *)&address, sizeof(address)), ==, 0);
+    g_assert_cmpint(listen(bus, 8), ==, 0);
+    g_assert_false(vt_seal_mount(fixture->file, fixture->manager, &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_FAILED);
+    g_assert_nonnull(strstr(error->message, "answers within 5 s"));
+    g_clear_error(&error);
+    g_assert_false(vt_seal_mount(fixture->file, fixture->manager, &error));
+    g_assert_nonnull(strstr(error->message, "a moment ago"));
+    first = accept(bus, NULL, NULL);
+    g_assert_cmpint(first, >=, 0);
+    g_assert_cmpint(poll(&waiting, 1, 0), ==, 0);
+    g_assert_cmpint(g_unlink(fixture->socket), ==, 0);
+}
+
+/* The bus answers, systemd does not */
+static void
+test_manager_hangs(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+
+    fixture->behaviour = MUTE;
+    start_manager(fixture);
+    g_assert_false(vt_seal_mount(fixture->file, fixture->manager, &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_FAILED);
+    g_assert_nonnull(strstr(error->message, "answers within 5 s"));
+    g_clear_error(&error);
+    g_assert_false(vt_seal_mount(fixture->file, fixture->manager, &error));
+    g_assert_nonnull(strstr(error->message, "a moment ago"));
+    /* two to greet the bus, and one for the first mount */
+    g_assert_cmpuint(fixture->calls, ==, 3);
+}
+
 /* Each combination of flags has a name */
 static void
 test_names(void)
@@ -511,5 +562,7 @@ main(int argc, char **argv)
     g_test_add("/seal-mount/manager-lies", Fixture, GINT_TO_POINTER(LIES), set_up,
                test_manager_fails, tear_down);
     g_test_add("/seal-mount/manager-away", Fixture, NULL, set_up, test_manager_away, tear_down);
+    g_test_add("/seal-mount/manager-hangs", Fixture, NULL, set_up, test_manager_hangs, tear_down);
+    g_test_add("/seal-mount/manager-mute", Fixture, NULL, set_up, test_manager_mute, tear_down);
     return g_test_run();
 }

@@ -11,6 +11,8 @@
  * nobody answer who was not asked: that thread knows the sender by then, and keeps no others.
  *
  * When the bus is closed meanwhile, the signal may be lost. Then systemd is asked for the state.
+ *
+ * A bus, or a systemd, that takes what it is asked and says nothing is given up for a time.
  */
 #include "vt-seal-manager.h"
 
@@ -19,6 +21,8 @@
 
 /* As long as the driver waits for the helper */
 #define WAIT_MS 5000
+/* As long again: waiting costs at most half of the time */
+#define MUTE_US (G_USEC_PER_SEC * 5)
 /* A connection that is closed wakes nobody up */
 #define LOOK_US (G_USEC_PER_SEC / 20)
 /* Ends of jobs for one unit that are kept: there is one, and those that others asked for */
@@ -45,10 +49,12 @@ typedef struct {
 } Ends;
 
 /* @busy: held while a job runs
+ * @mute: the bus is not asked before then, monotonic
  * @ends: of jobs, a reference */
 struct VtSealManager {
     char *socket;
     GMutex busy;
+    gint64 mute;
     GDBusConnection *connection;
     guint filter;
     Ends *ends;
@@ -181,24 +187,105 @@ want_signals(GDBusConnection *connection, GError **error)
     return reply != NULL;
 }
 
+/* @over: under @lock */
+typedef struct {
+    GCancellable *cancellable;
+    GMutex lock;
+    GCond ended;
+    bool over;
+} Timer;
+
+static gpointer
+cancel_late(gpointer data)
+{
+    const gint64 end = g_get_monotonic_time() + WAIT_MS * 1000;
+    Timer *timer = data;
+    bool waits = true;
+
+    g_mutex_lock(&timer->lock);
+    while (!timer->over && waits)
+        waits = g_cond_wait_until(&timer->ended, &timer->lock, end);
+    if (!timer->over)
+        g_cancellable_cancel(timer->cancellable);
+    g_mutex_unlock(&timer->lock);
+    return NULL;
+}
+
+static void
+timer_end(Timer *timer, GThread *thread)
+{
+    g_mutex_lock(&timer->lock);
+    timer->over = true;
+    g_cond_signal(&timer->ended);
+    g_mutex_unlock(&timer->lock);
+    g_thread_join(thread);
+    g_mutex_clear(&timer->lock);
+    g_cond_clear(&timer->ended);
+}
+
+/* By a thread: whoever seals has no main loop, and this is not limited in time. Once a bus has let
+ * the daemon in, it may take 25 s for its first answer, whatever is done here.
+ * Returns: (transfer full) (nullable): %G_IO_ERROR_CANCELLED when it takes too long */
+static GDBusConnection *
+open_bus(const char *socket, GError **error)
+{
+    g_autofree char *escaped = g_dbus_address_escape_value(socket);
+    g_autofree char *address = g_strconcat("unix:path=", escaped, NULL);
+    g_autoptr(GCancellable) cancellable = g_cancellable_new();
+    Timer timer = {.cancellable = cancellable};
+    GDBusConnection *connection;
+    GThread *thread;
+
+    g_mutex_init(&timer.lock);
+    g_cond_init(&timer.ended);
+    thread = g_thread_try_new("timer", cancel_late, &timer, error);
+    if (!thread)
+        return NULL;
+    connection =
+        g_dbus_connection_new_for_address_sync(address,
+                                               G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
+                                                   G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
+                                               NULL, cancellable, error);
+    timer_end(&timer, thread);
+    return connection;
+}
+
+/* For a time nobody waits for it: there may be hundreds of mounts to be made */
+static bool
+throw_mute(VtSealManager *manager, GError **error)
+{
+    disconnect(manager);
+    manager->mute = g_get_monotonic_time() + MUTE_US;
+    return vt_throw(error, VT_ERROR_FAILED,
+                    "cannot ask systemd: nobody on the message bus %s answers within %d s",
+                    manager->socket, WAIT_MS / 1000);
+}
+
+static bool
+is_mute(const GError *failure)
+{
+    return g_error_matches(failure, G_IO_ERROR, G_IO_ERROR_CANCELLED) ||
+           g_error_matches(failure, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
+}
+
 static bool
 connect_to(VtSealManager *manager, GError **error)
 {
-    g_autofree char *escaped = g_dbus_address_escape_value(manager->socket);
-    g_autofree char *address = g_strconcat("unix:path=", escaped, NULL);
     g_autoptr(GDBusConnection) connection = NULL;
     g_autoptr(GError) failure = NULL;
 
     if (manager->connection && !g_dbus_connection_is_closed(manager->connection))
         return true;
     disconnect(manager);
-    connection =
-        g_dbus_connection_new_for_address_sync(address,
-                                               G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT |
-                                                   G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
-                                               NULL, NULL, &failure);
+    if (g_get_monotonic_time() < manager->mute)
+        return vt_throw(error, VT_ERROR_FAILED,
+                        "cannot ask systemd: nobody on the message bus %s answered a moment ago",
+                        manager->socket);
+    connection = open_bus(manager->socket, &failure);
     if (!connection || !want_signals(connection, &failure))
-        return vt_throw(error, VT_ERROR_FAILED, "cannot ask systemd: %s", failure->message);
+        return is_mute(failure)
+                   ? throw_mute(manager, error)
+                   : vt_throw(error, VT_ERROR_FAILED, "cannot ask systemd: %s", failure->message);
     manager->filter = g_dbus_connection_add_filter(
         connection, look_at_message, g_atomic_rc_box_acquire(manager->ends), ends_unref);
     manager->connection = g_steal_pointer(&connection);
@@ -275,6 +362,8 @@ begin(VtSealManager *manager, const VtSealJob *job, char **ret_key, GError **err
     /* The unit is there, or it is not there any more, because it was asked for twice */
     if (again && failure && (is_unit_there(failure) || job->is_done(job->path)))
         return true;
+    if (is_mute(failure))
+        return throw_mute(manager, error);
     if (failure)
         g_dbus_error_strip_remote_error(failure);
     return vt_throw(error, VT_ERROR_FAILED, "systemd refuses %s: %s", job->method,
