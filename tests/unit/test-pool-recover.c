@@ -132,7 +132,34 @@ test_recover_committed(PoolFixture *fixture, gconstpointer data)
     g_assert_cmpint(seal_of(layer, false), ==, seal);
 }
 
-/* A rename by link() and unlink() that was cut between them */
+/* A rename by link() and unlink() that was cut between them, of a layer that got no version */
+static void
+test_recover_linked(PoolFixture *fixture, gconstpointer data)
+{
+    g_autofree char *version = vt_pool_version_path(fixture->pool, "debian-12", "1.0.0");
+    g_autofree char *layer = NULL, *partial = NULL;
+    g_autoptr(GError) error = NULL;
+    VtDigest index;
+    struct stat st;
+
+    g_assert_true(pool_commit(fixture, "1.0.0", "layer one", &index, &error));
+    layer = vt_pool_layer_path(fixture->pool, &index);
+    partial = layer_file(fixture, ".layers/.partial", &index, "");
+    set_mode(version, 0400);
+    g_assert_cmpint(link(layer, partial), ==, 0);
+    vt_pool_recover(fixture->pool);
+    g_assert_true(vt_pool_has_layer(fixture->pool, &index));
+    g_assert_cmpint(g_access(partial, F_OK), <, 0);
+    g_assert_cmpint(g_unlink(version), ==, 0);
+    g_assert_cmpint(link(layer, partial), ==, 0);
+    vt_pool_recover(fixture->pool);
+    g_assert_false(vt_pool_has_layer(fixture->pool, &index));
+    g_assert_cmpint(stat(partial, &st), ==, 0);
+    g_assert_cmpint(st.st_nlink, ==, 1);
+    g_assert_cmpint(st.st_size, ==, strlen("layer one"));
+}
+
+/* The same, and the layer is wanted again */
 static void
 test_partial_linked(PoolFixture *fixture, gconstpointer data)
 {
@@ -232,7 +259,8 @@ main(int argc, char **argv)
     ADD("/pool/recover/sealed", test_recover_committed);
     g_test_add("/pool/recover/unsealed", PoolFixture, "", pool_set_up, test_recover_committed,
                pool_tear_down);
-    ADD("/pool/recover/linked", test_partial_linked);
+    ADD("/pool/recover/linked", test_recover_linked);
+    ADD("/pool/recover/linked-partial", test_partial_linked);
     ADD("/pool/recover/evict", test_recover_evict);
     ADD("/pool/recover/unended", test_recover_unended);
     return g_test_run();

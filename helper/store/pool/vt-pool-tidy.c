@@ -72,6 +72,20 @@ end_all(VtPool *pool, const char *suffix,
 
 /* ---- layers ---- */
 
+/* A name that a committed layer still has among the downloads, because a rename that is a link and
+ * its unlink was cut off: it would look like that of a version */
+static bool
+drop_second_name(VtPool *pool, const VtDigest *index, const struct stat *layer)
+{
+    char partial[VT_POOL_FILE_MAX];
+    struct stat other;
+
+    vt_pool_file(index, "", partial);
+    return fstatat(pool->partial_fd, partial, &other, AT_SYMLINK_NOFOLLOW) == 0 &&
+           other.st_dev == layer->st_dev && other.st_ino == layer->st_ino &&
+           unlinkat(pool->partial_fd, partial, 0) == 0;
+}
+
 typedef struct {
     VtDigest index;
     VtDigest parent;
@@ -97,6 +111,8 @@ find_layers(VtPool *pool, GHashTable *layers)
         if (!vt_pool_parse_file(entry->d_name, VT_VOLUME_SUFFIX, &layer.index) ||
             fstatat(pool->layers_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
             continue;
+        if (st.st_nlink > 1 && drop_second_name(pool, &layer.index, &st))
+            st.st_nlink--;
         layer.known =
             vt_pool_read_parent(pool, &layer.index, &layer.has_parent, &layer.parent, NULL);
         layer.needed = st.st_nlink > 1;
