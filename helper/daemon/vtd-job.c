@@ -487,9 +487,14 @@ void
 vtd_job_run(VtdJob *job, const VtdJobTask *what)
 {
     Run *run = g_new0(Run, 1);
+    GThread *thread;
 
     *run = (Run){job_ref(job), *what, NULL};
-    g_thread_unref(g_thread_new("job", run_in_thread, run));
+    thread = g_thread_try_new("job", run_in_thread, run, &run->error);
+    if (thread)
+        g_thread_unref(thread);
+    else
+        g_idle_add_full(G_PRIORITY_DEFAULT, run_ended, run, NULL);
 }
 
 /* ---- for clients ---- */

@@ -91,6 +91,15 @@ may_end(const VtdMetrics *metrics)
     return may;
 }
 
+/* What was measured before stays */
+static void
+forget(Measurement *measurement)
+{
+    g_hash_table_remove(measurement->metrics->measuring, measurement->target);
+    g_free(measurement->target);
+    g_free(measurement);
+}
+
 /* In the main thread */
 static gboolean
 measured(gpointer data)
@@ -127,6 +136,7 @@ measure(VtdMetrics *metrics, const char *target)
     const Measured *before = g_hash_table_lookup(metrics->pools, target);
     const gint64 now = g_get_monotonic_time();
     Measurement *measurement;
+    GThread *thread;
 
     if (g_hash_table_contains(metrics->measuring, target) ||
         (before && now - before->ended < FRESH_TIME))
@@ -134,7 +144,11 @@ measure(VtdMetrics *metrics, const char *target)
     g_hash_table_insert(metrics->measuring, g_strdup(target), g_memdup2(&now, sizeof(now)));
     measurement = g_new0(Measurement, 1);
     *measurement = (Measurement){metrics, g_strdup(target), {.known = false}};
-    g_thread_unref(g_thread_new("measure", measure_in_thread, measurement));
+    thread = g_thread_try_new("measure", measure_in_thread, measurement, NULL);
+    if (thread)
+        g_thread_unref(thread);
+    else
+        forget(measurement);
 }
 
 void

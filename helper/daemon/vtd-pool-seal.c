@@ -38,10 +38,18 @@ void
 vtd_pool_reseal(VtdPool *pool)
 {
     Reseal *reseal = g_new0(Reseal, 1);
+    g_autoptr(GError) error = NULL;
+    GThread *thread;
 
     *reseal = (Reseal){vtd_pool_ref(pool), pool->settings->target};
     pool->resealing++;
-    g_thread_unref(g_thread_new("reseal", reseal_in_thread, reseal));
+    thread = g_thread_try_new("reseal", reseal_in_thread, reseal, &error);
+    if (thread) {
+        g_thread_unref(thread);
+        return;
+    }
+    g_warning("'%s' is not looked through for lost seals: %s", reseal->target, error->message);
+    resealed(reseal);
 }
 
 /* ---- what was interrupted ---- */

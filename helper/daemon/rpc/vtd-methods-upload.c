@@ -63,6 +63,19 @@ list_work(VtdCallVisit *visit, VtdLook *look, GError **error)
     return true;
 }
 
+/* Without a thread they are taken at the next refresh */
+static void
+start_run(Run *run)
+{
+    GThread *thread =
+        run->names->len > 0 ? g_thread_try_new("upload", run_in_thread, run, NULL) : NULL;
+
+    if (thread)
+        g_thread_unref(thread);
+    else
+        run_ended(run);
+}
+
 static bool
 list_reply(VtdCallVisit *visit, VtdLook *look, GError **error)
 {
@@ -72,10 +85,7 @@ list_reply(VtdCallVisit *visit, VtdLook *look, GError **error)
     run->target = g_strdup(look->settings->target);
     run->names = g_steal_pointer(&visit->user);
     g_variant_builder_init(&run->refused, G_VARIANT_TYPE("a(ss)"));
-    if (run->names->len == 0)
-        run_ended(run);
-    else
-        g_thread_unref(g_thread_new("upload", run_in_thread, run));
+    start_run(run);
     return true;
 }
 
