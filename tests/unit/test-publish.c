@@ -6,6 +6,7 @@
 #include "vt-index.h"
 #include "vt-manifest.h"
 #include "vt-name.h"
+#include "vt-publish-catalog.h"
 #include "vt-publish.h"
 #include "vt-sha256.h"
 #include "vt-trust.h"
@@ -260,6 +261,80 @@ test_refuse(Fixture *fixture, gconstpointer data)
     g_assert_cmpuint(catalog->serial, ==, 2);
 }
 
+/* Whoever may write into the store changes one letter of a blob */
+static void
+change_blob(const Fixture *fixture, const VtDigest *digest, const char *before, const char *after)
+{
+    char hex[2 * VT_DIGEST_BYTES + 1];
+    g_autofree char *path = g_build_filename(fixture->dir, "golden", "blobs", "sha256",
+                                             vt_digest_hex(digest, hex), NULL);
+    g_autoptr(GError) error = NULL;
+    g_autofree char *content = NULL;
+    gsize length;
+    char *found;
+
+    g_assert_cmpuint(strlen(before), ==, strlen(after));
+    g_file_get_contents(path, &content, &length, &error);
+    g_assert_no_error(error);
+    found = strstr(content, before);
+    g_assert_nonnull(found);
+    memcpy(found, after, strlen(after));
+    g_file_set_contents(path, content, (gssize)length, &error);
+    g_assert_no_error(error);
+}
+
+/* A publisher believes what the store has no more than a host does: it would build on it */
+static void
+test_changed(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GError) config_error = NULL, manifest_error = NULL;
+    g_autoptr(GBytes) bytes = NULL;
+    g_autoptr(VtManifest) manifest = NULL;
+    g_autoptr(VtCatalog) catalog = NULL;
+    g_autofree char *uuid = NULL;
+    VtPublisher publisher = publisher_of(fixture);
+    VtSource *source = vt_store_source(fixture->store);
+    char text[VT_DIGEST_STRING_MAX];
+    const VtDigest *digest;
+
+    g_assert_true(vt_publish_init(&publisher, &uuid, NULL));
+    g_assert_true(publish(&publisher, "web", "1.0.0", NULL));
+    read_catalog(fixture, &catalog);
+    digest = &vt_catalog_find(catalog, "web", NULL)->manifest;
+    g_assert_true(
+        source->get_manifest(source, "web", vt_digest_format(digest, text), &bytes, NULL));
+    g_assert_true(vt_manifest_parse(bytes, &manifest, NULL));
+    change_blob(fixture, &manifest->config->digest, "linux", "linuy");
+    g_assert_false(publish(&publisher, "web", "1.0.0", &config_error));
+    g_assert_error(config_error, VT_ERROR, VT_ERROR_CORRUPT);
+    g_assert_nonnull(strstr(config_error->message, "its config does not match"));
+    change_blob(fixture, digest, "title\":\"web", "title\":\"wep");
+    g_assert_false(publish(&publisher, "web", "1.1.0", &manifest_error));
+    g_assert_error(manifest_error, VT_ERROR, VT_ERROR_CORRUPT);
+    g_assert_nonnull(strstr(manifest_error->message, "web@1.0.0 does not have its digest"));
+}
+
+/* What is announced under a digest that is well signed, and is something else */
+static void
+test_announced(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(VtCatalog) read = NULL, announced = NULL, changed = NULL;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *uuid = NULL;
+    VtPublisher publisher = publisher_of(fixture);
+    VtDigest digest;
+
+    g_assert_true(vt_publish_init(&publisher, &uuid, NULL));
+    g_assert_true(publish(&publisher, "web", "1.0.0", NULL));
+    g_assert_true(vt_publish_catalog_read(&publisher, &read, &digest, NULL));
+    g_assert_true(vt_publish_catalog_read_announced(&publisher, &digest, &announced, NULL));
+    g_assert_cmpuint(announced->serial, ==, read->serial);
+    change_blob(fixture, &digest, "created\":\"2", "created\":\"3");
+    g_assert_false(vt_publish_catalog_read_announced(&publisher, &digest, &changed, &error));
+    g_assert_error(error, VT_ERROR, VT_ERROR_CORRUPT);
+    g_assert_nonnull(strstr(error->message, "other content"));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -268,5 +343,7 @@ main(int argc, char **argv)
     g_test_add("/publish/again", Fixture, NULL, setup, test_again, teardown);
     g_test_add("/publish/renew", Fixture, NULL, setup, test_renew, teardown);
     g_test_add("/publish/refuse", Fixture, NULL, setup, test_refuse, teardown);
+    g_test_add("/publish/changed", Fixture, NULL, setup, test_changed, teardown);
+    g_test_add("/publish/announced", Fixture, NULL, setup, test_announced, teardown);
     return g_test_run();
 }
