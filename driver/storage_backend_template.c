@@ -128,9 +128,10 @@ virStorageBackendTemplateStopPool(virStoragePoolObj *pool)
 static int
 virStorageBackendTemplateCreateVol(virStoragePoolObj *pool, virStorageVolDef *vol)
 {
-    g_autoptr(virStorageTemplateRef) ref = virStorageBackendTemplateFindBacking(pool, vol);
+    g_autoptr(virStorageTemplateRef) ref = NULL;
 
     virStorageTemplateGateLeave();
+    ref = virStorageBackendTemplateFindBacking(pool, vol);
     if (virStorageBackendTemplateIsPool(pool) &&
         (vol->name[0] == '.' || virStorageTemplateNameIsVersion(vol->name))) {
         virReportError(VIR_ERR_INVALID_ARG,
@@ -241,9 +242,10 @@ virStorageBackendTemplateMeasureBuilding(virStorageVolDef *vol)
 static int
 virStorageBackendTemplateRefreshVol(virStoragePoolObj *pool, virStorageVolDef *vol)
 {
-    g_autoptr(virStorageTemplateRef) ref = virStorageBackendTemplateFind(vol->target.path);
+    g_autoptr(virStorageTemplateRef) ref = NULL;
 
     virStorageTemplateGateLeave();
+    ref = virStorageBackendTemplateFind(vol->target.path);
     if (ref) {
         virStorageTemplateVolumeRefresh(ref, vol);
         return 0;

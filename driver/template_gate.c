@@ -13,12 +13,14 @@
  * get there within seconds.
  *
  * Nothing that a backend can do prevents it: the first lock is taken before any callback. So this
- * function of the storage driver's table is replaced by one with a gate before it. Through the gate
- * goes one thread at a time; it is inside while it takes a pair of locks, and leaves when libvirt
- * calls the backend the next time, which it does with both locks, or with none.
+ * function of the storage driver's table is replaced by one with gates before it, one for each
+ * pool. Through the gate of a pool goes one thread at a time; it is inside those of its two pools
+ * while it takes the locks, and leaves when libvirt calls the backend the next time: then it waits
+ * for no lock any more. So two threads that need the same pool never take locks at the same time.
  *
- * A pool whose directory hangs is locked for as long. Who needs it waits outside: nobody goes in
- * before both pools were found free, so one pool does not stop clones between others.
+ * A pool whose directory hangs is locked for as long. Who needs it waits outside, and in no gate:
+ * nobody goes in before both pools were found free, so one pool does not stop clones between
+ * others.
  */
 #include "template_gate.h"
 
@@ -29,19 +31,24 @@
 
 VIR_LOG_INIT("storage.template_gate");
 
+/* Pools whose names lead to the same one share it; a host has a few of them */
+#define GATES 1024
+
 /* The driver's functions have no pointer of ours. Written once, under the lock. */
 static struct {
     GMutex lock; /* of the installation */
-    GMutex gate;
+    GMutex gates[GATES];
     virDrvStorageVolCreateXMLFrom stock;
     virDrvStoragePoolLookupByName lookup;
 } module;
 
 /* Of the thread that is in the function: buildVolFrom() may be called from elsewhere.
  * @pools: references to destination and source; none when it is not in the function, and only the
- * first when the client may not see the source's pool */
+ * first when the client may not see the source's pool
+ * @gates: of the two; the second is %NULL when it is the first */
 static __thread struct {
     virStoragePoolObj *pools[2];
+    GMutex *gates[2];
     bool inside;
 } self;
 
@@ -62,6 +69,29 @@ virStorageTemplateGateFindLocked(void)
     return NULL;
 }
 
+static void
+virStorageTemplateGateUnlock(void)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(self.gates); i++) {
+        if (self.gates[i])
+            g_mutex_unlock(self.gates[i]);
+    }
+}
+
+/* In none of the two while it waits for the other one */
+static void
+virStorageTemplateGateLock(void)
+{
+    size_t first = 0;
+
+    g_mutex_lock(self.gates[first]);
+    while (self.gates[1] && !g_mutex_trylock(self.gates[!first])) {
+        g_mutex_unlock(self.gates[first]);
+        first = !first;
+        g_mutex_lock(self.gates[first]);
+    }
+}
+
 void
 virStorageTemplateGateEnter(void)
 {
@@ -69,12 +99,12 @@ virStorageTemplateGateEnter(void)
 
     if (!self.pools[0] || self.inside)
         return;
-    g_mutex_lock(&module.gate);
+    virStorageTemplateGateLock();
     while ((locked = virStorageTemplateGateFindLocked())) {
-        g_mutex_unlock(&module.gate);
+        virStorageTemplateGateUnlock();
         virObjectLock(locked);
         virObjectUnlock(locked);
-        g_mutex_lock(&module.gate);
+        virStorageTemplateGateLock();
     }
     self.inside = true;
 }
@@ -85,7 +115,7 @@ virStorageTemplateGateLeave(void)
     if (!self.inside)
         return;
     self.inside = false;
-    g_mutex_unlock(&module.gate);
+    virStorageTemplateGateUnlock();
 }
 
 /* Returns: (transfer full) (nullable): unlocked */
@@ -111,49 +141,72 @@ virStorageTemplateGateFindSource(virStorageVolPtr source, virStoragePoolObj **re
     virResetLastError();
 }
 
-/* Backends of other types do not call us when they begin to build, which may take long. The type
- * never changes. */
+static GMutex *
+virStorageTemplateGateOf(const char *name)
+{
+    return &module.gates[g_str_hash(name) % GATES];
+}
+
+/* Backends of other types do not call us when they begin to build, which may take long.
+ * @ret_name: (transfer full): as it is now; the client may know it by another one */
 static bool
-virStorageTemplateGateIsFor(virStoragePoolObj *pool)
+virStorageTemplateGateIsFor(virStoragePoolObj *pool, char **ret_name)
 {
     int type;
 
     virObjectLock(pool);
     type = virStoragePoolObjGetDef(pool)->type;
+    *ret_name = g_strdup(virStoragePoolObjGetDef(pool)->name);
     virObjectUnlock(pool);
     return type == VIR_STORAGE_POOL_DIR || type == VIR_STORAGE_POOL_FS ||
            type == VIR_STORAGE_POOL_NETFS;
 }
 
-static virStorageVolPtr
-virStorageTemplateGatePass(virStoragePoolPtr pool, const char *xml, virStorageVolPtr source,
-                           unsigned int flags)
+/* @name: of the destination */
+static void
+virStorageTemplateGateChoose(const char *name, virStorageVolPtr source)
 {
-    virStorageVolPtr vol;
+    GMutex *first = virStorageTemplateGateOf(name);
+    GMutex *second = virStorageTemplateGateOf(source->pool);
 
-    virStorageTemplateGateEnter();
-    vol = module.stock(pool, xml, source, flags);
-    virStorageTemplateGateLeave();
-    return vol;
+    virStorageTemplateGateFindSource(source, &self.pools[1]);
+    self.gates[0] = first;
+    self.gates[1] = second == first ? NULL : second;
+}
+
+/* libvirt would lock that one pool twice, and wait for itself */
+static virStorageVolPtr
+virStorageTemplateGateRefuse(virStoragePoolPtr pool, virStorageVolPtr source)
+{
+    virReportError(VIR_ERR_OPERATION_INVALID,
+                   "storage pool '%s' is now called '%s': look it up again", pool->name,
+                   source->pool);
+    return NULL;
 }
 
 static virStorageVolPtr
 virStorageTemplateGateCreateXMLFrom(virStoragePoolPtr pool, const char *xml,
                                     virStorageVolPtr source, unsigned int flags)
 {
-    virStoragePoolObj *pools[2] = {NULL, NULL};
+    virStoragePoolObj *obj = NULL;
+    g_autofree char *name = NULL;
     virStorageVolPtr vol;
 
     if (STRNEQ(pool->name, source->pool))
-        pools[0] = virStorageTemplateGateFindPool(pool->uuid);
-    if (pools[0] && virStorageTemplateGateIsFor(pools[0])) {
-        virStorageTemplateGateFindSource(source, &pools[1]);
-        memcpy(self.pools, pools, sizeof(pools));
+        obj = virStorageTemplateGateFindPool(pool->uuid);
+    if (obj && virStorageTemplateGateIsFor(obj, &name)) {
+        self.pools[0] = obj;
+        virStorageTemplateGateChoose(name, source);
     }
-    vol = virStorageTemplateGatePass(pool, xml, source, flags);
-    memset(self.pools, 0, sizeof(self.pools));
-    virObjectUnref(pools[0]);
-    virObjectUnref(pools[1]);
+    virStorageTemplateGateEnter();
+    if (STREQ_NULLABLE(name, source->pool))
+        vol = virStorageTemplateGateRefuse(pool, source);
+    else
+        vol = module.stock(pool, xml, source, flags);
+    virStorageTemplateGateLeave();
+    virObjectUnref(self.pools[1]);
+    memset(&self, 0, sizeof(self));
+    virObjectUnref(obj);
     return vol;
 }
 

@@ -123,10 +123,18 @@ wait_until 20 libvirtd_hangs
 between_others first.qcow2
 go_on
 wait $INTO || fail "$(cat into)"
+virsh pool-refresh plain
+hang
+virsh vol-create-from third into.xml small.qcow2 --inputpool plain >out 2>&1 &
+OUT=$!
+wait_until 20 libvirtd_hangs
+between_others one-more.qcow2
+go_on
+wait $OUT || fail "$(cat out)"
 
 step "it hangs while it is locked: who has copied out of it holds up nobody"
 # Long enough to be met in the middle
-head -c 256M /dev/urandom >server/plain/large.img
+head -c 512M /dev/urandom >server/plain/large.img
 virsh pool-refresh plain
 volume_xml copy.qcow2 >copy.xml
 virsh vol-create-from third copy.xml large.img --inputpool plain >copied 2>&1 &
@@ -135,7 +143,7 @@ copies() { CONVERT_PID=$(pgrep -P "$LIBVIRTD_PID" qemu-img); }
 wait_until 20 copies
 # What the server has taken from it would keep it until the answer
 kill -STOP "$CONVERT_PID"
-stopped() { [ -z "$(grep -L '^State:.T' /proc/"$CONVERT_PID"/task/*/status)" ]; }
+stopped() { ! grep -h '^State:' /proc/"$CONVERT_PID"/task/*/status | grep -qv 'State:.T'; }
 wait_until 20 stopped
 hang
 virsh vol-info small.qcow2 plain >info 2>&1 3>&- &
@@ -146,7 +154,8 @@ convert_gone() { ! kill -0 "$CONVERT_PID"; }
 wait_until 20 convert_gone
 sleep 1
 between_others second.qcow2
-clone in-third.qcow2 debian@1.0.0.qcow2 third near
+volume_xml in-third.qcow2 >in-third.xml
+soon virsh vol-create-from third in-third.xml debian@1.0.0.qcow2 --inputpool near
 kill -0 $COPY
 go_on
 wait $INFO || fail "$(cat info)"
