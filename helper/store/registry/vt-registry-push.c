@@ -101,12 +101,7 @@ ask_progress(VtRegistry *registry, const VtStoreBlob *blob, char **url)
 /**
  * Upload: one blob on its way
  * @url: (nullable): where it goes; %NULL: it is to begin
- * @have: bytes of it that the registry said it has
- */
-/**
- * Upload:
- * @url: (nullable): where the rest of it goes
- * @have: bytes that the registry has; @best: the most that counted as progress
+ * @have: bytes of it that the registry said it has; @best: the most that counted as progress
  */
 typedef struct {
     VtRegistry *registry;
